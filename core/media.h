@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * What errors of main mean, and how to tell a bad sector from a dead disk
+ * (promises 10 to 12 of remap-promises(7)).
+ */
+
+#ifndef REMAP_MEDIA_H
+#define REMAP_MEDIA_H
+
+#include <stdatomic.h>
+#include <pthread.h>
+
+#include "sector.h"
+#include "map.h"
+
+enum error_class {
+  ERROR_MEDIA,         /* this place of the medium is bad */
+  ERROR_GONE,          /* the whole disk is gone */
+  ERROR_OTHER,         /* anything else: passed on */
+};
+
+extern enum error_class error_classify (int err);
+
+/* The errno that an NBD client gets for ERR: itself if NBD can carry it,
+ * else EIO.  0 stays 0.
+ */
+extern int error_for_nbd (int err);
+
+/* Canaries: blocks of main that prove by being read that it is alive.
+ * They should not have been touched since the start, or a page cache might
+ * answer for a dead disk; so main is divided into regions, and each access
+ * marks its regions.
+ */
+#define CANARY_REGIONS 4096
+#define CANARY_REMEMBERED 32
+#define NR_CANARIES 3
+
+struct canaries {
+  uint64_t size;                        /* of main, bytes */
+  uint32_t block;                       /* of main, bytes */
+  unsigned region_shift;
+  uint32_t nr_regions;
+  _Atomic uint64_t touched[CANARY_REGIONS / 64];
+
+  /* Guards what follows. */
+  pthread_mutex_t mutex;
+  uint64_t random;
+
+  /* Blocks that failed as canaries of a disk that was alive: reading them
+   * once more counts as trying again.
+   */
+  uint64_t failed[CANARY_REMEMBERED];
+  unsigned nr_failed;
+};
+
+extern void canaries_init (struct canaries *c, uint64_t size, uint32_t block);
+extern void canaries_destroy (struct canaries *c);
+
+/* Marks the byte range as touched.  COUNT >= 1.  Any thread. */
+static inline void
+canaries_touch (struct canaries *c, uint64_t offset, uint64_t count)
+{
+  uint32_t last = (offset + count - 1) >> c->region_shift;
+
+  for (uint32_t r = offset >> c->region_shift; r <= last; r++) {
+    uint64_t bit = UINT64_C (1) << (r % 64);
+
+    if (!(atomic_load_explicit (&c->touched[r / 64], memory_order_relaxed)
+          & bit))
+      atomic_fetch_or_explicit (&c->touched[r / 64], bit,
+                                memory_order_relaxed);
+  }
+}
+
+/* Picks up to NR_CANARIES blocks, far apart, that are DIRECT in MAP and
+ * don't overlap the bytes from AVOID_START to AVOID_END: untouched ones if
+ * there are any, else touched ones.  Returns how many.
+ */
+extern unsigned canaries_pick (struct canaries *c, const struct map *map,
+                               uint64_t avoid_start, uint64_t avoid_end,
+                               uint64_t block_offset[NR_CANARIES]);
+
+/* Remembers, and asks for and forgets, a block that failed as a canary. */
+extern void canaries_remember (struct canaries *c, uint64_t block_offset);
+extern bool canaries_recall (struct canaries *c, uint64_t block_offset);
+
+#endif /* REMAP_MEDIA_H */

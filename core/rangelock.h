@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * A lock of byte ranges: shared or exclusive, first come first served
+ * where ranges overlap, no effect where they don't.
+ *
+ * Who writes DIRECT sectors or reads slots holds its range shared.  Who
+ * changes the state of sectors, overwrites slots, or reads, modifies and
+ * writes a block holds it exclusive.  Since a request takes the lock
+ * before it looks the map up, an exclusive holder knows that nobody acts
+ * on what the map said before (promise 8 of remap-promises(7)).
+ *
+ * A shared lock that meets no exclusive one costs a few atomic operations:
+ * no mutex, no allocation, no system call (promise 24).
+ *
+ * Holds live on the caller's stack.  A thread may take two exclusive locks
+ * in ascending order of ranges that don't overlap; it takes no other lock
+ * of this kind while it holds one.
+ */
+
+#ifndef REMAP_RANGELOCK_H
+#define REMAP_RANGELOCK_H
+
+#include "sector.h"
+
+struct range_lock;
+struct shared_entry;
+
+struct shared_hold {
+  struct shared_entry *entry;           /* NULL: in the overflow list */
+  uint64_t start, end;                  /* bytes, end is exclusive */
+  struct shared_hold *next, **prev;
+};
+
+struct exclusive_hold {
+  uint64_t start, end;
+  struct exclusive_hold *next, **prev;
+};
+
+extern struct range_lock *range_lock_new (void);
+extern void range_lock_free (struct range_lock *rl);
+
+extern void range_lock_shared (struct range_lock *rl, struct shared_hold *h,
+                               uint64_t start, uint64_t end);
+extern void range_unlock_shared (struct range_lock *rl,
+                                 struct shared_hold *h);
+extern void range_lock_exclusive (struct range_lock *rl,
+                                  struct exclusive_hold *h,
+                                  uint64_t start, uint64_t end);
+extern void range_unlock_exclusive (struct range_lock *rl,
+                                    struct exclusive_hold *h);
+
+#endif /* REMAP_RANGELOCK_H */
