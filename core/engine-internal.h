@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * What the parts of the engine share:
+ *
+ *   engine.c       life, flush, status
+ *   engine-main.c  calls to main: errors, main lost and found, canaries
+ *   engine-read.c  reads, and the isolation of what fails
+ *   engine-write.c writes of whole main blocks; placing data in the spare
+ *   engine-edge.c  writes of less than a main block: read, modify, write
+ *   engine-zero.c  zero, trim and cache
+ *   engine-ops.c   what operators ask for
+ *
+ * The order of locks: range lock, then the spare's, then the small mutexes
+ * here, which are held for a few instructions only.
+ */
+
+#ifndef REMAP_ENGINE_INTERNAL_H
+#define REMAP_ENGINE_INTERNAL_H
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+
+#include "engine.h"
+#include "media.h"
+#include "rangelock.h"
+
+#define STAT_SHARDS 16
+
+struct stat_shard {
+  _Alignas (64) _Atomic uint64_t v[NR_ENGINE_STATS];
+};
+
+struct engine {
+  struct engine_config config;
+  uint64_t nr_sectors;                  /* of main */
+  struct map *map;
+  struct spare *spare;
+  struct range_lock *ranges;
+  struct canaries canaries;
+
+  atomic_bool auto_remap;
+
+  /* Main has been written since its last flush began. */
+  atomic_bool main_dirty;
+
+  /* Failed flushes of main, ever; compared with engine_conn. */
+  _Atomic uint64_t flush_failures;
+
+  /* Main is lost.  Set and cleared under probe_mutex, which also lets only
+   * one request at a time ask whether main is back, and guards last_probe.
+   */
+  atomic_bool main_lost;
+  pthread_mutex_t probe_mutex;
+  uint64_t last_probe_ms;
+
+  /* Blocks where a write that timed out may still land: a set, guarded by
+   * its mutex.  have_late spares the lookup while it is empty.
+   */
+  atomic_bool have_late;
+  pthread_mutex_t late_mutex;
+  struct map *late;
+
+  /* Slots that could not be read: a set, keyed by slot.  Their sectors'
+   * next full write takes a new slot.
+   */
+  atomic_bool have_unreadable;
+  pthread_mutex_t unreadable_mutex;
+  struct map *unreadable;
+
+  /* A record found no room, or the spare had no slot, the last time. */
+  atomic_bool spare_short;
+
+  struct stat_shard stats[STAT_SHARDS];
+};
+
+/* A request on its way.  Lives on the stack of the thread that serves it. */
+struct request {
+  struct engine *e;
+  const struct device *main;
+  struct engine_conn *conn;
+  uint64_t start, end;                  /* bytes, for the canaries */
+  bool canaries_asked;                  /* one round a request */
+  bool wrote_main, wrote_slots;         /* what FUA has to flush */
+  unsigned failing_pieces;
+};
+
+/* Failing pieces in one write after which the rest isn't tried any more. */
+#define MAX_FAILING_PIECES 64
+
+/* Pieces in which data travels that isn't the client's own buffer, and in
+ * which mapped sectors are handled.  Bytes.
+ */
+#define PIECE_SIZE (UINT32_C (1) << 20)
+
+/* Zero requests to main: larger ones meet a defect of some versions of
+ * nbdkit when they are emulated.  Bytes.
+ */
+#define ZERO_PIECE (UINT32_C (32) << 20)
+
+/* engine.c */
+extern void stat_add (struct engine *e, enum engine_stat stat, uint64_t n);
+extern void engine_log (struct engine *e, enum engine_log_level level,
+                        const char *fs, ...)
+  __attribute__ ((format (printf, 3, 4)));
+extern int finish_write (struct request *r, int err, bool fua);
+extern int flush_main (struct request *r);
+
+/* Commits LIST, and empties and frees it.  An empty list costs nothing. */
+extern int commit (struct engine *e, struct change_list *list,
+                   const uint64_t counters[NR_SPARE_COUNTERS]);
+
+static inline void
+request_init (struct request *r, struct engine *e, struct engine_conn *conn,
+              const struct device *main, uint64_t offset, uint64_t count)
+{
+  *r = (struct request) {
+    .e = e, .main = main, .conn = conn, .start = offset, .end = offset + count
+  };
+}
+
+/* Is START aligned, and END too, or the end of main? */
+static inline bool
+is_aligned (const struct engine *e, uint64_t start, uint64_t end)
+{
+  return ((start | end) & (e->config.main_block - 1)) == 0 ||
+    ((start & (e->config.main_block - 1)) == 0 &&
+     end == e->config.main_size);
+}
+
+static inline sector_t
+sector_of (uint64_t offset)
+{
+  return offset >> SECTOR_SHIFT;
+}
+
+/* Sectors that the bytes touch. */
+static inline uint64_t
+sectors_in (uint64_t start, uint64_t end)
+{
+  return bytes_to_sectors (end) - sector_of (start);
+}
+
+static inline uint64_t
+block_of (const struct engine *e, uint64_t offset)
+{
+  return round_down (offset, e->config.main_block);
+}
+
+static inline uint64_t
+block_end (const struct engine *e, uint64_t offset)
+{
+  uint64_t end = block_of (e, offset) + e->config.main_block;
+
+  return end < e->config.main_size ? end : e->config.main_size;
+}
+
+static inline uint64_t
+min_u64 (uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
+static inline uint64_t
+max_u64 (uint64_t a, uint64_t b)
+{
+  return a > b ? a : b;
+}
+
+/* How the sectors of main blocks are mixed. */
+enum block_class { ALL_DIRECT, ALL_MAPPED, MIXED };
+
+/* Classifies the block at START (aligned), and says in *END how far the
+ * same class reaches, in whole blocks and at most to LIMIT.  MIXED is
+ * always one block.
+ */
+extern enum block_class classify (struct engine *e, uint64_t start,
+                                  uint64_t limit, uint64_t *end);
+
+/* engine-main.c.  Counts are bytes, aligned to main blocks. */
+extern int main_read (struct request *r, void *buf, uint64_t start,
+                      uint64_t end);
+extern int main_write (struct request *r, const void *buf, uint64_t start,
+                       uint64_t end);
+extern int main_zero (struct request *r, uint64_t start, uint64_t end,
+                      unsigned flags);
+extern int main_trim (struct request *r, uint64_t start, uint64_t end);
+extern int main_flush (struct request *r);
+extern bool main_is_lost (struct request *r);
+extern void main_went_away (struct engine *e, int err);
+
+/* ERR came from main.  True if it is a media error that may change the
+ * state of sectors: automatic remapping is on, and main is alive.
+ */
+extern bool may_act_on (struct request *r, int err);
+
+/* Blocks where a late write may land. */
+extern void late_add (struct engine *e, uint64_t start, uint64_t end);
+extern bool late_overlaps (struct engine *e, uint64_t start, uint64_t end);
+
+/* engine-read.c */
+
+/* Reads the bytes, whatever they are. */
+extern int read_range (struct request *r, void *buf, uint64_t start,
+                       uint64_t end);
+
+/* Reads one main block that is held exclusively, up to TRIES times, into
+ * BUF (a block).  WEAK is set if a try failed before one succeeded.
+ * Returns main's error of the last try.
+ */
+extern int read_block_locked (struct request *r, void *buf, uint64_t block,
+                              unsigned tries, bool *weak);
+
+/* Moves the DIRECT sectors of the exclusively held block at BLOCK with
+ * this content to the spare, or records them as LOST (DATA is NULL).
+ */
+extern int move_block_locked (struct request *r, uint64_t block,
+                              const void *data, enum change_reason why);
+
+/* Makes a mixed block whole, held exclusively: its DIRECT sectors become
+ * REMAPPED or LOST.
+ */
+extern int complete_block_locked (struct request *r, uint64_t block);
+
+/* Tells of sectors that can't be read. */
+extern void log_lost (struct engine *e, uint64_t start, uint64_t end,
+                      const char *what);
+
+/* Reads COUNT slots; notes those that can't be read. */
+extern int slots_read (struct engine *e, void *buf, slot_t slot,
+                       uint32_t count);
+
+/* engine-write.c */
+
+/* Writes whole main blocks. */
+extern int write_blocks (struct request *r, const uint8_t *buf,
+                         uint64_t start, uint64_t end);
+
+/* Places the whole sectors from START to END (a sector's edge or the end
+ * of main), held exclusively: REMAPPED ones in their slots, all others in
+ * new slots, which are added to LIST.  Counts the DIRECT ones in *MOVED.
+ */
+extern int place_sectors (struct request *r, struct change_list *list,
+                          const uint8_t *buf, uint64_t start, uint64_t end,
+                          enum change_reason why, uint64_t *moved);
+
+/* place_sectors and commit. */
+extern int put_sectors (struct request *r, const uint8_t *buf,
+                        uint64_t start, uint64_t end, enum change_reason why);
+
+/* engine-edge.c */
+
+/* Writes bytes that don't cover whole main blocks. */
+extern int write_range (struct request *r, const uint8_t *buf,
+                        uint64_t start, uint64_t end);
+
+#endif /* REMAP_ENGINE_INTERNAL_H */

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Calls to main.  Everything that the engine reads from or writes to main
+ * goes through here: requests are split at main's largest size, errors are
+ * counted, accesses are noted for the canaries, and while main is lost
+ * nothing is asked of it but, once a second, whether it is back.
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine-internal.h"
+
+#define PROBE_INTERVAL_MS 1000
+
+/* Reads the canaries until one answers.  False if there are some and none
+ * does.
+ */
+static bool
+main_is_alive (struct request *r, bool remember)
+{
+  struct engine *e = r->e;
+  uint64_t at[NR_CANARIES];
+  bool failed[NR_CANARIES] = { false };
+  bool alive = false;
+  unsigned n, i;
+  void *buf;
+
+  n = canaries_pick (&e->canaries, e->map, r->start, r->end, at);
+  if (n == 0)
+    return true;
+  if (posix_memalign (&buf, 4096, e->config.main_block) != 0)
+    return true;
+  for (i = 0; i < n && !alive; i++) {
+    canaries_touch (&e->canaries, at[i], e->config.main_block);
+    if (device_pread (r->main, buf, e->config.main_block, at[i]) == 0)
+      alive = true;
+    else {
+      stat_add (e, STAT_MAIN_READ_ERRORS, 1);
+      failed[i] = true;
+    }
+  }
+  free (buf);
+  if (alive && remember)
+    for (i = 0; i < n; i++)
+      if (failed[i])
+        canaries_remember (&e->canaries, at[i]);
+  return alive;
+}
+
+void
+main_went_away (struct engine *e, int err)
+{
+  bool news;
+
+  pthread_mutex_lock (&e->probe_mutex);
+  news = !atomic_load (&e->main_lost);
+  if (news) {
+    e->last_probe_ms = e->config.now_ms (e->config.opaque);
+    atomic_store (&e->main_lost, true);
+    /* What was not flushed may be gone: that is a failed flush. */
+    if (atomic_exchange (&e->main_dirty, false))
+      atomic_fetch_add (&e->flush_failures, 1);
+  }
+  pthread_mutex_unlock (&e->probe_mutex);
+  if (news) {
+    stat_add (e, STAT_MAIN_LOST, 1);
+    engine_log (e, LOG_WARNING,
+                "main is lost (%s): requests that need it fail, nothing is "
+                "remapped; service resumes when it answers again",
+                strerror (err));
+  }
+}
+
+/* The probe mutex is held. */
+static bool
+main_came_back (struct request *r)
+{
+  struct engine *e = r->e;
+  uint64_t size = e->config.main_size;
+  int err;
+
+  if (r->main->ops->probe) {
+    err = r->main->ops->probe (r->main->ctx, &size);
+    if (err)
+      return false;
+    if (size != e->config.main_size) {
+      engine_log (e, LOG_WARNING,
+                  "main answers again, but its size is %" PRIu64 " bytes and "
+                  "was %" PRIu64 ": this is not the same disk, it stays lost",
+                  size, e->config.main_size);
+      return false;
+    }
+  }
+  return main_is_alive (r, false);
+}
+
+bool
+main_is_lost (struct request *r)
+{
+  struct engine *e = r->e;
+  uint64_t now;
+  bool back = false;
+
+  if (!atomic_load (&e->main_lost))
+    return false;
+  /* Somebody else is asking: don't wait for the answer. */
+  if (pthread_mutex_trylock (&e->probe_mutex) != 0)
+    return true;
+  if (!atomic_load (&e->main_lost)) {
+    pthread_mutex_unlock (&e->probe_mutex);
+    return false;
+  }
+  now = e->config.now_ms (e->config.opaque);
+  if (now - e->last_probe_ms >= PROBE_INTERVAL_MS) {
+    back = main_came_back (r);
+    e->last_probe_ms = e->config.now_ms (e->config.opaque);
+    if (back)
+      atomic_store (&e->main_lost, false);
+  }
+  pthread_mutex_unlock (&e->probe_mutex);
+  if (back)
+    engine_log (e, LOG_WARNING, "main is back: service resumes");
+  return !back;
+}
+
+bool
+may_act_on (struct request *r, int err)
+{
+  struct engine *e = r->e;
+
+  if (error_classify (err) != ERROR_MEDIA || atomic_load (&e->main_lost))
+    return false;
+  if (!r->canaries_asked) {
+    r->canaries_asked = true;
+    if (!main_is_alive (r, true)) {
+      main_went_away (e, err);
+      return false;
+    }
+  }
+  return atomic_load (&e->auto_remap);
+}
+
+/* Notes an error of main, and returns it. */
+static int
+failed (struct engine *e, enum engine_stat stat, int err)
+{
+  stat_add (e, stat, 1);
+  if (error_classify (err) == ERROR_GONE)
+    main_went_away (e, err);
+  return err;
+}
+
+/* The size of the next call to main. */
+static uint32_t
+piece (const struct engine *e, uint64_t start, uint64_t end, uint32_t max)
+{
+  if (e->config.main_max && e->config.main_max < max)
+    max = round_down (e->config.main_max, e->config.main_block);
+  return min_u64 (end - start, max);
+}
+
+#define MAX_CALL (UINT32_C (1) << 30)
+
+/* Main holds something that isn't flushed.  Noted before each write, so
+ * that a disk that goes away during it is known to have lost something, and
+ * after it (finish_write), since a flush may have begun meanwhile.
+ */
+static inline void
+will_write (struct request *r)
+{
+  r->wrote_main = true;
+  if (!atomic_load_explicit (&r->e->main_dirty, memory_order_relaxed))
+    atomic_store (&r->e->main_dirty, true);
+}
+
+int
+main_read (struct request *r, void *buf, uint64_t start, uint64_t end)
+{
+  struct engine *e = r->e;
+  uint8_t *p = buf;
+  uint32_t n;
+  int err;
+
+  for (; start < end; start += n, p += n) {
+    n = piece (e, start, end, MAX_CALL);
+    if (main_is_lost (r))
+      return ENODEV;
+    canaries_touch (&e->canaries, start, n);
+    err = device_pread (r->main, p, n, start);
+    if (err)
+      return failed (e, STAT_MAIN_READ_ERRORS, err);
+  }
+  return 0;
+}
+
+int
+main_write (struct request *r, const void *buf, uint64_t start, uint64_t end)
+{
+  struct engine *e = r->e;
+  const uint8_t *p = buf;
+  uint32_t n;
+  int err;
+
+  for (; start < end; start += n, p += n) {
+    n = piece (e, start, end, MAX_CALL);
+    if (main_is_lost (r))
+      return ENODEV;
+    canaries_touch (&e->canaries, start, n);
+    will_write (r);
+    err = device_pwrite (r->main, p, n, start);
+    if (err)
+      return failed (e, STAT_MAIN_WRITE_ERRORS, err);
+  }
+  return 0;
+}
+
+static int
+write_zeroes (struct request *r, uint64_t start, uint64_t end)
+{
+  uint32_t n, len = min_u64 (end - start, PIECE_SIZE);
+  void *zeroes;
+  int err = 0;
+
+  if (posix_memalign (&zeroes, 4096, len) != 0)
+    return ENOMEM;
+  memset (zeroes, 0, len);
+  for (; start < end && err == 0; start += n) {
+    n = min_u64 (end - start, len);
+    err = main_write (r, zeroes, start, start + n);
+  }
+  free (zeroes);
+  return err;
+}
+
+int
+main_zero (struct request *r, uint64_t start, uint64_t end, unsigned flags)
+{
+  struct engine *e = r->e;
+  uint32_t n;
+  int err;
+
+  if (r->main->ops->zero == NULL)
+    return flags & DEVICE_FAST_ZERO ? ENOTSUP : write_zeroes (r, start, end);
+
+  for (; start < end; start += n) {
+    n = piece (e, start, end, ZERO_PIECE);
+    if (main_is_lost (r))
+      return ENODEV;
+    canaries_touch (&e->canaries, start, n);
+    will_write (r);
+    err = r->main->ops->zero (r->main->ctx, n, start, flags);
+    if (err)
+      return failed (e, STAT_MAIN_WRITE_ERRORS, err);
+  }
+  return 0;
+}
+
+int
+main_trim (struct request *r, uint64_t start, uint64_t end)
+{
+  struct engine *e = r->e;
+  uint32_t n;
+  int err;
+
+  if (r->main->ops->trim == NULL)
+    return 0;
+  for (; start < end; start += n) {
+    n = piece (e, start, end, MAX_CALL);
+    if (main_is_lost (r))
+      return ENODEV;
+    will_write (r);
+    err = r->main->ops->trim (r->main->ctx, n, start);
+    if (err)
+      return failed (e, STAT_MAIN_WRITE_ERRORS, err);
+  }
+  return 0;
+}
+
+int
+main_flush (struct request *r)
+{
+  int err;
+
+  if (main_is_lost (r))
+    return ENODEV;
+  err = device_flush (r->main);
+  return err ? failed (r->e, STAT_MAIN_FLUSH_ERRORS, err) : 0;
+}
+
+/* A set of blocks that can't be recorded for want of memory is a set that
+ * must not be forgotten: then every block counts as late.
+ */
+void
+late_add (struct engine *e, uint64_t start, uint64_t end)
+{
+  struct run run = {
+    .start = sector_of (start), .count = sectors_in (start, end),
+    .state = LOST, .slot = NO_SLOT
+  };
+
+  pthread_mutex_lock (&e->late_mutex);
+  if (e->late) {
+    map_begin (e->late);
+    if (map_set (e->late, &run) == 0)
+      map_publish (e->late);
+    else {
+      map_abort (e->late);
+      map_free (e->late);
+      e->late = NULL;
+    }
+  }
+  atomic_store (&e->have_late, true);
+  pthread_mutex_unlock (&e->late_mutex);
+}
+
+bool
+late_overlaps (struct engine *e, uint64_t start, uint64_t end)
+{
+  bool r;
+
+  if (!atomic_load (&e->have_late))
+    return false;
+  pthread_mutex_lock (&e->late_mutex);
+  r = e->late == NULL ||
+    !map_all_direct (e->late, sector_of (start), sectors_in (start, end));
+  pthread_mutex_unlock (&e->late_mutex);
+  return r;
+}

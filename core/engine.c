@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine-internal.h"
+
+static uint64_t
+system_now_ms (void *opaque)
+{
+  struct timespec ts;
+
+  clock_gettime (CLOCK_MONOTONIC, &ts);
+  return (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+struct engine *
+engine_new (const struct engine_config *config, struct map *map,
+            struct spare *spare)
+{
+  struct engine *e;
+
+  e = aligned_alloc (64, round_up (sizeof *e, 64));
+  if (e == NULL)
+    return NULL;
+  memset (e, 0, sizeof *e);
+  e->config = *config;
+  if (e->config.now_ms == NULL)
+    e->config.now_ms = system_now_ms;
+  e->nr_sectors = bytes_to_sectors (config->main_size);
+  e->map = map;
+  e->spare = spare;
+  atomic_init (&e->auto_remap, config->auto_remap);
+  pthread_mutex_init (&e->probe_mutex, NULL);
+  pthread_mutex_init (&e->late_mutex, NULL);
+  pthread_mutex_init (&e->unreadable_mutex, NULL);
+  canaries_init (&e->canaries, config->main_size, config->main_block);
+  e->ranges = range_lock_new ();
+  e->late = map_new ();
+  e->unreadable = map_new ();
+  if (e->ranges == NULL || e->late == NULL || e->unreadable == NULL) {
+    engine_free (e);
+    errno = ENOMEM;
+    return NULL;
+  }
+  return e;
+}
+
+void
+engine_free (struct engine *e)
+{
+  if (e == NULL)
+    return;
+  if (e->late)
+    map_free (e->late);
+  if (e->unreadable)
+    map_free (e->unreadable);
+  range_lock_free (e->ranges);
+  canaries_destroy (&e->canaries);
+  pthread_mutex_destroy (&e->unreadable_mutex);
+  pthread_mutex_destroy (&e->late_mutex);
+  pthread_mutex_destroy (&e->probe_mutex);
+  free (e);
+}
+
+uint64_t
+engine_main_size (const struct engine *e)
+{
+  return e->config.main_size;
+}
+
+void
+engine_conn_init (struct engine *e, struct engine_conn *conn)
+{
+  atomic_init (&conn->flush_failures_told, atomic_load (&e->flush_failures));
+}
+
+/* Threads count in shards of their own as far as there are enough. */
+void
+stat_add (struct engine *e, enum engine_stat stat, uint64_t n)
+{
+  static atomic_uint next_thread;
+  static _Thread_local unsigned home;
+
+  if (home == 0)
+    home = 1 + atomic_fetch_add_explicit (&next_thread, 1,
+                                          memory_order_relaxed) % STAT_SHARDS;
+  atomic_fetch_add_explicit (&e->stats[home - 1].v[stat], n,
+                             memory_order_relaxed);
+}
+
+void
+engine_log (struct engine *e, enum engine_log_level level,
+            const char *fs, ...)
+{
+  struct message m;
+  va_list args;
+
+  if (e->config.log == NULL)
+    return;
+  va_start (args, fs);
+  vsnprintf (m.text, sizeof m.text, fs, args);
+  va_end (args);
+  e->config.log (e->config.opaque, level, m.text);
+}
+
+enum block_class
+classify (struct engine *e, uint64_t start, uint64_t limit, uint64_t *end)
+{
+  const uint32_t block = e->config.main_block;
+  uint64_t first_end = block_end (e, start);
+  uint64_t pos = start;
+  struct run run;
+  bool direct;
+
+  run = map_lookup (e->map, sector_of (start), sectors_in (start, limit));
+  direct = run.state == DIRECT;
+  for (;;) {
+    pos = min_u64 ((run.start + run.count) << SECTOR_SHIFT, limit);
+    if (pos >= limit)
+      break;
+    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, limit));
+    if ((run.state == DIRECT) != direct)
+      break;
+  }
+  if (pos < limit)
+    pos = round_down (pos, block);
+  if (pos < first_end) {
+    *end = first_end;
+    return MIXED;
+  }
+  *end = pos;
+  return direct ? ALL_DIRECT : ALL_MAPPED;
+}
+
+int
+commit (struct engine *e, struct change_list *list,
+        const uint64_t counters[NR_SPARE_COUNTERS])
+{
+  int err = 0;
+
+  if (list->n > 0) {
+    err = spare_commit (e->spare, list, counters);
+    if (err == ENOSPC || err == 0)
+      atomic_store (&e->spare_short, err == ENOSPC);
+    if (err) {
+      stat_add (e, STAT_SPARE_ERRORS, 1);
+      if (err == ENOSPC)
+        engine_log (e, LOG_WARNING,
+                    "spare: no room to record a change: enlarge the spare, "
+                    "or free space where it is");
+    }
+  }
+  change_list_free (list);
+  return err;
+}
+
+/* Flushes of main fail for everybody: each connection's next FLUSH or FUA
+ * says so once, this one's now.
+ */
+static void
+main_flush_failed (struct engine *e)
+{
+  atomic_fetch_add (&e->flush_failures, 1);
+}
+
+int
+flush_main (struct request *r)
+{
+  struct engine *e = r->e;
+  int err;
+
+  /* A write that ends after this is not covered, and marks main again. */
+  atomic_store (&e->main_dirty, false);
+  err = main_flush (r);
+  if (err) {
+    main_flush_failed (e);
+    return EIO;
+  }
+  return 0;
+}
+
+static int
+flush_both (struct request *r, bool flush_main_too, bool flush_spare_too)
+{
+  struct engine *e = r->e;
+  uint64_t told = atomic_load (&r->conn->flush_failures_told);
+  uint64_t now;
+  int err = 0, err2 = 0;
+
+  if (flush_main_too)
+    err = flush_main (r);
+  if (flush_spare_too) {
+    err2 = spare_flush (e->spare);
+    if (err2)
+      stat_add (e, STAT_SPARE_ERRORS, 1);
+  }
+
+  now = atomic_load (&e->flush_failures);
+  if (now != told &&
+      atomic_compare_exchange_strong (&r->conn->flush_failures_told,
+                                      &told, now))
+    return EIO;
+  return err ? err : err2 ? EIO : 0;
+}
+
+int
+engine_flush (struct engine *e, struct engine_conn *conn,
+              const struct device *main)
+{
+  struct request r;
+
+  request_init (&r, e, conn, main, 0, 0);
+  stat_add (e, STAT_FLUSHES, 1);
+  return flush_both (&r, true, true);
+}
+
+/* Ends a request that wrote: with FUA, flushes what it wrote to.  Changes
+ * of state are durable already.
+ */
+int
+finish_write (struct request *r, int err, bool fua)
+{
+  struct engine *e = r->e;
+
+  if (r->wrote_main) {
+    if (!atomic_load_explicit (&e->main_dirty, memory_order_relaxed))
+      atomic_store (&e->main_dirty, true);
+    if (atomic_load (&e->main_lost) &&
+        atomic_exchange (&e->main_dirty, false))
+      main_flush_failed (e);
+  }
+  if (err == 0 && fua) {
+    stat_add (e, STAT_FUAS, 1);
+    err = flush_both (r, r->wrote_main, r->wrote_slots);
+  }
+  return error_for_nbd (err);
+}
+
+enum sector_state
+engine_extent (struct engine *e, uint32_t count, uint64_t offset,
+               uint32_t *len)
+{
+  struct run run;
+  uint64_t end;
+
+  run = map_lookup (e->map, sector_of (offset),
+                    sectors_in (offset, offset + count));
+  end = min_u64 ((run.start + run.count) << SECTOR_SHIFT, offset + count);
+  *len = end - offset;
+  return run.state;
+}
+
+void
+engine_set_auto_remap (struct engine *e, bool on)
+{
+  atomic_store (&e->auto_remap, on);
+}
+
+const char *
+engine_health_name (enum engine_health health)
+{
+  static const char *const names[] = {
+    [HEALTH_OK] = "ok", [HEALTH_DEGRADED] = "degraded",
+    [HEALTH_CRITICAL] = "critical", [HEALTH_MAIN_LOST] = "main-lost",
+  };
+
+  return names[health];
+}
+
+void
+engine_get_status (struct engine *e, struct engine_status *st)
+{
+  const struct spare_status *sp = &st->spare;
+
+  memset (st, 0, sizeof *st);
+  st->auto_remap = atomic_load (&e->auto_remap);
+  st->main_lost = atomic_load (&e->main_lost);
+  map_get_totals (e->map, &st->totals);
+  spare_get_status (e->spare, &st->spare);
+  for (size_t s = 0; s < STAT_SHARDS; s++)
+    for (size_t i = 0; i < NR_ENGINE_STATS; i++)
+      st->stat[i] += atomic_load_explicit (&e->stats[s].v[i],
+                                           memory_order_relaxed);
+
+  if (st->main_lost)
+    st->health = HEALTH_MAIN_LOST;
+  else if (sp->failed || sp->full || sp->slots_free == 0 ||
+           atomic_load (&e->spare_short))
+    st->health = HEALTH_CRITICAL;
+  else if (st->totals.lost > 0 || sp->counters[COUNT_WEAK] > 0 ||
+           sp->slots_used + sp->slots_retired > sp->slots_total / 5 * 4)
+    st->health = HEALTH_DEGRADED;
+  else
+    st->health = HEALTH_OK;
+}
