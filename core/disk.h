@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * What can be seen of the disk behind a path: its identity, and whether
+ * two things live on the same one.  Read from sysfs; nothing is opened
+ * that is not a small text file there.
+ */
+
+#ifndef REMAP_DISK_H
+#define REMAP_DISK_H
+
+#include <sys/types.h>
+
+#include "sector.h"
+
+/* Where the kernel shows devices; tests put something else here. */
+extern const char *disk_sysfs;
+
+/* The identity of the block device DEV: WWN or serial number of the disk,
+ * and the number of the partition if it is one ("...-part2").  False (and
+ * an empty LABEL) where the kernel shows none.  LABEL has SIZE bytes.
+ */
+extern bool disk_label (dev_t dev, char *label, size_t size);
+
+/* Are these two block devices parts of one disk, as far as can be seen?
+ * Partitions, device-mapper and md devices, and loop devices are followed
+ * to what they lie on.
+ */
+extern bool disk_is_same (dev_t a, dev_t b);
+
+#endif /* REMAP_DISK_H */

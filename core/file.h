@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * A file or block device as the spare: opened, locked, and wrapped as a
+ * struct device whose offset 0 is the beginning of the spare.
+ */
+
+#ifndef REMAP_FILE_H
+#define REMAP_FILE_H
+
+#include <sys/types.h>
+
+#include "device.h"
+
+struct spare_file {
+  char *path;
+  int fd;
+  bool is_block;       /* a block device, else a regular file */
+  bool created;        /* by this open */
+  bool read_only;
+  dev_t dev;           /* of the file, or the device itself */
+  ino_t ino;           /* 0 for a block device */
+  uint64_t offset;     /* bytes, where the spare begins */
+  uint64_t size;       /* bytes from there to the end */
+  struct device device;
+};
+
+/* Opens PATH for reading and writing, or only for reading.  A missing file
+ * is created (mode 0600, empty) if CREATE is set.  Takes a lock that a
+ * second server can't get, and O_EXCL for a device.  Symbolic links are
+ * followed (device links are made of them).  Returns 0 or an errno; then
+ * MESSAGE is set and nothing stays open: ENOENT (and CREATE isn't set),
+ * EBUSY (locked, or a device in use), EINVAL (neither file nor device, or
+ * OFFSET lies beyond a device's end), or what open(2) returned.
+ */
+extern int spare_file_open (struct spare_file *sf, const char *path,
+                            uint64_t offset, bool create, bool read_only,
+                            struct message *message);
+
+/* Closes, and removes the file if REMOVE is set and this open created
+ * it.
+ */
+extern void spare_file_close (struct spare_file *sf, bool remove);
+
+/* Makes a regular file long enough for SIZE bytes from the offset on. */
+extern int spare_file_extend (struct spare_file *sf, uint64_t size,
+                              struct message *message);
+
+/* Writes back what the page cache holds and drops it, so that what is read
+ * next comes from the disk: a cache may hold what a failed write never
+ * brought there.
+ */
+extern int spare_file_drop_cache (struct spare_file *sf,
+                                  struct message *message);
+
+/* For spare_probe: where the next data begins. */
+extern uint64_t spare_file_next_data (void *ctx, uint64_t offset);
+
+/* Do the bytes from START to END read as zeroes?  0, EIO ... or EEXIST if
+ * they don't.
+ */
+extern int spare_file_is_blank (struct spare_file *sf, uint64_t start,
+                                uint64_t end);
+
+#endif /* REMAP_FILE_H */
