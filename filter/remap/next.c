@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The layer below the filter as a device of the core.
+ *
+ * nbdkit's plugins set *err only if it is 0, and some fail without setting
+ * it: so it is cleared before each call, and an error without a number is
+ * an EIO.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+
+#include "remap.h"
+
+bool one_connection_only;
+
+static inline int
+result (int r, int err)
+{
+  return r == 0 ? 0 : err > 0 ? err : EIO;
+}
+
+static int
+next_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
+{
+  struct next_device *d = ctx;
+  int err = 0;
+  int r = d->next->pread (d->next, buf, count, offset, 0, &err);
+
+  return result (r, err);
+}
+
+static int
+next_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
+{
+  struct next_device *d = ctx;
+  int err = 0;
+  int r = d->next->pwrite (d->next, buf, count, offset, 0, &err);
+
+  return result (r, err);
+}
+
+static int
+next_flush (void *ctx)
+{
+  struct next_device *d = ctx;
+  int err = 0;
+
+  if (!d->c->can_flush)
+    return 0;
+  return result (d->next->flush (d->next, 0, &err), err);
+}
+
+static int
+next_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
+{
+  struct next_device *d = ctx;
+  uint32_t f = 0;
+  int err = 0;
+  int r;
+
+  if (flags & DEVICE_MAY_TRIM)
+    f |= NBDKIT_FLAG_MAY_TRIM;
+  if (flags & DEVICE_FAST_ZERO)
+    f |= NBDKIT_FLAG_FAST_ZERO;
+  r = d->next->zero (d->next, count, offset, f, &err);
+  if (r == -1 && err == EOPNOTSUPP)
+    err = ENOTSUP;
+  return result (r, err);
+}
+
+static int
+next_trim (void *ctx, uint32_t count, uint64_t offset)
+{
+  struct next_device *d = ctx;
+  int err = 0;
+
+  return result (d->next->trim (d->next, count, offset, 0, &err), err);
+}
+
+int
+next_cache (void *ctx, uint32_t count, uint64_t offset)
+{
+  struct next_device *d = ctx;
+  int err = 0;
+
+  return result (d->next->cache (d->next, count, offset, 0, &err), err);
+}
+
+/* A connection of our own sees the size that main has now; the client's
+ * one remembers the size that it had.  Over a plugin that serves one
+ * connection at a time there is no other to be had.
+ */
+static int
+next_probe (void *ctx, uint64_t *size)
+{
+  struct next_device *d = ctx;
+  nbdkit_next *next;
+  int64_t r;
+
+  if (one_connection_only)
+    return 0;
+  next = nbdkit_next_context_open (d->c->backend, 1, "", 1);
+  if (next == NULL)
+    return EIO;
+  r = -1;
+  if (next->prepare (next) == 0) {
+    r = next->get_size (next);
+    if (next->finalize (next) == -1)
+      r = -1;
+  }
+  nbdkit_next_context_close (next);
+  if (r == -1)
+    return EIO;
+  *size = r;
+  return 0;
+}
+
+static const struct device_ops next_ops = {
+  .pread = next_pread,
+  .pwrite = next_pwrite,
+  .flush = next_flush,
+  .zero = next_zero,
+  .trim = next_trim,
+  .probe = next_probe,
+};
+
+int
+connection_prepare (struct connection *c, nbdkit_next *next, int readonly)
+{
+  int r;
+
+  c->ops = next_ops;
+
+  r = next->can_flush (next);
+  if (r == -1)
+    return -1;
+  c->can_flush = r;
+
+  /* nbdkit wants these to have been asked before the operations are used,
+   * whatever the answers are.
+   */
+  if (next->can_extents (next) == -1 || next->can_cache (next) == -1)
+    return -1;
+  r = next->can_write (next);
+  if (r == -1)
+    return -1;
+  if (!r || readonly)
+    return 0;
+  if (next->can_fua (next) == -1 || next->can_fast_zero (next) == -1)
+    return -1;
+  r = next->can_zero (next);
+  if (r == -1)
+    return -1;
+  if (r == NBDKIT_ZERO_NONE)
+    c->ops.zero = NULL;
+  r = next->can_trim (next);
+  if (r == -1)
+    return -1;
+  if (!r)
+    c->ops.trim = NULL;
+  return 0;
+}

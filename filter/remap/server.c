@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Start and end of a server.
+ *
+ * What can be known without main's size is checked before the server goes
+ * into the background (get_ready): the spare is opened, locked, looked at,
+ * and if it holds anything, checked and replayed whole.  Main's size is
+ * known only after that (after_fork): then the spare's identity is
+ * compared, a blank one is formatted, and the engine is made.  Nothing is
+ * written to a spare whose identity was not found to be right.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "remap.h"
+#include "disk.h"
+
+#define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)  /* bytes */
+#define DEFAULT_FRACTION 64
+
+struct engine *engine;
+
+static struct spare_file file = { .fd = -1 };
+static struct map *map;
+static struct spare *spare;
+static enum spare_content content;
+static struct spare_identity identity;
+
+static void
+warn (void *opaque, const char *text)
+{
+  nbdkit_error ("remap: warning: %s", text);
+}
+
+static const struct spare_env env = { .warn = warn };
+
+static void
+log_engine (void *opaque, enum engine_log_level level, const char *text)
+{
+  if (level == LOG_WARNING)
+    nbdkit_error ("remap: %s", text);
+  else if (remap_debug_verbose)
+    nbdkit_debug ("remap: %s", text);
+}
+
+/* Things that are said once, on the terminal that the server is started
+ * from.
+ */
+static void __attribute__ ((format (printf, 1, 2)))
+say (const char *fs, ...)
+{
+  va_list args;
+
+  va_start (args, fs);
+  fprintf (stderr, "nbdkit: remap: ");
+  vfprintf (stderr, fs, args);
+  fprintf (stderr, "\n");
+  va_end (args);
+}
+
+static void
+format_uuid (const uint8_t uuid[16], char text[37])
+{
+  char *p = text;
+
+  for (int i = 0; i < 16; i++) {
+    if (i == 4 || i == 6 || i == 8 || i == 10)
+      *p++ = '-';
+    p += sprintf (p, "%02x", uuid[i]);
+  }
+}
+
+static int
+fail (const struct message *message)
+{
+  nbdkit_error ("remap: %s", message->text);
+  return -1;
+}
+
+/* What can be seen of main: which disk it is, and that it isn't the spare
+ * nor shares a disk with it.
+ */
+static int
+check_main_path (char *label, size_t label_size)
+{
+  struct stat st;
+  struct stat sst;
+  dev_t spare_dev = file.dev;
+
+  label[0] = '\0';
+  if (config.main_path == NULL || stat (config.main_path, &st) == -1)
+    return 0;
+
+  if (S_ISREG (st.st_mode)) {
+    if (!file.is_block && st.st_dev == file.dev && st.st_ino == file.ino) {
+      nbdkit_error ("remap: spare %s: is main itself (%s): a disk can't be "
+                    "its own spare", config.spare_path, config.main_path);
+      return -1;
+    }
+    return 0;
+  }
+  if (!S_ISBLK (st.st_mode))
+    return 0;
+
+  disk_label (st.st_rdev, label, label_size);
+  if (file.is_block && st.st_rdev == file.dev) {
+    nbdkit_error ("remap: spare %s: is main itself (%s): a disk can't be "
+                  "its own spare", config.spare_path, config.main_path);
+    return -1;
+  }
+  if (!file.is_block && fstat (file.fd, &sst) == 0)
+    spare_dev = sst.st_dev;
+  if (!config.spare_same_disk && disk_is_same (st.st_rdev, spare_dev)) {
+    nbdkit_error ("remap: spare %s: lies on the disk that main (%s) is on: "
+                  "put it on another one, or say spare-same-disk=yes if you "
+                  "must", config.spare_path, config.main_path);
+    return -1;
+  }
+  say ("warning: main (%s) is a block device behind the page cache: bad "
+       "sectors that are written go unnoticed until the next flush, and "
+       "reads fail for 4 KiB around each.  Use a plugin that opens the "
+       "device with O_DIRECT.", config.main_path);
+  return 0;
+}
+
+static int
+check_label (void)
+{
+  if (strcmp (identity.label, config.label) == 0)
+    return 0;
+  nbdkit_error ("remap: spare %s belongs to the disk labelled \"%s\", but "
+                "main is \"%s\": give it the right disk, or, if this is a "
+                "copy of that disk, say remap-label=%s",
+                config.spare_path, identity.label, config.label,
+                identity.label);
+  return -1;
+}
+
+static int
+prepare_new (void)
+{
+  struct message message;
+  char uuid[37];
+
+  if (!config.spare_create) {
+    nbdkit_error ("remap: spare %s: is missing or blank, and "
+                  "spare-create=no: is its filesystem mounted?",
+                  config.spare_path);
+    return -1;
+  }
+  if (!file.is_block && file.size > 0 && file.size < SPARE_MIN_SIZE &&
+      config.spare_size < (int64_t) SPARE_MIN_SIZE) {
+    nbdkit_error ("remap: spare %s: has %" PRIu64 " bytes, a spare needs at "
+                  "least %" PRIu64, config.spare_path, file.size,
+                  SPARE_MIN_SIZE);
+    return -1;
+  }
+  if (config.spare_size != -1 &&
+      spare_file_extend (&file, config.spare_size, &message))
+    return fail (&message);
+  if (file.is_block && file.size < SPARE_MIN_SIZE) {
+    nbdkit_error ("remap: spare %s: has %" PRIu64 " bytes, a spare needs at "
+                  "least %" PRIu64, config.spare_path, file.size,
+                  SPARE_MIN_SIZE);
+    return -1;
+  }
+  if (content != SPARE_UNFINISHED &&
+      getrandom (identity.uuid, sizeof identity.uuid, 0) !=
+      sizeof identity.uuid) {
+    nbdkit_error ("remap: getrandom: %m");
+    return -1;
+  }
+  /* RFC 4122, version 4: random. */
+  identity.uuid[6] = (identity.uuid[6] & 0x0f) | 0x40;
+  identity.uuid[8] = (identity.uuid[8] & 0x3f) | 0x80;
+  format_uuid (identity.uuid, uuid);
+  say ("creating a new spare: %s, UUID %s", config.spare_path, uuid);
+  return 0;
+}
+
+static int
+open_spare (void)
+{
+  struct message message;
+
+  if (spare_file_open (&file, config.spare_path, config.spare_offset,
+                       config.spare_create, false, &message))
+    return fail (&message);
+  if (spare_file_drop_cache (&file, &message))
+    return fail (&message);
+  if (spare_probe (&file.device, file.size, spare_file_next_data,
+                   &content, &identity, &message))
+    return fail (&message);
+  if (content == SPARE_FOREIGN) {
+    nbdkit_error ("remap: spare %s: is neither blank nor a spare: it holds "
+                  "something else and is left alone; erase it first if it "
+                  "is to be a spare", config.spare_path);
+    return -1;
+  }
+  return 0;
+}
+
+int
+server_get_ready (int thread_model)
+{
+  static char label[SPARE_LABEL_MAX + 1];
+  struct message message;
+
+  one_connection_only = thread_model == NBDKIT_THREAD_MODEL_SERIALIZE_CONNECTIONS;
+
+  if (open_spare () == -1)
+    return -1;
+  if (check_main_path (label, sizeof label) == -1)
+    goto error;
+  if (config.label == NULL)
+    config.label = label;
+
+  map = map_new ();
+  if (map == NULL) {
+    nbdkit_error ("remap: malloc: %m");
+    goto error;
+  }
+  if (content != SPARE_VALID) {
+    if (prepare_new () == -1)
+      goto error;
+    return 0;
+  }
+  if (check_label () == -1)
+    goto error;
+  if (spare_load (&file.device, file.size, false, &env, map, &spare,
+                  &message)) {
+    nbdkit_error ("remap: spare %s: %s", config.spare_path, message.text);
+    goto error;
+  }
+  return 0;
+
+ error:
+  spare_file_close (&file, true);
+  return -1;
+}
+
+/* Main's size and block size, from a connection of our own. */
+static int
+look_at_main (nbdkit_backend *backend, struct engine_config *ec)
+{
+  uint32_t minimum, preferred, maximum;
+  nbdkit_next *next;
+  int64_t size;
+  int r = -1;
+
+  next = nbdkit_next_context_open (backend, 1, "", 1);
+  if (next == NULL)
+    return -1;
+  if (next->prepare (next) == -1)
+    goto out;
+  size = next->get_size (next);
+  if (size != -1 &&
+      next->block_size (next, &minimum, &preferred, &maximum) == 0)
+    r = 0;
+  if (next->finalize (next) == -1)
+    r = -1;
+  if (r == -1)
+    goto out;
+
+  ec->main_size = size;
+  ec->main_block = minimum > SECTOR_SIZE ? minimum : SECTOR_SIZE;
+  ec->main_max = maximum == UINT32_MAX ? 0 : maximum;
+  if (size == 0) {
+    nbdkit_error ("remap: main has a size of 0 bytes: there is nothing to "
+                  "serve");
+    r = -1;
+  }
+
+ out:
+  nbdkit_next_context_close (next);
+  return r;
+}
+
+static int
+format_spare (uint64_t main_size)
+{
+  struct message message;
+  uint64_t size = config.spare_size;
+  bool whole;
+  int err;
+
+  if (config.spare_size == -1) {
+    size = file.size;
+    if (size == 0) {
+      size = round_up (main_size / DEFAULT_FRACTION, 4096);
+      if (size < DEFAULT_MIN_SIZE)
+        size = DEFAULT_MIN_SIZE;
+    }
+  }
+  if (spare_file_extend (&file, size, &message))
+    return fail (&message);
+  whole = round_down (size, 4096) == round_down (file.size, 4096);
+
+  identity.main_size = main_size;
+  snprintf (identity.label, sizeof identity.label, "%s", config.label);
+  err = spare_format (&file.device, size, whole, &identity, &env, map,
+                      &spare, &message);
+  if (err) {
+    nbdkit_error ("remap: spare %s: can't be created: %s",
+                  config.spare_path, message.text);
+    return -1;
+  }
+  return 0;
+}
+
+/* An existing spare has more room than before, or is to have it. */
+static int
+grow_spare (void)
+{
+  struct spare_status st;
+  struct message message;
+  uint64_t size;
+  int err;
+
+  spare_get_status (spare, &st);
+  size = st.size;
+  if (config.spare_size != -1 && (uint64_t) config.spare_size > size)
+    size = config.spare_size;
+  else if (st.whole && file.size > size)
+    size = file.size;
+  size = round_down (size, 4096);
+  if (size <= st.size)
+    return 0;
+
+  if (spare_file_extend (&file, size, &message))
+    return fail (&message);
+  err = spare_file_is_blank (&file, st.size, size);
+  if (err == 0)
+    err = spare_grow (spare, size, &message);
+  else
+    message_set (&message, "%s", err == EEXIST ?
+                 "what follows the spare is not blank" : strerror (err));
+  if (err && config.spare_size != -1) {
+    nbdkit_error ("remap: spare %s: can't be enlarged from %" PRIu64 " to %"
+                  PRIu64 " bytes: %s", config.spare_path, st.size, size,
+                  message.text);
+    return -1;
+  }
+  if (err)
+    nbdkit_error ("remap: warning: spare %s: stays at %" PRIu64 " bytes: %s",
+                  config.spare_path, st.size, message.text);
+  return 0;
+}
+
+static int
+check_size (uint64_t main_size)
+{
+  if (identity.main_size == main_size)
+    return 0;
+  nbdkit_error ("remap: spare %s belongs to a disk of %" PRIu64 " bytes, but "
+                "main has %" PRIu64 " bytes: this is another disk, or it "
+                "has shrunk or grown", config.spare_path,
+                identity.main_size, main_size);
+  return -1;
+}
+
+static int
+start_spare (uint64_t main_size)
+{
+  struct message message;
+
+  if (content != SPARE_VALID)
+    return format_spare (main_size);
+  if (check_size (main_size) == -1)
+    return -1;
+  if (spare_start (spare, &message)) {
+    nbdkit_error ("remap: spare %s: %s", config.spare_path, message.text);
+    return -1;
+  }
+  return grow_spare ();
+}
+
+int
+server_after_fork (nbdkit_backend *backend)
+{
+  struct engine_config ec = {
+    .retries = config.retries, .auto_remap = config.auto_remap,
+    .lost_zero = config.lost_zero, .log = log_engine
+  };
+  char uuid[37];
+
+  if (look_at_main (backend, &ec) == -1 || start_spare (ec.main_size) == -1) {
+    server_stop ();
+    return -1;
+  }
+  engine = engine_new (&ec, map, spare);
+  if (engine == NULL) {
+    nbdkit_error ("remap: malloc: %m");
+    server_stop ();
+    return -1;
+  }
+  format_uuid (identity.uuid, uuid);
+  nbdkit_debug ("remap: main %" PRIu64 " bytes, block %" PRIu32 ", spare %s, "
+                "UUID %s", ec.main_size, ec.main_block, config.spare_path,
+                uuid);
+  return 0;
+}
+
+/* A file that was created and never became a spare is removed again. */
+void
+server_stop (void)
+{
+  bool unused = spare == NULL;
+
+  engine_free (engine);
+  engine = NULL;
+  if (spare)
+    spare_close (spare);
+  spare = NULL;
+  if (map)
+    map_free (map);
+  map = NULL;
+  if (file.fd != -1)
+    spare_file_close (&file, unused);
+}
