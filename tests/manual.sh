@@ -1,0 +1,36 @@
+#!/bin/bash -
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Copyright (C) 2026 The nbdkit-remap authors
+#
+# The manual pages: correct pod, and every parameter that a filter's --help
+# lists is explained.
+
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/functions.sh"
+
+requires_program podchecker
+
+mapfile -t pods < <(find "$abs_top_srcdir"/core "$abs_top_srcdir"/filter \
+                         "$abs_top_srcdir"/plugin "$abs_top_srcdir"/ctl \
+                         -name '*.pod' 2>/dev/null)
+[ ${#pods[@]} -ge 3 ] || fail "only ${#pods[@]} manual pages"
+for pod in "${pods[@]}"; do
+  # podchecker warns about its own matter (status 0), errors end it with 1.
+  podchecker -warnings -warnings "$pod" >pod.out 2>&1 || {
+    cat pod.out
+    fail "$pod is not correct"
+  }
+  assert_no_grep '^\*\*\* (ERROR|WARNING)' pod.out
+done
+
+for filter in remap baddisk; do
+  nbdkit --filter="$filter" null --help >help.out
+  sed -n 's/^ *\([a-z][a-z-]*-*[a-z]*\)=.*/\1/p' help.out |
+    grep "^spare\|^$filter-" | sort -u >parameters
+  [ -s parameters ] || fail "--help of $filter lists no parameters"
+  while read -r parameter; do
+    grep -qE "^=item .*B<$parameter=" \
+      "$abs_top_srcdir/filter/$filter/nbdkit-$filter-filter.pod" ||
+      fail "nbdkit-$filter-filter(1) does not explain $parameter"
+  done <parameters
+done
