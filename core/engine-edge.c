@@ -249,10 +249,7 @@ write_edge (struct request *r, const uint8_t *buf, uint64_t start,
   return err;
 }
 
-/* Would an edge that ends here fail for a LOST sector?  Reads it as a
- * client would, if only a part of a sector will be written.
- */
-static int
+int
 look_at_edge (struct request *r, uint64_t end)
 {
   uint8_t sector[SECTOR_SIZE];

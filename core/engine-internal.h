@@ -55,10 +55,13 @@ struct engine {
   pthread_mutex_t probe_mutex;
   uint64_t last_probe_ms;
 
-  /* Blocks where a write that timed out may still land: a set, guarded by
-   * its mutex.  have_late spares the lookup while it is empty.
+  /* Blocks that main must not be used for any more, since a write that
+   * timed out may still land there, or since a record that was not known
+   * to be durable may take effect later: a set, whose mutex serialises
+   * additions.  If one finds no memory, that is all blocks.  have_late
+   * spares the lookup while the set is empty.
    */
-  atomic_bool have_late;
+  atomic_bool have_late, all_late;
   pthread_mutex_t late_mutex;
   struct map *late;
 
@@ -82,6 +85,8 @@ struct request {
   struct engine_conn *conn;
   uint64_t start, end;                  /* bytes, for the canaries */
   bool canaries_asked;                  /* one round a request */
+  unsigned nr_bad_canaries;
+  uint64_t bad_canary[NR_CANARIES];     /* byte offsets */
   bool wrote_main, wrote_slots;         /* what FUA has to flush */
   unsigned failing_pieces;
 };
@@ -168,6 +173,14 @@ max_u64 (uint64_t a, uint64_t b)
   return a > b ? a : b;
 }
 
+/* What parts of the engine tell each other; no errno is negative, whatever
+ * a device returns.
+ */
+enum {
+  LOOK_AGAIN = -1,     /* the map isn't what it was a moment ago */
+  MAIN_IS_LATE = -2,   /* a write that timed out may still land there */
+};
+
 /* How the sectors of main blocks are mixed. */
 enum block_class { ALL_DIRECT, ALL_MAPPED, MIXED };
 
@@ -186,6 +199,10 @@ extern int main_write (struct request *r, const void *buf, uint64_t start,
 extern int main_zero (struct request *r, uint64_t start, uint64_t end,
                       unsigned flags);
 extern int main_trim (struct request *r, uint64_t start, uint64_t end);
+extern int main_cache (struct request *r,
+                       int (*cache) (void *ctx, uint32_t count,
+                                     uint64_t offset),
+                       uint64_t start, uint64_t end);
 extern int main_flush (struct request *r);
 extern bool main_is_lost (struct request *r);
 extern void main_went_away (struct engine *e, int err);
@@ -205,6 +222,12 @@ extern bool late_overlaps (struct engine *e, uint64_t start, uint64_t end);
 extern int read_range (struct request *r, void *buf, uint64_t start,
                        uint64_t end);
 
+/* Main failed to read these whole blocks: reads what can be read.
+ * ALONE_FAILED: it is one block, and was asked for alone.
+ */
+extern int isolate (struct request *r, uint8_t *buf, uint64_t start,
+                    uint64_t end, bool alone_failed);
+
 /* Reads one main block that is held exclusively, up to TRIES times, into
  * BUF (a block).  WEAK is set if a try failed before one succeeded.
  * Returns main's error of the last try.
@@ -217,6 +240,12 @@ extern int read_block_locked (struct request *r, void *buf, uint64_t block,
  */
 extern int move_block_locked (struct request *r, uint64_t block,
                               const void *data, enum change_reason why);
+
+/* A canary that failed although main is alive is a bad block that was found:
+ * it is tried again and recorded like others, or else each start of the
+ * server might read it anew.  For the end of a request, without locks.
+ */
+extern void settle_canaries (struct request *r);
 
 /* Makes a mixed block whole, held exclusively: its DIRECT sectors become
  * REMAPPED or LOST.
@@ -232,6 +261,11 @@ extern int slots_read (struct engine *e, void *buf, slot_t slot,
                        uint32_t count);
 
 /* engine-write.c */
+
+/* Slots that could not be read. */
+extern bool is_unreadable (struct engine *e, slot_t slot, uint64_t count);
+extern void unreadable_remove (struct engine *e, slot_t slot,
+                               uint64_t count);
 
 /* Writes whole main blocks. */
 extern int write_blocks (struct request *r, const uint8_t *buf,
@@ -250,6 +284,11 @@ extern int put_sectors (struct request *r, const uint8_t *buf,
                         uint64_t start, uint64_t end, enum change_reason why);
 
 /* engine-edge.c */
+
+/* Would a write that ends at END, in the middle of a sector, fail for that
+ * sector?  Reads it as a client would.
+ */
+extern int look_at_edge (struct request *r, uint64_t end);
 
 /* Writes bytes that don't cover whole main blocks. */
 extern int write_range (struct request *r, const uint8_t *buf,

@@ -16,39 +16,46 @@
 
 #define PROBE_INTERVAL_MS 1000
 
-/* Reads the canaries until one answers.  False if there are some and none
- * does.
+enum life { ALIVE, DEAD, UNKNOWN };
+
+/* Reads the canaries until one answers.  DEAD if there are some and none
+ * does; UNKNOWN if that has other reasons than main.  Those that failed
+ * although main is alive are noted in the request, see settle_canaries.
  */
-static bool
-main_is_alive (struct request *r, bool remember)
+static enum life
+ask_canaries (struct request *r)
 {
   struct engine *e = r->e;
+  const uint32_t block = e->config.main_block;
   uint64_t at[NR_CANARIES];
-  bool failed[NR_CANARIES] = { false };
-  bool alive = false;
-  unsigned n, i;
+  enum life life = DEAD;
+  unsigned n, i, bad = 0;
   void *buf;
+  int err;
 
   n = canaries_pick (&e->canaries, e->map, r->start, r->end, at);
   if (n == 0)
-    return true;
-  if (posix_memalign (&buf, 4096, e->config.main_block) != 0)
-    return true;
-  for (i = 0; i < n && !alive; i++) {
-    canaries_touch (&e->canaries, at[i], e->config.main_block);
-    if (device_pread (r->main, buf, e->config.main_block, at[i]) == 0)
-      alive = true;
-    else {
-      stat_add (e, STAT_MAIN_READ_ERRORS, 1);
-      failed[i] = true;
+    return ALIVE;
+  if (posix_memalign (&buf, 4096, block) != 0)
+    return UNKNOWN;
+  for (i = 0; i < n && life != ALIVE; i++) {
+    canaries_touch (&e->canaries, at[i], block);
+    err = device_pread (r->main, buf, block, at[i]);
+    if (err == 0) {
+      life = ALIVE;
+      break;
     }
+    stat_add (e, STAT_MAIN_READ_ERRORS, 1);
+    if (error_classify (err) == ERROR_MEDIA)
+      at[bad++] = at[i];
+    else if (error_classify (err) == ERROR_OTHER)
+      life = UNKNOWN;
   }
   free (buf);
-  if (alive && remember)
-    for (i = 0; i < n; i++)
-      if (failed[i])
-        canaries_remember (&e->canaries, at[i]);
-  return alive;
+  if (life == ALIVE)
+    for (i = 0; i < bad && r->nr_bad_canaries < NR_CANARIES; i++)
+      r->bad_canary[r->nr_bad_canaries++] = at[i];
+  return life;
 }
 
 void
@@ -95,7 +102,7 @@ main_came_back (struct request *r)
       return false;
     }
   }
-  return main_is_alive (r, false);
+  return ask_canaries (r) == ALIVE;
 }
 
 bool
@@ -135,9 +142,14 @@ may_act_on (struct request *r, int err)
   if (error_classify (err) != ERROR_MEDIA || atomic_load (&e->main_lost))
     return false;
   if (!r->canaries_asked) {
-    r->canaries_asked = true;
-    if (!main_is_alive (r, true)) {
+    switch (ask_canaries (r)) {
+    case ALIVE:
+      r->canaries_asked = true;
+      break;
+    case DEAD:
       main_went_away (e, err);
+      return false;
+    case UNKNOWN:
       return false;
     }
   }
@@ -158,7 +170,8 @@ failed (struct engine *e, enum engine_stat stat, int err)
 static uint32_t
 piece (const struct engine *e, uint64_t start, uint64_t end, uint32_t max)
 {
-  if (e->config.main_max && e->config.main_max < max)
+  if (e->config.main_max >= e->config.main_block &&
+      e->config.main_max < max)
     max = round_down (e->config.main_max, e->config.main_block);
   return min_u64 (end - start, max);
 }
@@ -272,10 +285,33 @@ main_trim (struct request *r, uint64_t start, uint64_t end)
     n = piece (e, start, end, MAX_CALL);
     if (main_is_lost (r))
       return ENODEV;
+    /* A hole is read without asking the disk. */
+    canaries_touch (&e->canaries, start, n);
     will_write (r);
     err = r->main->ops->trim (r->main->ctx, n, start);
     if (err)
       return failed (e, STAT_MAIN_WRITE_ERRORS, err);
+  }
+  return 0;
+}
+
+int
+main_cache (struct request *r,
+            int (*cache) (void *ctx, uint32_t count, uint64_t offset),
+            uint64_t start, uint64_t end)
+{
+  struct engine *e = r->e;
+  uint32_t n;
+  int err;
+
+  for (; start < end; start += n) {
+    n = piece (e, start, end, MAX_CALL);
+    if (main_is_lost (r))
+      return ENODEV;
+    canaries_touch (&e->canaries, start, n);
+    err = cache (r->main->ctx, n, start);
+    if (err)
+      return failed (e, STAT_MAIN_READ_ERRORS, err);
   }
   return 0;
 }
@@ -291,9 +327,6 @@ main_flush (struct request *r)
   return err ? failed (r->e, STAT_MAIN_FLUSH_ERRORS, err) : 0;
 }
 
-/* A set of blocks that can't be recorded for want of memory is a set that
- * must not be forgotten: then every block counts as late.
- */
 void
 late_add (struct engine *e, uint64_t start, uint64_t end)
 {
@@ -303,15 +336,12 @@ late_add (struct engine *e, uint64_t start, uint64_t end)
   };
 
   pthread_mutex_lock (&e->late_mutex);
-  if (e->late) {
-    map_begin (e->late);
-    if (map_set (e->late, &run) == 0)
-      map_publish (e->late);
-    else {
-      map_abort (e->late);
-      map_free (e->late);
-      e->late = NULL;
-    }
+  map_begin (e->late);
+  if (map_set (e->late, &run) == 0)
+    map_publish (e->late);
+  else {
+    map_abort (e->late);
+    atomic_store (&e->all_late, true);
   }
   atomic_store (&e->have_late, true);
   pthread_mutex_unlock (&e->late_mutex);
@@ -320,13 +350,8 @@ late_add (struct engine *e, uint64_t start, uint64_t end)
 bool
 late_overlaps (struct engine *e, uint64_t start, uint64_t end)
 {
-  bool r;
-
   if (!atomic_load (&e->have_late))
     return false;
-  pthread_mutex_lock (&e->late_mutex);
-  r = e->late == NULL ||
+  return atomic_load (&e->all_late) ||
     !map_all_direct (e->late, sector_of (start), sectors_in (start, end));
-  pthread_mutex_unlock (&e->late_mutex);
-  return r;
 }

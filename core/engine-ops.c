@@ -74,6 +74,7 @@ for_each_block (struct engine *e, struct engine_conn *conn,
     range_lock_exclusive (e->ranges, &hold, pos, pos + e->config.main_block);
     err = f (&r, pos, buf, opaque, res);
     range_unlock_exclusive (e->ranges, &hold);
+    settle_canaries (&r);
   }
   free (buf);
   return error_for_nbd (err);
@@ -110,7 +111,7 @@ remap_block (struct request *r, uint64_t block, uint8_t *buf, void *opaque,
      * not on a disk that is gone.
      */
     may_act_on (r, err);
-    if (atomic_load (&e->main_lost))
+    if (atomic_load (&e->main_lost) || !r->canaries_asked)
       return err;
     err = move_block_locked (r, block, NULL, why);
     if (err == 0)

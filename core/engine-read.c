@@ -259,9 +259,7 @@ isolate_block (struct request *r, void *buf, uint64_t block,
     return read_range (r, buf, block, end);
   }
 
-  if (canaries_recall (&e->canaries, block))
-    weak = true;
-  else if (!alone_failed)
+  if (!alone_failed)
     tries++;
   /* The last word is always spoken under the lock. */
   if (tries == 0)
@@ -274,7 +272,7 @@ isolate_block (struct request *r, void *buf, uint64_t block,
                   "spare can't take it (%s): it stays on main", block,
                   strerror (err2));
   }
-  else if (err && error_classify (err) == ERROR_MEDIA) {
+  else if (err && may_act_on (r, err)) {
     err2 = move_block_locked (r, block, NULL, WHY_AUTO_READ);
     if (err2 == 0 && e->config.lost_zero)
       err = 0;
@@ -285,6 +283,20 @@ isolate_block (struct request *r, void *buf, uint64_t block,
       e->config.lost_zero)
     return read_range (r, buf, block, end);
   return err;
+}
+
+void
+settle_canaries (struct request *r)
+{
+  struct engine *e = r->e;
+  void *buf;
+
+  if (r->nr_bad_canaries == 0 || !atomic_load (&e->auto_remap) ||
+      posix_memalign (&buf, 4096, e->config.main_block) != 0)
+    return;
+  for (unsigned i = 0; i < r->nr_bad_canaries; i++)
+    isolate_block (r, buf, r->bad_canary[i], true);
+  free (buf);
 }
 
 static uint32_t
@@ -299,9 +311,9 @@ chunk_size (const struct engine *e, uint64_t len)
   return chunk * e->config.main_block;
 }
 
-/* Main failed to read these whole blocks: read what can be read. */
-static int
-isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
+int
+isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
+         bool alone_failed)
 {
   struct engine *e = r->e;
   const uint32_t block = e->config.main_block;
@@ -310,7 +322,7 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
   int err;
 
   if (end - start <= block)
-    return isolate_block (r, buf, start, true);
+    return isolate_block (r, buf, start, alone_failed);
 
   for (; start < end; buf += chunk_end - start, start = chunk_end) {
     chunk_end = min_u64 (start + chunk, end);
@@ -347,7 +359,7 @@ read_direct (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
   err = main_read (r, buf, start, end);
   if (err == 0 || !may_act_on (r, err))
     return err;
-  return isolate (r, buf, start, end);
+  return isolate (r, buf, start, end, end - start <= r->e->config.main_block);
 }
 
 /* DIRECT bytes from START to END within one main block, of which they are
@@ -479,5 +491,6 @@ engine_pread (struct engine *e, struct engine_conn *conn,
     err = read_direct (&r, buf, offset, end);
   else
     err = read_range (&r, buf, offset, end);
+  settle_canaries (&r);
   return error_for_nbd (err);
 }

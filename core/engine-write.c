@@ -25,7 +25,7 @@
 
 #define CUT 16
 
-static bool
+bool
 is_unreadable (struct engine *e, slot_t slot, uint64_t count)
 {
   bool r;
@@ -38,11 +38,14 @@ is_unreadable (struct engine *e, slot_t slot, uint64_t count)
   return r;
 }
 
-static void
-unreadable_remove (struct engine *e, slot_t slot)
+void
+unreadable_remove (struct engine *e, slot_t slot, uint64_t count)
 {
-  struct run run = { .start = slot, .count = 1, .state = DIRECT,
+  struct run run = { .start = slot, .count = count, .state = DIRECT,
                      .slot = NO_SLOT };
+
+  if (!atomic_load (&e->have_unreadable))
+    return;
 
   pthread_mutex_lock (&e->unreadable_mutex);
   map_begin (e->unreadable);
@@ -125,7 +128,6 @@ overwrite_slots (struct request *r, struct change_list *list,
       err = store (r, list, buf, pos, pos + n, WHY_CLIENT);
     if (err)
       return err;
-    unreadable_remove (e, slot);
   }
   return 0;
 }
@@ -220,6 +222,8 @@ write_mixed (struct request *r, const uint8_t *buf, uint64_t block)
     err = put_sectors (r, buf, block, end, WHY_AUTO_WRITE);
   if (err && !late_overlaps (e, block, end)) {
     err = main_write (r, buf, block, end);
+    if (err == ETIMEDOUT)
+      late_add (e, block, end);
     for (pos = block; pos < end && err == 0; pos = run_end) {
       run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
       run_end = min_u64 ((run.start + run.count) << SECTOR_SHIFT, end);
@@ -262,8 +266,8 @@ write_failed (struct request *r, const uint8_t *buf, uint64_t start,
   return 0;
 }
 
-/* Whole blocks that the map said are DIRECT.  EAGAIN if they are not any
- * more.
+/* Whole blocks that the map said are DIRECT.  LOOK_AGAIN if they are not
+ * any more.
  */
 static int
 write_direct (struct request *r, const uint8_t *buf, uint64_t start,
@@ -275,16 +279,16 @@ write_direct (struct request *r, const uint8_t *buf, uint64_t start,
 
   range_lock_shared (e->ranges, &hold, start, end);
   if (!map_all_direct (e->map, sector_of (start), sectors_in (start, end)))
-    err = EAGAIN;
+    err = LOOK_AGAIN;
   else if (late_overlaps (e, start, end))
-    err = ESTALE;
+    err = MAIN_IS_LATE;
   else
     err = main_write (r, buf, start, end);
   range_unlock_shared (e->ranges, &hold);
 
-  if (err == 0 || err == EAGAIN)
+  if (err == 0 || err == LOOK_AGAIN)
     return err;
-  if (err == ESTALE)
+  if (err == MAIN_IS_LATE)
     return atomic_load (&e->auto_remap)
       ? put_blocks (r, buf, start, end) : EIO;
   return write_failed (r, buf, start, end, err);
@@ -312,7 +316,7 @@ write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
           class_end == start + n)
         err = put_sectors (r, buf, start, start + n, WHY_CLIENT);
       else
-        err = EAGAIN;
+        err = LOOK_AGAIN;
       range_unlock_exclusive (e->ranges, &hold);
       break;
     case MIXED:
@@ -322,7 +326,7 @@ write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
       break;
     }
     /* Somebody changed the state between the two looks. */
-    if (err == EAGAIN)
+    if (err == LOOK_AGAIN)
       n = err = 0;
   }
   return err;
@@ -344,7 +348,7 @@ engine_pwrite (struct engine *e, struct engine_conn *conn,
   request_init (&r, e, conn, main, offset, count);
   if (is_aligned (e, offset, end)) {
     err = write_direct (&r, buf, offset, end);
-    if (err == EAGAIN)
+    if (err == LOOK_AGAIN)
       err = write_blocks (&r, buf, offset, end);
   }
   else

@@ -18,6 +18,25 @@
 static int zero_blocks (struct request *r, uint64_t start, uint64_t end,
                         unsigned flags);
 
+/* Slots that lose their sectors are used again, but not bad ones. */
+static int
+retire_unreadable (struct engine *e, struct change_list *list,
+                   const struct run *run)
+{
+  int err = 0;
+
+  if (run->state != REMAPPED || !is_unreadable (e, run->slot, run->count))
+    return 0;
+  for (uint64_t i = 0; i < run->count && err == 0; i++)
+    if (is_unreadable (e, run->slot + i, 1)) {
+      struct change c = { .kind = CHANGE_RETIRE, .slot = run->slot + i,
+                          .count = 1 };
+
+      err = change_list_add (list, &c);
+    }
+  return err;
+}
+
 /* Whole sectors, held exclusively, become ZERO whatever they were. */
 static int
 record_zero (struct request *r, uint64_t start, uint64_t end,
@@ -38,6 +57,8 @@ record_zero (struct request *r, uint64_t start, uint64_t end,
                           .reason = run.state == DIRECT ? why : WHY_CLIENT };
 
       err = change_list_add (&list, &c);
+      if (err == 0)
+        err = retire_unreadable (e, &list, &run);
       if (err) {
         change_list_free (&list);
         return err;
@@ -81,7 +102,7 @@ zero_failed (struct request *r, uint64_t start, uint64_t end, unsigned flags,
   return err ? err : zero_blocks (r, half, end, flags);
 }
 
-/* Whole blocks that the map said are DIRECT; EAGAIN if they are not. */
+/* Whole blocks that the map said are DIRECT; LOOK_AGAIN if they are not. */
 static int
 zero_direct (struct request *r, uint64_t start, uint64_t end, unsigned flags)
 {
@@ -91,22 +112,22 @@ zero_direct (struct request *r, uint64_t start, uint64_t end, unsigned flags)
 
   range_lock_shared (e->ranges, &hold, start, end);
   if (!map_all_direct (e->map, sector_of (start), sectors_in (start, end)))
-    err = EAGAIN;
+    err = LOOK_AGAIN;
   else if (late_overlaps (e, start, end))
-    err = ESTALE;
+    err = MAIN_IS_LATE;
   else
     err = main_zero (r, start, end, flags);
   range_unlock_shared (e->ranges, &hold);
 
-  if (err == 0 || err == EAGAIN)
+  if (err == 0 || err == LOOK_AGAIN)
     return err;
-  if (err == ESTALE)
+  if (err == MAIN_IS_LATE)
     return atomic_load (&e->auto_remap)
       ? record_zero_locking (r, start, end, WHY_AUTO_WRITE) : EIO;
   return zero_failed (r, start, end, flags, err);
 }
 
-/* Whole sectors that are not DIRECT; EAGAIN if some are. */
+/* Whole sectors that are not DIRECT; LOOK_AGAIN if some are. */
 static int
 zero_mapped (struct request *r, uint64_t start, uint64_t end)
 {
@@ -121,7 +142,7 @@ zero_mapped (struct request *r, uint64_t start, uint64_t end)
   while (sector < sector_end && err == 0) {
     run = map_lookup (e->map, sector, sector_end - sector);
     if (run.state == DIRECT)
-      err = EAGAIN;
+      err = LOOK_AGAIN;
     sector = run.start + run.count;
   }
   if (err == 0)
@@ -154,7 +175,7 @@ zero_in_block (struct request *r, uint64_t start, uint64_t end)
 {
   int err = zero_mapped (r, start, end);
 
-  return err == EAGAIN ? write_zero_bytes (r, start, end) : err;
+  return err == LOOK_AGAIN ? write_zero_bytes (r, start, end) : err;
 }
 
 static int
@@ -170,13 +191,14 @@ zero_blocks (struct request *r, uint64_t start, uint64_t end, unsigned flags)
       err = zero_direct (r, start, class_end, flags);
       break;
     case ALL_MAPPED:
+      class_end = min_u64 (class_end, start + ZERO_PIECE);
       err = zero_mapped (r, start, class_end);
       break;
     case MIXED:
       err = zero_in_block (r, start, class_end);
       break;
     }
-    if (err == EAGAIN)
+    if (err == LOOK_AGAIN)
       err = 0;
     else
       start = class_end;
@@ -197,7 +219,9 @@ zero_range (struct request *r, uint64_t start, uint64_t end, unsigned flags)
   /* Parts of sectors first: they can fail for a LOST one. */
   if (last < first)
     return write_zero_bytes (r, start, end);
-  err = write_zero_bytes (r, start, first);
+  err = last < end ? look_at_edge (r, end) : 0;
+  if (err == 0)
+    err = write_zero_bytes (r, start, first);
   if (err == 0)
     err = write_zero_bytes (r, last, end);
   if (err || first == last)
@@ -222,14 +246,19 @@ engine_zero (struct engine *e, struct engine_conn *conn,
              uint64_t offset, unsigned flags, bool fua)
 {
   struct request r;
+  int err;
 
   if (count == 0)
     return 0;
   stat_add (e, STAT_ZEROS, 1);
   stat_add (e, STAT_ZERO_BYTES, count);
   request_init (&r, e, conn, main, offset, count);
-  return finish_write (&r, zero_range (&r, offset, offset + count, flags),
-                       fua);
+  err = zero_range (&r, offset, offset + count, flags);
+  if (err == ENOTSUP && (flags & DEVICE_FAST_ZERO)) {
+    finish_write (&r, err, false);
+    return ENOTSUP;
+  }
+  return finish_write (&r, err, fua);
 }
 
 int
@@ -266,10 +295,12 @@ engine_trim (struct engine *e, struct engine_conn *conn,
   return finish_write (&r, err, fua);
 }
 
-/* Reads and forgets. */
+/* Reads and forgets.  HAS_FAILED: main couldn't read these blocks. */
 static int
-cache_by_reading (struct request *r, uint64_t start, uint64_t end)
+cache_by_reading (struct request *r, uint64_t start, uint64_t end,
+                  bool has_failed)
 {
+  const bool alone = end - start <= r->e->config.main_block;
   uint32_t n, len = min_u64 (end - start, PIECE_SIZE);
   void *buf;
   int err = 0;
@@ -278,7 +309,10 @@ cache_by_reading (struct request *r, uint64_t start, uint64_t end)
     return ENOMEM;
   for (; start < end && err == 0; start += n) {
     n = min_u64 (end - start, len);
-    err = read_range (r, buf, start, start + n);
+    if (has_failed)
+      err = isolate (r, buf, start, start + n, alone);
+    else
+      err = read_range (r, buf, start, start + n);
   }
   free (buf);
   return err;
@@ -303,13 +337,12 @@ engine_cache (struct engine *e, struct engine_conn *conn,
     if (classify (e, start, end, &class_end) != ALL_DIRECT)
       continue;
     class_end = min_u64 (class_end, start + ZERO_PIECE);
-    err = EIO;
-    if (cache && !main_is_lost (&r)) {
-      canaries_touch (&e->canaries, start, class_end - start);
-      err = cache (main->ctx, class_end - start, start);
-    }
-    if (err && (!cache || error_classify (err) == ERROR_MEDIA))
-      err = cache_by_reading (&r, start, class_end);
+    err = cache ? main_cache (&r, cache, start, class_end) : 0;
+    if (err == 0 && !cache)
+      err = cache_by_reading (&r, start, class_end, false);
+    else if (err && may_act_on (&r, err))
+      err = cache_by_reading (&r, start, class_end, true);
   }
+  settle_canaries (&r);
   return error_for_nbd (err);
 }

@@ -138,6 +138,22 @@ classify (struct engine *e, uint64_t start, uint64_t limit, uint64_t *end)
   return direct ? ALL_DIRECT : ALL_MAPPED;
 }
 
+/* Records that failed may take effect all the same when the spare is
+ * opened again.  What main got for their sectors in the meantime would be
+ * undone then: so it gets nothing.
+ */
+static void
+keep_off_main (struct engine *e, const struct change_list *list)
+{
+  for (size_t i = 0; i < list->n; i++) {
+    const struct change *c = &list->v[i];
+
+    if (c->kind != CHANGE_RETIRE)
+      late_add (e, c->sector << SECTOR_SHIFT,
+                (c->sector + c->count) << SECTOR_SHIFT);
+  }
+}
+
 int
 commit (struct engine *e, struct change_list *list,
         const uint64_t counters[NR_SPARE_COUNTERS])
@@ -154,7 +170,13 @@ commit (struct engine *e, struct change_list *list,
         engine_log (e, LOG_WARNING,
                     "spare: no room to record a change: enlarge the spare, "
                     "or free space where it is");
+      if (list->in_doubt)
+        keep_off_main (e, list);
     }
+    /* Nothing refers to what was retired now. */
+    for (size_t i = 0; i < list->n && err == 0; i++)
+      if (list->v[i].kind == CHANGE_RETIRE)
+        unreadable_remove (e, list->v[i].slot, list->v[i].count);
   }
   change_list_free (list);
   return err;
@@ -175,6 +197,9 @@ flush_main (struct request *r)
   struct engine *e = r->e;
   int err;
 
+  /* If writes were lost with main, that was counted when it went away. */
+  if (main_is_lost (r))
+    return EIO;
   /* A write that ends after this is not covered, and marks main again. */
   atomic_store (&e->main_dirty, false);
   err = main_flush (r);
@@ -214,10 +239,13 @@ engine_flush (struct engine *e, struct engine_conn *conn,
               const struct device *main)
 {
   struct request r;
+  int err;
 
   request_init (&r, e, conn, main, 0, 0);
   stat_add (e, STAT_FLUSHES, 1);
-  return flush_both (&r, true, true);
+  err = flush_both (&r, true, true);
+  settle_canaries (&r);
+  return err;
 }
 
 /* Ends a request that wrote: with FUA, flushes what it wrote to.  Changes
@@ -239,6 +267,7 @@ finish_write (struct request *r, int err, bool fua)
     stat_add (e, STAT_FUAS, 1);
     err = flush_both (r, r->wrote_main, r->wrote_slots);
   }
+  settle_canaries (r);
   return error_for_nbd (err);
 }
 

@@ -126,12 +126,12 @@ node_first (const struct node *node)
     : leaf->base + leaf->key[0];
 }
 
-/* The longest run that fits in one entry. */
+/* The longest run that fits in one entry (DIRECT: that takes none). */
 static inline uint64_t
 map_entry_max (enum sector_state state)
 {
-  return state == LOST || state == ZERO ? MAP_MAX_SECTOR
-    : UINT64_C (1) << 24;
+  return state == REMAPPED || state == MAP_NOTE ? UINT64_C (1) << 24
+    : MAP_MAX_SECTOR;
 }
 
 /* A value: from the top, 38 bits slot, 2 bits state - 1, 24 bits number of

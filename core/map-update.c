@@ -80,26 +80,12 @@ look_around (const struct node *node, const struct run *run,
   return true;
 }
 
-/* Adds the entries for a run, of which there are as many as it takes. */
-static unsigned
-add_entries (struct entry *e, unsigned n, struct run run)
-{
-  const uint64_t max = map_entry_max (run.state);
-  struct run piece;
-
-  while (run.count > 0) {
-    piece = run.count <= max ? run : cut (&run, run.start, run.start + max);
-    e[n++] = (struct entry) { piece.start, map_pack (&piece) };
-    run = cut (&run, piece.start + piece.count, run.start + run.count);
-  }
-  return n;
-}
-
 /* map_set for a run that fits in one entry, or is DIRECT. */
 static int
 set_piece (struct map *map, const struct run *run)
 {
-  struct run around[3], joined = { .count = 0 };
+  const uint64_t max = map_entry_max (run->state);
+  struct run around[3], out[3];
   struct entry e[3];
   sector_t a = run->start, b = run->start + run->count;
   unsigned n = 0, i;
@@ -114,21 +100,20 @@ set_piece (struct map *map, const struct run *run)
   if (around[2].count > 0)
     b = around[2].start + around[2].count;
 
-  /* Three pieces of at most one entry each: however they are joined, the
-   * sum takes no more than three.
+  /* Entries that would be too long together stay as they are: so a run
+   * that grows at either end leaves full entries behind it.
    */
   for (i = 0; i < 3; i++) {
     if (around[i].count == 0)
       continue;
-    if (joined.count > 0 && map_continues (&joined, &around[i])) {
-      joined.count += around[i].count;
-      continue;
-    }
-    n = add_entries (e, n, joined);
-    joined = around[i];
+    if (n > 0 && map_continues (&out[n-1], &around[i])
+        && out[n-1].count + around[i].count <= max)
+      out[n-1].count += around[i].count;
+    else
+      out[n++] = around[i];
   }
-  n = add_entries (e, n, joined);
-  assert (n <= 3);
+  for (i = 0; i < n; i++)
+    e[i] = (struct entry) { out[i].start, map_pack (&out[i]) };
   return map_replace (map, a, b, e, n);
 }
 
@@ -136,7 +121,8 @@ int
 map_set (struct map *map, const struct run *run)
 {
   struct run piece = *run;
-  uint64_t left = run->count, max;
+  const uint64_t max = map_entry_max (run->state);
+  uint64_t left = run->count;
   int r;
 
   assert (map->open);
@@ -149,7 +135,6 @@ map_set (struct map *map, const struct run *run)
 
   if (run->state != REMAPPED && run->state != MAP_NOTE)
     piece.slot = NO_SLOT;
-  max = run->state == DIRECT ? MAP_MAX_SECTOR : map_entry_max (run->state);
   while (left > 0) {
     piece.count = left < max ? left : max;
     r = set_piece (map, &piece);

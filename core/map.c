@@ -53,8 +53,10 @@
  * registered by then.
  */
 
-/* This is GPL code, which may use liburcu's inline functions. */
-#if !defined (__SANITIZE_THREAD__)
+/* This is GPL code, which may use liburcu's inline functions.  Sanitizers
+ * complain about these (liburcu 0.13 misaligns its own structs).
+ */
+#if !defined (__SANITIZE_THREAD__) && !defined (__SANITIZE_ADDRESS__)
 #define _LGPL_SOURCE
 #endif
 

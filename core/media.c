@@ -33,7 +33,8 @@ error_classify (int err)
 }
 
 /* The error numbers of the NBD protocol, and those that nbdkit translates
- * into one of them.
+ * into one of them.  Two belong to requests of one kind and become EINVAL
+ * elsewhere: ENOTSUP (fast zeroes: engine_zero knows), and EOVERFLOW.
  */
 int
 error_for_nbd (int err)
@@ -46,8 +47,6 @@ error_for_nbd (int err)
   case ENOMEM:
   case EINVAL:
   case ENOSPC:
-  case EOVERFLOW:
-  case ENOTSUP:
   case ESHUTDOWN:
     return err;
   case EDQUOT:
@@ -120,67 +119,60 @@ canary_of_region (struct canaries *c, const struct map *map, uint32_t r,
   return true;
 }
 
+/* A canary among the regions FIRST .. END - 1, in a region that none of the
+ * N that were picked before is in.
+ */
 static bool
-canary_of_zone (struct canaries *c, const struct map *map, unsigned zone,
-                bool touched, uint64_t avoid_start, uint64_t avoid_end,
-                uint64_t *offset)
+canary_among (struct canaries *c, const struct map *map,
+              uint32_t first, uint32_t end, bool touched,
+              uint64_t avoid_start, uint64_t avoid_end,
+              const uint64_t *picked, unsigned n, uint64_t *offset)
 {
-  uint32_t first = (uint64_t) c->nr_regions * zone / NR_CANARIES;
-  uint32_t end = (uint64_t) c->nr_regions * (zone + 1) / NR_CANARIES;
-  uint32_t n = end - first;
+  const uint32_t nr = end - first;
 
-  if (n == 0)
+  if (nr == 0)
     return false;
   /* Knuth's MMIX generator: another place each time will do. */
   c->random = c->random * UINT64_C (6364136223846793005) +
     UINT64_C (1442695040888963407);
-  for (uint32_t i = 0, at = (c->random >> 33) % n; i < n; i++) {
-    uint32_t r = first + (at + i) % n;
+  for (uint32_t i = 0, at = (c->random >> 33) % nr; i < nr; i++) {
+    uint32_t r = first + (at + i) % nr;
+    bool taken = is_touched (c, r) != touched;
 
-    if (is_touched (c, r) == touched &&
+    for (unsigned j = 0; j < n; j++)
+      taken |= picked[j] >> c->region_shift == r;
+    if (!taken &&
         canary_of_region (c, map, r, avoid_start, avoid_end, offset))
       return true;
   }
   return false;
 }
 
+/* One of each third of the disk, and if one has none, more of the others:
+ * a single canary may well be a bad sector that nobody knows of yet, and a
+ * disk with many of them must not look as if it were gone.
+ */
 unsigned
 canaries_pick (struct canaries *c, const struct map *map,
                uint64_t avoid_start, uint64_t avoid_end,
                uint64_t block_offset[NR_CANARIES])
 {
+  const uint64_t nr = c->nr_regions;
   unsigned n = 0;
 
   pthread_mutex_lock (&c->mutex);
-  for (int touched = 0; touched <= 1 && n == 0; touched++)
-    for (unsigned zone = 0; zone < NR_CANARIES; zone++)
-      if (canary_of_zone (c, map, zone, touched, avoid_start, avoid_end,
-                          &block_offset[n]))
+  for (int touched = 0; touched <= 1; touched++) {
+    for (unsigned zone = 0; zone < NR_CANARIES && n < NR_CANARIES; zone++)
+      if (canary_among (c, map, nr * zone / NR_CANARIES,
+                        nr * (zone + 1) / NR_CANARIES, touched,
+                        avoid_start, avoid_end, block_offset, n,
+                        &block_offset[n]))
         n++;
+    while (n < NR_CANARIES &&
+           canary_among (c, map, 0, nr, touched, avoid_start, avoid_end,
+                         block_offset, n, &block_offset[n]))
+      n++;
+  }
   pthread_mutex_unlock (&c->mutex);
   return n;
-}
-
-void
-canaries_remember (struct canaries *c, uint64_t block_offset)
-{
-  pthread_mutex_lock (&c->mutex);
-  if (c->nr_failed < CANARY_REMEMBERED)
-    c->failed[c->nr_failed++] = block_offset;
-  pthread_mutex_unlock (&c->mutex);
-}
-
-bool
-canaries_recall (struct canaries *c, uint64_t block_offset)
-{
-  bool found = false;
-
-  pthread_mutex_lock (&c->mutex);
-  for (unsigned i = 0; i < c->nr_failed && !found; i++)
-    if (c->failed[i] == block_offset) {
-      c->failed[i] = c->failed[--c->nr_failed];
-      found = true;
-    }
-  pthread_mutex_unlock (&c->mutex);
-  return found;
 }

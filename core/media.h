@@ -33,7 +33,6 @@ extern int error_for_nbd (int err);
  * marks its regions.
  */
 #define CANARY_REGIONS 4096
-#define CANARY_REMEMBERED 32
 #define NR_CANARIES 3
 
 struct canaries {
@@ -43,15 +42,8 @@ struct canaries {
   uint32_t nr_regions;
   _Atomic uint64_t touched[CANARY_REGIONS / 64];
 
-  /* Guards what follows. */
-  pthread_mutex_t mutex;
+  pthread_mutex_t mutex;                /* guards what follows */
   uint64_t random;
-
-  /* Blocks that failed as canaries of a disk that was alive: reading them
-   * once more counts as trying again.
-   */
-  uint64_t failed[CANARY_REMEMBERED];
-  unsigned nr_failed;
 };
 
 extern void canaries_init (struct canaries *c, uint64_t size, uint32_t block);
@@ -74,15 +66,11 @@ canaries_touch (struct canaries *c, uint64_t offset, uint64_t count)
 }
 
 /* Picks up to NR_CANARIES blocks, far apart, that are DIRECT in MAP and
- * don't overlap the bytes from AVOID_START to AVOID_END: untouched ones if
- * there are any, else touched ones.  Returns how many.
+ * don't overlap the bytes from AVOID_START to AVOID_END: untouched ones as
+ * far as there are some, then touched ones.  Returns how many.
  */
 extern unsigned canaries_pick (struct canaries *c, const struct map *map,
                                uint64_t avoid_start, uint64_t avoid_end,
                                uint64_t block_offset[NR_CANARIES]);
-
-/* Remembers, and asks for and forgets, a block that failed as a canary. */
-extern void canaries_remember (struct canaries *c, uint64_t block_offset);
-extern bool canaries_recall (struct canaries *c, uint64_t block_offset);
 
 #endif /* REMAP_MEDIA_H */

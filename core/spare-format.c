@@ -16,7 +16,9 @@
 
 #include "spare-format.h"
 
-static const char header_magic[8] = "RMAPSPR1";
+static const char header_magic[8] = {
+  'R', 'M', 'A', 'P', 'S', 'P', 'R', '1'
+};
 #define LOG_MAGIC 0x474c4d52U    /* "RMLG" on the disk */
 
 #define STATE_COMPLETE 0U
@@ -375,9 +377,10 @@ area_pages_for (uint64_t nslots, uint64_t others)
 }
 
 uint64_t
-area_pages_least (uint64_t nslots, uint64_t others)
+area_pages_least (uint64_t nslots, uint64_t others, uint64_t commits)
 {
-  return (nslots + others + ENTRIES_PER_PAGE - 1) / ENTRIES_PER_PAGE + 8;
+  return (nslots + others + ENTRIES_PER_PAGE - 1) / ENTRIES_PER_PAGE +
+         commits;
 }
 
 int

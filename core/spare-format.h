@@ -122,8 +122,11 @@ extern int header_layout (struct header *h, uint64_t size,
  */
 extern uint64_t area_pages_for (uint64_t nslots, uint64_t others);
 
-/* The least that works: all slots scattered, and some commits. */
-extern uint64_t area_pages_least (uint64_t nslots, uint64_t others);
+/* The least that works: a checkpoint of all of them, scattered, and COMMITS
+ * pages for what comes after it.
+ */
+extern uint64_t area_pages_least (uint64_t nslots, uint64_t others,
+                                  uint64_t commits);
 
 extern uint64_t header_slots (const struct header *h);
 

@@ -111,12 +111,13 @@ plan (struct spare *s, uint64_t new_size, struct header *h, bool *moved,
   if (h->claimed < new_size)
     h->claimed = new_size;
   err = append_slots (h, s->hdr.size, message);
-  if (err == 0 && area_pages_least (header_slots (h), others) <= pages)
+  if (err == 0 && area_pages_least (header_slots (h), others, 8) <= pages)
     return 0;
 
+  /* Small steps of a small spare may have no room for new areas. */
   const struct header simple = *h;
   const bool simple_ok = err == 0 &&
-    area_pages_least (header_slots (h), 0) <= pages;
+    area_pages_least (header_slots (h), 0, 2) <= pages;
   *h = s->hdr;
   h->size = new_size;
   h->claimed = simple.claimed;

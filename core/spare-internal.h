@@ -67,6 +67,7 @@ struct spare {
   struct spare_env env;
   struct spare_identity id;
   bool read_only;
+  bool started;                 /* may be written to */
 
   atomic_bool failed;           /* sticky */
   atomic_bool slots_dirty;      /* slots written since the last flush */
@@ -163,7 +164,7 @@ extern int page_reader_get (struct page_reader *r, uint32_t position,
                             const uint8_t **page);
 
 /* Reads the log of s->hdr into the map, the retired set, and counters;
- * sets pos and number.
+ * sets pos and number; marks the slots that are mapped.
  */
 extern int log_replay (struct spare *s, struct message *message);
 

@@ -157,6 +157,54 @@ entry_run (const struct log_entry *e)
   return run;
 }
 
+/* Marks the slots of a REMAPPED run as used. */
+static int
+use_slots (struct replay *r, const struct run *run)
+{
+  char text[160];
+
+  if (run->state != REMAPPED || slots_mark (r->s, run->slot, run->count))
+    return 0;
+  snprintf (text, sizeof text, "sectors from %" PRIu64 " on are mapped to "
+            "slots from %" PRIu64 " on, but one of these is in use already",
+            run->start, run->slot);
+  return damaged (r, r->pos, text);
+}
+
+/* Frees the slots that the sectors of a run have had so far. */
+static void
+release_slots (struct replay *r, const struct run *new)
+{
+  const sector_t end = new->start + new->count;
+  sector_t i = new->start, from, to;
+  struct run run;
+
+  for (; i < end && map_update_next (r->s->map, i, &run) && run.start < end;
+       i = run.start + run.count) {
+    if (run.state != REMAPPED)
+      continue;
+    from = run.start > new->start ? run.start : new->start;
+    to = run.start + run.count < end ? run.start + run.count : end;
+    slots_free (r->s, run.slot + (from - run.start), to - from);
+  }
+}
+
+/* Puts an entry of the tail into the map. */
+static int
+apply_entry (struct replay *r, const struct log_entry *e)
+{
+  const struct run run = entry_run (e);
+  int err;
+
+  if (e->kind == CHANGE_RETIRE)
+    return map_set (r->s->retired, &run) ? out_of_memory (r) : 0;
+  release_slots (r, &run);
+  err = use_slots (r, &run);
+  if (err)
+    return err;
+  return map_set (r->s->map, &run) ? out_of_memory (r) : 0;
+}
+
 static int
 load_page (struct replay *r)
 {
@@ -183,6 +231,11 @@ load_page (struct replay *r)
     if (err)
       return err == ENOMEM ? out_of_memory (r)
         : damaged (r, r->pos, "an entry that can't be loaded");
+    if (r->in_map) {
+      err = use_slots (r, &run);
+      if (err)
+        return err;
+    }
   }
   return 0;
 }
@@ -256,7 +309,6 @@ apply_commit (struct replay *r)
   uint32_t i = 0, total = 1;
   struct log_page first;
   struct log_entry e;
-  struct run run;
   unsigned j;
   int err;
 
@@ -276,9 +328,9 @@ apply_commit (struct replay *r)
       return err;
     for (j = 0; j < r->info.count; ++j) {
       log_page_get (r->page, j, &e);
-      run = entry_run (&e);
-      if (map_set (e.kind == CHANGE_RETIRE ? s->retired : s->map, &run))
-        return out_of_memory (r);
+      err = apply_entry (r, &e);
+      if (err)
+        return err;
     }
   }
   memcpy (s->counters, r->info.counters, sizeof s->counters);

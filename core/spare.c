@@ -8,7 +8,6 @@
 
 #include <config.h>
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -266,29 +265,22 @@ set_up (struct spare *s, struct message *message)
   return err;
 }
 
-/* Which slots are in use follows from the map and the retired set, and no
- * slot may be in use twice.
- */
+/* The replay has marked the slots that are mapped. */
 static int
-mark_slots (struct spare *s, struct message *message)
+mark_retired (struct spare *s, struct message *message)
 {
   struct run run;
   uint64_t i;
 
   for (i = 0; map_next (s->retired, i, &run); i = run.start + run.count) {
-    if (!slots_mark (s, run.start, run.count))
-      assert (!"runs of a map don't overlap");
-    s->nretired += run.count;
-  }
-  for (i = 0; map_next (s->map, i, &run); i = run.start + run.count) {
-    if (run.state == REMAPPED && !slots_mark (s, run.slot, run.count)) {
-      message_set (message, "the spare's log is damaged: it maps sectors %"
-                   PRIu64 " to %" PRIu64 " to slots from %" PRIu64 " on, but "
-                   "one of these is in use twice or retired: restore the "
-                   "spare from a copy",
-                   run.start, run.start + run.count - 1, run.slot);
+    if (!slots_mark (s, run.start, run.count)) {
+      message_set (message, "the spare's log is damaged: of the slots %"
+                   PRIu64 " to %" PRIu64 ", which are retired, one is in "
+                   "use: restore the spare from a copy",
+                   run.start, run.start + run.count - 1);
       return EINVAL;
     }
+    s->nretired += run.count;
   }
   return 0;
 }
@@ -371,20 +363,7 @@ load (struct spare *s, uint64_t size, struct message *message)
   err = log_replay (s, message);
   if (err)
     return err;
-  err = mark_slots (s, message);
-  if (err || s->read_only)
-    return err;
-  err = header_repair (s);
-  if (err == ENOSPC) {
-    /* Reading goes on; the next commit tries again. */
-    spare_warn (s, "there is no room to write a header of the spare again: "
-                "nothing can be remapped until there is");
-    return 0;
-  }
-  if (err)
-    message_set (message, "a header of the spare can't be written: %s",
-                 strerror (err));
-  return err;
+  return mark_retired (s, message);
 }
 
 int
@@ -533,6 +512,7 @@ spare_format (const struct device *dev, uint64_t size, bool whole,
     err = format (s, message);
   if (err)
     goto error;
+  s->started = true;
   *id = s->id;
   *spare = s;
   return 0;
@@ -545,8 +525,18 @@ spare_format (const struct device *dev, uint64_t size, bool whole,
 int
 spare_start (struct spare *s, struct message *message)
 {
-  int err = s->read_only ? 0 : header_repair (s);
+  int err;
 
+  if (s->read_only)
+    return 0;
+  s->started = true;
+  err = header_repair (s);
+  if (err == ENOSPC) {
+    /* Reading goes on; the next commit tries again. */
+    spare_warn (s, "there is no room to write a header of the spare again: "
+                "nothing can be remapped until there is");
+    return 0;
+  }
   if (err)
     message_set (message, "a header of the spare can't be written: %s",
                  strerror (err));
@@ -560,7 +550,7 @@ spare_close (struct spare *s)
 
   if (s == NULL)
     return;
-  if (!s->read_only && !spare_failed (s) &&
+  if (s->started && !spare_failed (s) &&
       s->hdr.commit_floor != s->number) {
     h = s->hdr;
     h.commit_floor = s->number;

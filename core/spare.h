@@ -124,8 +124,9 @@ extern int spare_check_blank (const struct device *dev, uint64_t from,
 
 /* Formats a blank or unfinished device (the caller has probed it), and
  * opens it.  MAP must be empty.  ID's main_size and label are used, and its
- * uuid unless that is all zeroes; what was used is filled in.  WHOLE says that the spare reaches to the
- * end of what contains it, so that it may grow with it.
+ * uuid unless that is all zeroes; what was used is filled in.  WHOLE says
+ * that the spare reaches to the end of what contains it, so that it may
+ * grow with it.
  * Errors: EINVAL (size out of range), ENOSPC, EIO, ENOMEM.
  */
 extern int spare_format (const struct device *dev, uint64_t size, bool whole,
@@ -133,10 +134,11 @@ extern int spare_format (const struct device *dev, uint64_t size, bool whole,
                          const struct spare_env *env, struct map *map,
                          struct spare **spare, struct message *message);
 
-/* Opens a spare: checks all of its metadata, replays the log into MAP
- * (empty), and repairs a header that is bad or behind.  READ_ONLY writes
- * nothing and forbids all that would (EROFS).  Errors: EINVAL (damaged: MESSAGE
- * says what and where), ENOTSUP, EIO, ENOMEM.
+/* Opens a spare: checks all of its metadata, and replays the log into MAP
+ * (empty).  It flushes the device first, but writes nothing, see
+ * spare_start.  READ_ONLY doesn't even flush, and forbids all that would
+ * write (EROFS).  Errors: EINVAL (damaged: MESSAGE says what and where),
+ * ENOTSUP, EIO, ENOMEM.
  */
 extern int spare_load (const struct device *dev, uint64_t size,
                        bool read_only, const struct spare_env *env,

@@ -87,8 +87,12 @@ parse_label (const char *value)
 }
 
 static int
-parse_path (char **path, const char *value)
+parse_path (char **path, const char *key, const char *value)
 {
+  if (*value == '\0') {
+    nbdkit_error ("%s=: a path is needed", key);
+    return -1;
+  }
   free (*path);
   *path = nbdkit_absolute_path (value);
   return *path ? 0 : -1;
@@ -110,7 +114,7 @@ remap_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
   int64_t size;
 
   if (strcmp (key, "spare") == 0)
-    return parse_path (&config.spare_path, value);
+    return parse_path (&config.spare_path, key, value);
   else if (strcmp (key, "spare-create") == 0)
     return parse_bool (&config.spare_create, value);
   else if (strcmp (key, "spare-size") == 0)

@@ -187,19 +187,19 @@ prepare_new (void)
   return 0;
 }
 
+/* What is on it. */
 static int
-open_spare (void)
+look_at_spare (void)
 {
   struct message message;
 
-  if (spare_file_open (&file, config.spare_path, config.spare_offset,
-                       config.spare_create, false, &message))
-    return fail (&message);
   if (spare_file_drop_cache (&file, &message))
     return fail (&message);
   if (spare_probe (&file.device, file.size, spare_file_next_data,
-                   &content, &identity, &message))
-    return fail (&message);
+                   &content, &identity, &message)) {
+    nbdkit_error ("remap: spare %s: %s", config.spare_path, message.text);
+    return -1;
+  }
   if (content == SPARE_FOREIGN) {
     nbdkit_error ("remap: spare %s: is neither blank nor a spare: it holds "
                   "something else and is left alone; erase it first if it "
@@ -217,9 +217,10 @@ server_get_ready (int thread_model)
 
   one_connection_only = thread_model == NBDKIT_THREAD_MODEL_SERIALIZE_CONNECTIONS;
 
-  if (open_spare () == -1)
-    return -1;
-  if (check_main_path (label, sizeof label) == -1)
+  if (spare_file_open (&file, config.spare_path, config.spare_offset,
+                       config.spare_create, false, &message))
+    return fail (&message);
+  if (check_main_path (label, sizeof label) == -1 || look_at_spare () == -1)
     goto error;
   if (config.label == NULL)
     config.label = label;
