@@ -167,15 +167,46 @@ write_zero_bytes (struct request *r, uint64_t start, uint64_t end)
   return err;
 }
 
+/* Zeroes whole sectors of a mixed block, after it was completed. */
+static int
+zero_mixed (struct request *r, uint64_t start, uint64_t end)
+{
+  struct engine *e = r->e;
+  uint64_t block = block_of (e, start), bend = block_end (e, start);
+  struct exclusive_hold hold;
+  uint64_t class_end;
+  int err = LOOK_AGAIN;
+
+  range_lock_exclusive (e->ranges, &hold, block,
+                        block + e->config.main_block);
+  if (classify (e, block, bend, &class_end) == MIXED) {
+    err = start == block && end == bend ? 0
+      : complete_block_locked (r, block);
+    if (err == 0)
+      err = record_zero (r, start, end, WHY_AUTO_WRITE);
+  }
+  range_unlock_exclusive (e->ranges, &hold);
+  return err;
+}
+
 /* Whole sectors within one main block, but not the whole block, or a mixed
  * block.
  */
 static int
 zero_in_block (struct request *r, uint64_t start, uint64_t end)
 {
-  int err = zero_mapped (r, start, end);
+  struct engine *e = r->e;
+  uint64_t class_end;
+  int err;
 
-  return err == LOOK_AGAIN ? write_zero_bytes (r, start, end) : err;
+  err = zero_mapped (r, start, end);
+  if (err != LOOK_AGAIN)
+    return err;
+  if (classify (e, block_of (e, start), block_end (e, start),
+                &class_end) == MIXED && atomic_load (&e->auto_remap) &&
+      zero_mixed (r, start, end) == 0)
+    return 0;
+  return write_zero_bytes (r, start, end);
 }
 
 static int

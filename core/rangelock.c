@@ -2,25 +2,34 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * Shared holds are published in a table of entries, each on a cache line
- * of its own.  Exclusive holds are a list in order of arrival, guarded by
- * a mutex.  The two sides meet as in Dekker's algorithm:
+ * of its own.  Exclusive holds, and shared ones that had to wait, are a
+ * list in order of arrival, guarded by a mutex.  The two sides meet as in
+ * Dekker's algorithm:
  *
  *   shared:     publish the entry;  then read the number of exclusives
  *   exclusive:  raise the number;   then read the entries
  *
  * All four are sequentially consistent, so at least one side sees the
- * other.  A shared locker that sees an overlapping exclusive one withdraws
- * its entry and waits; an exclusive locker waits until no overlapping
- * entry is left.  If they see each other, the shared one gives way, so
- * neither waits for ever, and a stream of shared ones can't starve an
- * exclusive one.
+ * other.  A shared locker that sees an exclusive one which keeps it out
+ * withdraws its entry and queues up; an exclusive locker waits until no
+ * overlapping entry is left.  If they see each other, the shared one gives
+ * way, so neither waits for ever.
  *
  * An exclusive locker may read an entry that is being reused.  That is
- * harmless: whoever published after the number was raised sees the
- * exclusive hold and gives way, so only entries published before matter,
- * and those are read whole (start is written before end, end is the flag).
+ * harmless: whoever published after the number was raised takes the mutex,
+ * sees the exclusive hold in the list and decides then, so only entries
+ * published before matter, and those are read whole (start is written
+ * before end, end is the flag).
  *
- * When the table is full, a shared hold goes into a list under the mutex.
+ * A hold in the list that waits notes what it waits for: the smallest range
+ * that has all parts of its own which others kept it from so far.  Whoever
+ * comes later and needs nothing of that goes first.  The range grows with
+ * each look at those who do so, and never shrinks: sooner or later nobody
+ * can overtake any more.  Those that wait for each other do so in the order
+ * of the list, those that were granted wait for nobody: so there is no
+ * deadlock.
+ *
+ * When the table is full, a shared hold goes into the list as well.
  */
 
 #include <config.h>
@@ -46,13 +55,12 @@ struct range_lock {
   /* Exclusive holds, waiting ones included; raised under the mutex. */
   _Alignas (CACHE_LINE) atomic_uint nr_exclusive;
 
-  /* The mutex guards both lists.  The condition is signalled whenever
+  /* The mutex guards the list.  The condition is signalled whenever
    * somebody who waits may have to look again.
    */
   _Alignas (CACHE_LINE) pthread_mutex_t mutex;
   pthread_cond_t cond;
-  struct exclusive_hold *exclusives, **exclusives_tail;
-  struct shared_hold *overflow;
+  struct range_hold *holds, **holds_tail;
 };
 
 struct range_lock *
@@ -71,9 +79,8 @@ range_lock_new (void)
   atomic_init (&rl->nr_exclusive, 0);
   pthread_mutex_init (&rl->mutex, NULL);
   pthread_cond_init (&rl->cond, NULL);
-  rl->exclusives = NULL;
-  rl->exclusives_tail = &rl->exclusives;
-  rl->overflow = NULL;
+  rl->holds = NULL;
+  rl->holds_tail = &rl->holds;
   return rl;
 }
 
@@ -87,43 +94,77 @@ range_lock_free (struct range_lock *rl)
   free (rl);
 }
 
-static inline bool
-overlaps (uint64_t a_start, uint64_t a_end, uint64_t b_start, uint64_t b_end)
+/* The mutex is held. */
+static void
+append (struct range_lock *rl, struct range_hold *h, uint64_t start,
+        uint64_t end, bool exclusive)
 {
-  return a_start < b_end && b_start < a_end;
-}
-
-/* The mutex is held.  Does an exclusive hold, up to but not including
- * LAST, overlap the range?
- */
-static bool
-exclusive_overlaps (struct range_lock *rl, uint64_t start, uint64_t end,
-                    const struct exclusive_hold *last)
-{
-  for (struct exclusive_hold *x = rl->exclusives; x && x != last; x = x->next)
-    if (overlaps (start, end, x->start, x->end))
-      return true;
-  return false;
+  *h = (struct range_hold) {
+    .start = start, .end = end, .exclusive = exclusive,
+    .wait_start = UINT64_MAX, .wait_end = 0, .prev = rl->holds_tail
+  };
+  *rl->holds_tail = h;
+  rl->holds_tail = &h->next;
 }
 
 /* The mutex is held. */
-static bool
-shared_overlaps (struct range_lock *rl, uint64_t start, uint64_t end)
+static void
+take_off (struct range_lock *rl, struct range_hold *h)
 {
-  for (size_t i = 0; i < NR_ENTRIES; i++) {
-    uint64_t e = atomic_load (&rl->entry[i].end);
-
-    if (e != 0 && overlaps (start, end, atomic_load (&rl->entry[i].start), e))
-      return true;
-  }
-  for (struct shared_hold *s = rl->overflow; s; s = s->next)
-    if (overlaps (start, end, s->start, s->end))
-      return true;
-  return false;
+  *h->prev = h->next;
+  if (h->next)
+    h->next->prev = h->prev;
+  else
+    rl->holds_tail = h->prev;
 }
 
-/* A free entry, or NULL.  Each thread begins its search elsewhere, and
- * where it found one the last time, so threads don't share cache lines.
+/* Does the range overlap that of H?  Then H has to wait for the overlap. */
+static bool
+keeps_out (struct range_hold *h, uint64_t start, uint64_t end)
+{
+  if (start < h->start)
+    start = h->start;
+  if (end > h->end)
+    end = h->end;
+  if (start >= end)
+    return false;
+  if (start < h->wait_start)
+    h->wait_start = start;
+  if (end > h->wait_end)
+    h->wait_end = end;
+  return true;
+}
+
+/* The mutex is held, and H is in the list.  Looks at everything, even when
+ * the answer is known, so that H notes all that it waits for.
+ */
+static bool
+must_wait (struct range_lock *rl, struct range_hold *h)
+{
+  struct range_hold *x;
+  bool r = false, before = true;
+  uint64_t end;
+
+  for (x = rl->holds; x; x = x->next) {
+    if (x == h)
+      before = false;
+    else if (!x->exclusive && !h->exclusive)
+      continue;
+    else if (x->granted)
+      r |= keeps_out (h, x->start, x->end);
+    else if (before)
+      r |= keeps_out (h, x->wait_start, x->wait_end);
+  }
+  for (size_t i = 0; i < NR_ENTRIES && h->exclusive; i++) {
+    end = atomic_load (&rl->entry[i].end);
+    if (end != 0)
+      r |= keeps_out (h, atomic_load (&rl->entry[i].start), end);
+  }
+  return r;
+}
+
+/* A free entry, or NULL.  Each thread begins its search elsewhere, so that
+ * threads don't share cache lines.
  */
 static struct shared_entry *
 take_entry (struct range_lock *rl)
@@ -166,29 +207,28 @@ wake (struct range_lock *rl)
  * table is full.  The entry, if there is one, is published.
  */
 static void __attribute__ ((noinline))
-lock_shared_slow (struct range_lock *rl, struct shared_hold *h)
+lock_shared_slow (struct range_lock *rl, struct shared_hold *h,
+                  uint64_t start, uint64_t end)
 {
   pthread_mutex_lock (&rl->mutex);
-  if (exclusive_overlaps (rl, h->start, h->end, NULL)) {
+  append (rl, &h->hold, start, end, false);
+  if (!must_wait (rl, &h->hold)) {
+    if (h->entry)
+      take_off (rl, &h->hold);
+  }
+  else {
     if (h->entry) {
       atomic_store (&h->entry->end, 0);
+      atomic_store_explicit (&h->entry->taken, false, memory_order_release);
+      h->entry = NULL;
       /* Somebody may have been waiting for just this entry. */
       pthread_cond_broadcast (&rl->cond);
     }
     do
       pthread_cond_wait (&rl->cond, &rl->mutex);
-    while (exclusive_overlaps (rl, h->start, h->end, NULL));
-    /* No exclusive hold can come before the mutex is released. */
-    if (h->entry)
-      publish (h->entry, h->start, h->end);
+    while (must_wait (rl, &h->hold));
   }
-  if (!h->entry) {
-    h->next = rl->overflow;
-    h->prev = &rl->overflow;
-    if (h->next)
-      h->next->prev = &h->next;
-    rl->overflow = h;
-  }
+  h->hold.granted = true;
   pthread_mutex_unlock (&rl->mutex);
 }
 
@@ -196,15 +236,13 @@ void
 range_lock_shared (struct range_lock *rl, struct shared_hold *h,
                    uint64_t start, uint64_t end)
 {
-  h->start = start;
-  h->end = end;
   h->entry = take_entry (rl);
   if (h->entry) {
     publish (h->entry, start, end);
     if (atomic_load (&rl->nr_exclusive) == 0)
       return;
   }
-  lock_shared_slow (rl, h);
+  lock_shared_slow (rl, h, start, end);
 }
 
 void
@@ -219,9 +257,7 @@ range_unlock_shared (struct range_lock *rl, struct shared_hold *h)
   }
 
   pthread_mutex_lock (&rl->mutex);
-  *h->prev = h->next;
-  if (h->next)
-    h->next->prev = h->prev;
+  take_off (rl, &h->hold);
   pthread_cond_broadcast (&rl->cond);
   pthread_mutex_unlock (&rl->mutex);
 }
@@ -230,18 +266,12 @@ void
 range_lock_exclusive (struct range_lock *rl, struct exclusive_hold *h,
                       uint64_t start, uint64_t end)
 {
-  h->start = start;
-  h->end = end;
-  h->next = NULL;
-
   pthread_mutex_lock (&rl->mutex);
-  h->prev = rl->exclusives_tail;
-  *rl->exclusives_tail = h;
-  rl->exclusives_tail = &h->next;
+  append (rl, &h->hold, start, end, true);
   atomic_fetch_add (&rl->nr_exclusive, 1);
-  while (exclusive_overlaps (rl, start, end, h) ||
-         shared_overlaps (rl, start, end))
+  while (must_wait (rl, &h->hold))
     pthread_cond_wait (&rl->cond, &rl->mutex);
+  h->hold.granted = true;
   pthread_mutex_unlock (&rl->mutex);
 }
 
@@ -249,11 +279,7 @@ void
 range_unlock_exclusive (struct range_lock *rl, struct exclusive_hold *h)
 {
   pthread_mutex_lock (&rl->mutex);
-  *h->prev = h->next;
-  if (h->next)
-    h->next->prev = h->prev;
-  else
-    rl->exclusives_tail = h->prev;
+  take_off (rl, &h->hold);
   atomic_fetch_sub (&rl->nr_exclusive, 1);
   pthread_cond_broadcast (&rl->cond);
   pthread_mutex_unlock (&rl->mutex);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * A lock of byte ranges: shared or exclusive, first come first served
- * where ranges overlap, no effect where they don't.
+ * A lock of byte ranges: shared or exclusive, no effect where ranges don't
+ * overlap.
  *
  * Who writes DIRECT sectors or reads slots holds its range shared.  Who
  * changes the state of sectors, overwrites slots, or reads, modifies and
@@ -10,12 +10,15 @@
  * before it looks the map up, an exclusive holder knows that nobody acts
  * on what the map said before (promise 8 of remap-promises(7)).
  *
+ * Who waits is overtaken only by those who need nothing of what it waits
+ * for: so nobody starves, and a sector that is stuck in main holds up
+ * nobody who doesn't need it, be it by way of a large request that does.
+ *
  * A shared lock that meets no exclusive one costs a few atomic operations:
  * no mutex, no allocation, no system call (promise 24).
  *
- * Holds live on the caller's stack.  A thread may take two exclusive locks
- * in ascending order of ranges that don't overlap; it takes no other lock
- * of this kind while it holds one.
+ * Holds live on the caller's stack.  A thread takes no other lock of this
+ * kind while it holds one.
  */
 
 #ifndef REMAP_RANGELOCK_H
@@ -26,15 +29,21 @@
 struct range_lock;
 struct shared_entry;
 
-struct shared_hold {
-  struct shared_entry *entry;           /* NULL: in the overflow list */
+/* What the lock keeps of a hold, all of it guarded by its mutex. */
+struct range_hold {
   uint64_t start, end;                  /* bytes, end is exclusive */
-  struct shared_hold *next, **prev;
+  bool exclusive, granted;
+  uint64_t wait_start, wait_end;        /* what it waits for; or empty */
+  struct range_hold *next, **prev;
+};
+
+struct shared_hold {
+  struct shared_entry *entry;           /* NULL: HOLD is in the list */
+  struct range_hold hold;
 };
 
 struct exclusive_hold {
-  uint64_t start, end;
-  struct exclusive_hold *next, **prev;
+  struct range_hold hold;
 };
 
 extern struct range_lock *range_lock_new (void);

@@ -375,6 +375,14 @@ spare_store (struct spare *s, struct change_list *list, sector_t sector,
 
   if (s->read_only)
     return EROFS;
+
+  /* Don't begin what can't be finished: clients repeat it for hours. */
+  pthread_mutex_lock (&s->alloc_lock);
+  if (s->nfree < count) {
+    s->full = true;
+    err = atomic_load (&s->failed) ? EIO : ENOSPC;
+  }
+  pthread_mutex_unlock (&s->alloc_lock);
   while (err == 0 && st.count > 0) {
     if (atomic_load (&s->failed))
       err = EIO;
