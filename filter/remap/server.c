@@ -324,7 +324,7 @@ grow_spare (void)
 {
   struct spare_status st;
   struct message message;
-  uint64_t size;
+  uint64_t size, end;
   int err;
 
   spare_get_status (spare, &st);
@@ -337,14 +337,18 @@ grow_spare (void)
   if (size <= st.size)
     return 0;
 
-  if (spare_file_extend (&file, size, &message))
-    return fail (&message);
-  err = spare_file_is_blank (&file, st.size, size);
-  if (err == 0)
-    err = spare_grow (spare, size, &message);
-  else
+  /* What a growth that was interrupted has left is the spare's own.  The
+   * file is lengthened only when all that it has was found to be blank.
+   */
+  end = size < file.size ? size : file.size;
+  err = st.claimed < end ? spare_file_is_blank (&file, st.claimed, end) : 0;
+  if (err)
     message_set (&message, "%s", err == EEXIST ?
                  "what follows the spare is not blank" : strerror (err));
+  else if (spare_file_extend (&file, size, &message))
+    return fail (&message);
+  else
+    err = spare_grow (spare, size, &message);
   if (err && config.spare_size != -1) {
     nbdkit_error ("remap: spare %s: can't be enlarged from %" PRIu64 " to %"
                   PRIu64 " bytes: %s", config.spare_path, st.size, size,
