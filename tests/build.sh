@@ -42,8 +42,8 @@ say ()
   echo "$*" >&2
 }
 
-# quietly LOG COMMAND [ARG...]: the output goes to a log, which is shown if
-# the command fails.
+# quietly LOG COMMAND [ARG...]: the output goes to a log, whose end is shown
+# if the command fails.
 quietly ()
 {
   local log=$1
@@ -51,7 +51,7 @@ quietly ()
   if [ -n "$verbose" ]; then
     "$@" 2>&1 </dev/null | tee "$log" >&2
   elif ! "$@" >"$log" 2>&1 </dev/null; then
-    cat "$log" >&2
+    tail -n 60 "$log" >&2
     say "failed: $* (log: $log)"
     exit 1
   fi
@@ -65,9 +65,9 @@ install_packages ()
     case " $groups " in
       *" $group "*) wanted+=("$package") ;;
     esac
-  done < <(grep -v -e '^#' -e '^$' "$source_dir/tests/packages.txt" | sort -u)
+  done < <(grep -v -e '^#' -e '^$' "$source_dir/tests/packages.txt")
 
-  for package in "${wanted[@]}"; do
+  for package in $(printf '%s\n' "${wanted[@]}" | sort -u); do
     # The state, not the existence: a removed package is listed as well.
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" \
          2>/dev/null)" = installed ] || missing+=("$package")
@@ -98,12 +98,20 @@ install_packages ()
 # changed, whichever way their times went.
 copy_source ()
 {
-  local new=$base/src.new old=$base/src file
+  local new=$base/src.new old=$base/src file excludes=()
 
   rm -rf "$new"
   mkdir -p "$new" "$old"
-  tar -C "$source_dir" -cf - --exclude-vcs \
-      --exclude=./build --exclude=./b --exclude=./autom4te.cache \
+  # Folders in which somebody builds, this one included.
+  while read -r file; do
+    excludes+=("--exclude=$(dirname "$file")")
+  done < <(cd "$source_dir" &&
+             find . -mindepth 2 -maxdepth 3 -name config.status)
+  case "$base" in
+    "$source_dir"/*) excludes+=("--exclude=.${base#"$source_dir"}") ;;
+  esac
+  tar -C "$source_dir" -cf - --exclude-vcs "${excludes[@]}" \
+      --exclude=./build --exclude=./autom4te.cache \
       --exclude=./aclocal.m4 --exclude=./build-aux --exclude=./configure \
       --exclude=./config.h --exclude=./config.h.in --exclude=./config.log \
       --exclude=./config.status --exclude=./libtool --exclude=./stamp-h1 \
@@ -146,6 +154,8 @@ configure_and_make ()
   if [ ! -f config.status ] || [ "$srcdir/configure" -nt config.status ] ||
      [ "$(cat configure.args 2>/dev/null)" != "$*" ]; then
     quietly configure.log ../src/configure "$@"
+    # make doesn't know that the compiler's options may have changed.
+    quietly make.log make clean
     echo "$*" >configure.args
   fi
   quietly make.log make -j"$(nproc)" all

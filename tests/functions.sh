@@ -30,6 +30,10 @@ if [ -z "${abs_top_builddir:-}" ]; then
   exit 1
 fi
 
+# Where the source and the build are: for tests that look there.
+abs_top_srcdir=${abs_top_srcdir:?}
+abs_top_builddir=${abs_top_builddir:?}
+
 test_name=$(basename "$0" .sh)
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/remap-XXXXXX")
 cd "$tmp"
@@ -91,7 +95,8 @@ requires_filter ()
 {
   local f
   for f in "$@"; do
-    "$REMAP_NBDKIT" --filter="$f" null --dump-plugin </dev/null >/dev/null 2>&1 ||
+    "$REMAP_NBDKIT" --filter="$f" null --dump-plugin \
+                    </dev/null >/dev/null 2>&1 ||
       skip "needs nbdkit's $f filter"
   done
 }
@@ -200,7 +205,7 @@ trap 'exit 1' INT TERM HUP
 #
 # Its messages are in NAME.log (appended to, when NAME is started again).
 # The caller gives neither -f, -U nor -P.
-declare -A nbdkit_pids=()
+declare -A nbdkit_pids=() nbdkit_threads=()
 start_nbdkit ()
 {
   local name=$1
@@ -227,7 +232,10 @@ start_nbdkit_may_fail ()
   nbdkit_pids[$name]=$pid
   # The pid file appears when the socket is ready.  Slow only under valgrind.
   for ((i = 0; i < 1200; i++)); do
-    [ -s "$name.pid" ] && return 0
+    if [ -s "$name.pid" ]; then
+      nbdkit_threads[$name]=$(count_threads "$pid")
+      return 0
+    fi
     if ! kill -0 "$pid" 2>/dev/null; then
       wait "$pid" || status=$?
       unset "nbdkit_pids[$name]"
@@ -240,11 +248,35 @@ start_nbdkit_may_fail ()
   fail "nbdkit ($name) was not ready after 60 s"
 }
 
+# count_threads PID
+count_threads ()
+{
+  local threads=("/proc/$1/task/"*)
+  echo "${#threads[@]}"
+}
+
+# await_idle NAME: waits a little until the connections of clients that have
+# gone are gone too.  One that nbdkit is still closing when it is told to
+# end is not freed, on purpose, and that would be reported as a leak.
+await_idle ()
+{
+  local i
+
+  for ((i = 0; i < 40; i++)); do
+    [ "$(count_threads "${nbdkit_pids[$1]}")" -gt "${nbdkit_threads[$1]}" ] ||
+      break
+    sleep 0.05
+  done
+}
+
 # end_nbdkit NAME SIGNAL: 0 if the server's end is as it should be.
 end_nbdkit ()
 {
   local name=$1 signal=$2 status=0 server=${nbdkit_pids[$1]} i
 
+  if [ "$signal" = TERM ] && is_instrumented; then
+    await_idle "$name"
+  fi
   unset "nbdkit_pids[$name]"
   kill -s "$signal" "$server" 2>/dev/null || :
   if [ "$signal" = TERM ]; then

@@ -10,27 +10,26 @@
 
 requires_program podchecker
 
-mapfile -t pods < <(find "$abs_top_srcdir"/core "$abs_top_srcdir"/filter \
-                         "$abs_top_srcdir"/plugin "$abs_top_srcdir"/ctl \
-                         -name '*.pod' 2>/dev/null)
+cd "${abs_top_srcdir:?}"
+mapfile -t pods < <(find core filter plugin ctl -name '*.pod' 2>/dev/null)
 [ ${#pods[@]} -ge 3 ] || fail "only ${#pods[@]} manual pages"
 for pod in "${pods[@]}"; do
   # podchecker warns about its own matter (status 0), errors end it with 1.
-  podchecker -warnings -warnings "$pod" >pod.out 2>&1 || {
-    cat pod.out
+  podchecker -warnings -warnings "$pod" >"$tmp/pod.out" 2>&1 || {
+    cat "$tmp/pod.out"
     fail "$pod is not correct"
   }
-  assert_no_grep '^\*\*\* (ERROR|WARNING)' pod.out
+  assert_no_grep '^\*\*\* (ERROR|WARNING)' "$tmp/pod.out"
 done
 
 for filter in remap baddisk; do
-  nbdkit --filter="$filter" null --help >help.out
-  sed -n 's/^ *\([a-z][a-z-]*-*[a-z]*\)=.*/\1/p' help.out |
-    grep "^spare\|^$filter-" | sort -u >parameters
-  [ -s parameters ] || fail "--help of $filter lists no parameters"
+  nbdkit --filter="$filter" null --help >"$tmp/help.out"
+  sed -n 's/^ *\([a-z][a-z-]*-*[a-z]*\)=.*/\1/p' "$tmp/help.out" |
+    grep "^spare\|^$filter-" | sort -u >"$tmp/parameters"
+  [ -s "$tmp/parameters" ] || fail "--help of $filter lists no parameters"
   while read -r parameter; do
     grep -qE "^=item .*B<$parameter=" \
-      "$abs_top_srcdir/filter/$filter/nbdkit-$filter-filter.pod" ||
+      "filter/$filter/nbdkit-$filter-filter.pod" ||
       fail "nbdkit-$filter-filter(1) does not explain $parameter"
-  done <parameters
+  done <"$tmp/parameters"
 done

@@ -8,17 +8,16 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
 
-cd "$abs_top_srcdir"
+cd "${abs_top_srcdir:?}"
 found=0
 
-# complain FILE... : what a check printed; nothing is fine.
+# complain WHAT: the lines that a check has found; none is fine.
 complain ()
 {
   local lines
   lines=$(cat)
   if [ -n "$lines" ]; then
-    echo "$1:"
-    echo "$lines"
+    printf '%s:\n%s\n' "$1" "$lines"
     found=1
   fi
 }
@@ -34,20 +33,33 @@ mapfile -t scripts < <(printf '%s\n' "${sources[@]}" |
                          grep -E '\.sh$|^run\.in$|^\.ci/run$|bin/nbdkit\.in$')
 [ ${#c_files[@]} -gt 10 ] || fail "where are the sources?"
 
-grep -L 'SPDX-License-Identifier: GPL-2.0-or-later' "${sources[@]}" |
-  complain "no licence line"
-grep -L 'Copyright (C) 2026 The nbdkit-remap authors' "${sources[@]}" |
-  complain "no line of copyright"
-grep -nP '\t' "${c_files[@]}" "${scripts[@]}" | complain "tabs"
-grep -nE '[ 	]+$' "${sources[@]}" | complain "blanks at the end of a line"
-grep -nE '^.{81,}' "${c_files[@]}" "${scripts[@]}" |
-  complain "lines of more than 80 columns"
+# A manual page says it in words.
+complain "no licence line" < <(
+  printf '%s\n' "${sources[@]}" | grep -v '\.pod$' |
+    xargs -d '\n' grep -L 'SPDX-License-Identifier: GPL-2.0-or-later')
+complain "no line of copyright" < <(
+  grep -L 'Copyright (C) 2026 The nbdkit-remap authors' "${sources[@]}")
+complain "tabs" < <(grep -nP '\t' "${c_files[@]}" "${scripts[@]}")
+complain "blanks at the end of a line" < <(
+  grep -nE '[[:blank:]]+$' "${sources[@]}")
+complain "lines of more than 80 columns" < <(
+  grep -nE '^.{81,}' "${c_files[@]}")
 # Spelled so that this line isn't one of them.
-grep -nE '(TO''DO|FIX''ME|XX''X)($|[^X])' "${sources[@]}" |
-  grep -v 'mktemp' | complain "notes to oneself"
+complain "notes to oneself" < <(
+  grep -nE '\b(TO''DO|FIX''ME|XX''X)\b' "${sources[@]}")
+
+# What is there, and what is run: a test that list.txt lacks never fails.
+complain "tests that tests/list.txt does not have" < <(
+  for file in tests/unit/test-*.c tests/*/test-*.sh; do
+    name=${file#tests/}
+    case "$name" in unit/*.c) name=$(basename "$name" .c) ;; esac
+    awk -v name="$name" '!/^#/ && $5 == name { found = 1 }
+                         END { exit !found }' tests/list.txt || echo "$file"
+  done)
 
 if command -v shellcheck >/dev/null; then
-  shellcheck -x -P tests -P SCRIPTDIR "${scripts[@]}" 2>&1 | complain "shellcheck"
+  complain "shellcheck" < <(
+    shellcheck -x -P SCRIPTDIR -S warning -e SC1007 "${scripts[@]}" 2>&1)
 fi
 
 [ "$found" = 0 ] || fail "see above"

@@ -39,8 +39,8 @@ def raw(sector, count=1, path="main.img"):
 def orig(sector, count=1):
     return raw(sector, count, "orig.img")
 
-# Lines of baddisk.log, as lists of words; the totals left out.
-def disk_log(kind=None, path="baddisk.log"):
+# Lines of ops.txt, as lists of words; the totals left out.
+def disk_log(kind=None, path="ops.txt"):
     with open(path) as f:
         lines = [line.split() for line in f]
     return [w for w in lines if w[0] != "totals" and kind in (None, w[0])]

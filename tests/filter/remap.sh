@@ -27,14 +27,24 @@ serve ()
   # Several words each, of no special characters.
   # shellcheck disable=SC2086
   start_nbdkit disk ${OPTIONS:-} --filter=remap ${BELOW:-} --filter=baddisk \
-               ${PLUGIN:-file main.img} spare=spare.img baddisk-list=bad.txt \
-               baddisk-log=baddisk.log "$@"
+               ${PLUGIN:-file main.img} \
+               spare="${SPARE:-spare.img}" baddisk-list=bad.txt \
+               baddisk-log=ops.txt "$@"
+  disk_uri=$uri
 }
 
 # crash: kill -9 of that server.
 crash ()
 {
   kill_nbdkit disk
+}
+
+content_sum ()
+{
+  local f
+  for f in main.img "${SPARE:-spare.img}"; do
+    [ ! -f "$f" ] || cksum "$f"
+  done
 }
 
 # refused REGEX [ARG...]: nbdkit over main.img and spare.img ends with an
@@ -45,16 +55,24 @@ refused ()
   local regex=$1 status=0 before
   shift
 
-  before=$(cat main.img "${SPARE:-spare.img}" 2>/dev/null | cksum)
+  before=$(content_sum)
   rm -f refused.log
   # shellcheck disable=SC2086
-  start_nbdkit_may_fail refused --filter=remap ${PLUGIN:-file main.img} \
+  start_nbdkit_may_fail refused ${OPTIONS:-} --filter=remap \
+                        ${PLUGIN:-file main.img} \
                         spare="${SPARE:-spare.img}" "$@" || status=$?
+  if [ "$status" -eq 0 ]; then
+    # Known only when main was looked at: the socket is there by then, but
+    # nobody is served.
+    ! URI=$uri client <<<'' 2>/dev/null || fail "a client was served: $*"
+    wait "$pid" || status=$?
+    unset "nbdkit_pids[refused]"
+    [ "$status" -lt 99 ] || fail "status $status: $*"
+  fi
   cat refused.log
   [ "$status" -ne 0 ] || fail "this should have been refused: $*"
   assert_grep "$regex" refused.log
-  assert_equal "$(cat main.img "${SPARE:-spare.img}" 2>/dev/null | cksum)" \
-               "$before" "content of main and spare, before and after"
+  assert_equal "$(content_sum)" "$before" "content of main and spare"
 }
 
 # client: runs Python from stdin with a connection h to $uri, and what
@@ -62,5 +80,5 @@ refused ()
 client ()
 {
   { cat "$abs_top_srcdir/tests/filter/client.py" -; } |
-    nbdsh -u "${URI:-$uri}" -c -
+    nbdsh -u "${URI:-$disk_uri}" -c -
 }

@@ -71,7 +71,7 @@ PY
 crash
 cmp main.img orig.img
 
-serve
+serve baddisk-recover=2
 client <<'PY'
 for s in range(1024, 2048):
     is_(read(s), pattern(s), s)

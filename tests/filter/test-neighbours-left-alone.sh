@@ -12,7 +12,7 @@ requires nbdsh --version
 
 for partial in none good random; do
   echo "==== baddisk-partial=$partial"
-  rm -f spare.img baddisk.log
+  rm -f spare.img ops.txt
   make_main $((8 << 20))
   bad_sectors bad.txt 3001 5000+3 8191
   serve baddisk-partial=$partial

@@ -11,7 +11,7 @@ requires nbdsh --version
 
 for error in EIO ENODATA EILSEQ EREMOTEIO; do
   echo "==== $error"
-  rm -f spare.img baddisk.log
+  rm -f spare.img ops.txt
   make_main $((8 << 20))
   bad_sectors bad.txt 1000
   serve baddisk-errno=$error

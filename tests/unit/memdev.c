@@ -28,6 +28,14 @@ struct block {
 
 #define CLASSES 12      /* 32 bytes << class */
 static struct block *free_list[CLASSES];
+
+/* Whole devices come and go by the thousand: a few mappings are kept,
+ * since the kernel takes longer to make new ones than all else together.
+ */
+#define KEPT 12
+#define KEPT_MAX (UINT64_C (64) << 20)
+static struct { void *p; size_t len; } kept[KEPT];
+
 static pthread_mutex_t alloc_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void *
@@ -39,6 +47,50 @@ map_pages (size_t len)
   if (p == MAP_FAILED)
     abort ();
   return p;
+}
+
+/* ZERO: the content matters. */
+static void *
+get_pages (size_t len, bool zero)
+{
+  void *p = NULL;
+  unsigned i;
+
+  pthread_mutex_lock (&alloc_lock);
+  for (i = 0; i < KEPT && p == NULL; ++i) {
+    if (kept[i].p != NULL && kept[i].len == len) {
+      p = kept[i].p;
+      kept[i].p = NULL;
+    }
+  }
+  pthread_mutex_unlock (&alloc_lock);
+  if (p == NULL)
+    return map_pages (len);
+  if (zero)
+    memset (p, 0, len);
+  return p;
+}
+
+static void
+put_pages (void *p, size_t len)
+{
+  static unsigned next;
+  void *old;
+  size_t old_len;
+
+  if (len > KEPT_MAX) {
+    munmap (p, len);
+    return;
+  }
+  pthread_mutex_lock (&alloc_lock);
+  next = (next + 1) % KEPT;
+  old = kept[next].p;
+  old_len = kept[next].len;
+  kept[next].p = p;
+  kept[next].len = len;
+  pthread_mutex_unlock (&alloc_lock);
+  if (old)
+    munmap (old, old_len);
 }
 
 static void *
@@ -388,8 +440,8 @@ static const struct device_ops memdev_ops = {
   .allocate = memdev_allocate,
 };
 
-struct memdev *
-memdev_new (uint64_t size)
+static struct memdev *
+new_device (uint64_t size, bool zero)
 {
   struct memdev *m = get (sizeof *m);
 
@@ -398,12 +450,18 @@ memdev_new (uint64_t size)
   m->dev.ctx = m;
   m->size = size;
   pthread_mutex_init (&m->lock, NULL);
-  m->data = map_pages (size + 1);
-  m->base = map_pages (size + 1);
-  m->has_storage = map_pages (size / PAGE + 1);
+  m->data = get_pages (size + 1, zero);
+  m->base = get_pages (size + 1, zero);
+  m->has_storage = get_pages (size / PAGE + 1, true);
   m->room = UINT64_MAX;
   m->room_err = ENOSPC;
   return m;
+}
+
+struct memdev *
+memdev_new (uint64_t size)
+{
+  return new_device (size, true);
 }
 
 void
@@ -417,9 +475,9 @@ memdev_free (struct memdev *m)
     put (m->event[i].data);
   put (m->event);
   put (m->bad);
-  munmap (m->data, m->size + 1);
-  munmap (m->base, m->size + 1);
-  munmap (m->has_storage, m->size / PAGE + 1);
+  put_pages (m->data, m->size + 1);
+  put_pages (m->base, m->size + 1);
+  put_pages (m->has_storage, m->size / PAGE + 1);
   pthread_mutex_destroy (&m->lock);
   put (m);
 }
@@ -427,10 +485,10 @@ memdev_free (struct memdev *m)
 static void *
 resize_pages (void *old, uint64_t old_len, uint64_t new_len)
 {
-  void *p = map_pages (new_len);
+  void *p = get_pages (new_len, true);
 
   memcpy (p, old, old_len < new_len ? old_len : new_len);
-  munmap (old, old_len);
+  put_pages (old, old_len);
   return p;
 }
 
@@ -552,7 +610,7 @@ apply (uint8_t *image, const struct memdev_event *e, uint32_t tear,
 static struct memdev *
 flushed_copy (struct memdev *m, size_t n, size_t *rest)
 {
-  struct memdev *c = memdev_new (m->size);
+  struct memdev *c = new_device (m->size, false);
   size_t i;
 
   assert (n <= m->nevents);

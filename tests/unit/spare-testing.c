@@ -68,6 +68,13 @@ rig_format (struct rig *r, uint64_t size)
     return ENOMEM;
   err = spare_format (&r->m->dev, size, true, &id, &r->env, r->map,
                       &r->spare, &r->message);
+  if (err == 0) {
+    err = spare_start (r->spare, &r->message);
+    if (err) {
+      spare_close (r->spare);
+      r->spare = NULL;
+    }
+  }
   if (err) {
     map_free (r->map);
     r->map = NULL;
@@ -86,6 +93,13 @@ rig_load (struct rig *r)
     return ENOMEM;
   err = spare_load (&r->m->dev, r->m->size, r->read_only, &r->env, r->map,
                     &r->spare, &r->message);
+  if (err == 0) {
+    err = spare_start (r->spare, &r->message);
+    if (err) {
+      spare_close (r->spare);
+      r->spare = NULL;
+    }
+  }
   if (err) {
     map_free (r->map);
     r->map = NULL;
@@ -283,6 +297,15 @@ log_note (struct rig *r, enum change_kind kind, uint64_t n,
     }
   }
   return found;
+}
+
+bool
+slow_tool (void)
+{
+  const char *s = getenv ("REMAP_SANITIZERS");
+
+  return getenv ("REMAP_TEST_LONG") == NULL &&
+         (getenv ("REMAP_VALGRIND") != NULL || (s != NULL && s[0] != 0));
 }
 
 /* The checksum field is at OFFSET. */

@@ -68,6 +68,11 @@ extern int do_random (struct rig *r, uint64_t *seed, uint32_t max);
 extern bool log_note (struct rig *r, enum change_kind kind, uint64_t n,
                       enum change_reason *reason, uint64_t *time);
 
+/* True under valgrind or a sanitizer, where a test should do less (unless
+ * REMAP_TEST_LONG is set).
+ */
+extern bool slow_tool (void);
+
 /* Calculates the checksum of a page anew. */
 extern void fix_header_crc (void *page);
 extern void fix_log_crc (void *page);

@@ -541,11 +541,13 @@ test_flushes (void)
   n = r.m->flushes;
   CU_ASSERT_EQUAL (spare_flush (r.spare), 0);
   CU_ASSERT_EQUAL (r.m->flushes, n);
-  for (; i < 1000; ++i) {
-    n = r.m->flushes;
+
+  /* Headers and checkpoints add to it, rarely. */
+  n = r.m->flushes;
+  for (; i < 1000; ++i)
     CU_ASSERT_EQUAL (do_remap (&r, i * 2, 1, i, WHY_AUTO_WRITE), 0);
-    CU_ASSERT (r.m->flushes - n <= 3); /* 3 with the headers, rarely */
-  }
+  CU_ASSERT (r.m->flushes - n >= 1800);
+  CU_ASSERT (r.m->flushes - n <= 1830);
   rig_free (&r);
 }
 
@@ -1016,6 +1018,7 @@ test_grow (void)
   struct spare_status st;
   uint64_t size = MIB, digest, slots = 0, pages = 0, moves = 0, i;
   struct rig r;
+  int err, small = 0;
 
   rig_make (&r, size);
   while (size < 20 * MIB) {
@@ -1024,13 +1027,20 @@ test_grow (void)
     digest = rig_digest (&r);
     size += size / 5 + memdev_random (&seed) % 10000;
     memdev_resize (r.m, size);
-    CU_ASSERT_EQUAL_FATAL (spare_grow (r.spare, size, &r.message), 0);
+    err = spare_grow (r.spare, size, &r.message);
     CU_ASSERT_EQUAL (rig_digest (&r), digest);
+    if (err == ENOSPC && size < 4 * MIB) {
+      /* So small a step leaves no room for new areas: a larger one does. */
+      CU_ASSERT (strstr (r.message.text, "enlarge it more") != NULL);
+      small++;
+      continue;
+    }
+    CU_ASSERT_EQUAL (err, 0);
     spare_get_status (r.spare, &st);
     CU_ASSERT_EQUAL (st.size, size);
     CU_ASSERT_EQUAL (st.claimed, size);
-    CU_ASSERT (st.slots_total > slots);
-    CU_ASSERT (st.log_pages >= st.slots_total / 124 + 8);
+    CU_ASSERT (st.slots_total >= slots);
+    CU_ASSERT (st.log_pages >= st.slots_total / 124 + 2);
     moves += st.log_pages != pages;
     slots = st.slots_total;
     pages = st.log_pages;
@@ -1039,7 +1049,8 @@ test_grow (void)
     rig_reload (&r);
     CU_ASSERT_EQUAL (rig_digest (&r), digest);
   }
-  CU_ASSERT (moves > 4);
+  CU_ASSERT (moves > 3);
+  CU_ASSERT (small < 5);
 
   /* All of it can be used. */
   spare_get_status (r.spare, &st);

@@ -1,0 +1,54 @@
+#!/bin/bash -
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Copyright (C) 2026 The nbdkit-remap authors
+#
+# Wrong parameters end the server before it goes into the background, with
+# one message that names what is wrong (promise 23 of remap-promises(7)).
+
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/remap.sh"
+
+make_main $((8 << 20))
+
+# wrong REGEX ARG...: without -f, as a service would be started.
+wrong ()
+{
+  local regex=$1
+  shift
+  expect_failure nbdkit -U "$tmp/wrong.sock" -P "$tmp/wrong.pid" \
+                 --filter=remap file main.img "$@"
+  assert_grep "$regex" expect.out
+  assert_equal "$(grep -c 'error:' expect.out)" 1 "messages of: $*"
+  [ ! -e wrong.pid ] || fail "a server was started with: $*"
+  [ ! -e spare.img ] || fail "a spare was created with: $*"
+}
+
+wrong 'spare=PATH is required'
+wrong 'spare=: a path is needed' spare=
+wrong 'spare-size=1048575: must be at least 1048576' \
+      spare=spare.img spare-size=1048575
+wrong 'spare-size=0: must be at least' spare=spare.img spare-size=0
+wrong 'size' spare=spare.img spare-size=-1
+wrong 'size' spare=spare.img spare-size=big
+wrong 'size' spare=spare.img spare-size=99999999999999999999
+wrong 'spare-size|EFBIG|large|long' spare=spare.img spare-size=7E
+wrong 'spare-offset=100: must be a multiple of 512' \
+      spare=spare.img spare-offset=100
+wrong 'size' spare=spare.img spare-offset=x
+wrong 'bool' spare=spare.img spare-create=maybe
+wrong 'bool' spare=spare.img spare-same-disk=2
+wrong 'bool' spare=spare.img remap-auto=auto
+wrong 'remap-retries' spare=spare.img remap-retries=-1
+wrong 'remap-retries' spare=spare.img remap-retries=many
+wrong 'remap-retries' spare=spare.img remap-retries=4294967296
+wrong "remap-lost=nothing: must be 'error' or 'zero'" \
+      spare=spare.img remap-lost=nothing
+wrong 'remap-label.*255' spare=spare.img \
+      remap-label="$(printf '%0256d' 0)"
+wrong 'remap-colour: .*no such parameter' spare=spare.img remap-colour=red
+wrong 'spare-sise: .*no such parameter' spare=spare.img spare-sise=1G
+
+# Suffixes, as everywhere in nbdkit, and sectors.
+OPTIONS='' serve spare-size=4096s spare-offset=8s remap-retries=0 \
+           remap-auto=on spare-create=true
+assert_equal "$(stat -c %s spare.img)" $((4096 * 512 + 8 * 512)) "size"

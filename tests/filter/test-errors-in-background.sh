@@ -1,0 +1,102 @@
+#!/bin/bash -
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Copyright (C) 2026 The nbdkit-remap authors
+#
+# Errors of a server that goes into the background: what is known before is
+# on the terminal, with a status; what is known only later (main's size)
+# goes to syslog and ends the server before a client is served (promises
+# 20 and 23 of remap-promises(7)).
+
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/remap.sh"
+requires nbdsh --version
+requires_root
+requires unshare -m true
+
+make_main $((8 << 20))
+serve
+stop_nbdkit disk
+cp spare.img good.img
+
+# Before: no daemon, a status, the message on stderr.
+printf x | dd of=spare.img bs=1 seek=5 conv=notrunc status=none
+printf x | dd of=spare.img bs=1 seek=33000 conv=notrunc status=none
+expect_failure nbdkit -U "$tmp/s" -P "$tmp/p" --filter=remap file main.img \
+               spare=spare.img
+assert_grep 'error: remap: spare .*spare.img: both headers' expect.out
+[ ! -e p ] || fail "a server was started"
+cp good.img spare.img
+
+# After: syslog is what listens at /dev/log; a /dev of our own has one.
+mkdir dev
+cat >listen.py <<'PY'
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("dev/log")
+os.chmod("dev/log", 0o666)
+s.settimeout(30)
+print("ready", flush=True)
+try:
+    while True:
+        print(s.recv(65536).decode(errors="replace").rstrip("\n\0"),
+              flush=True)
+except socket.timeout:
+    pass
+PY
+cat >in-namespace.sh <<'SH'
+set -eu
+mount --make-rprivate /
+mount -t tmpfs tmpfs dev
+cp -a /dev/null /dev/zero /dev/urandom /dev/random dev/
+: >syslog.txt
+/usr/bin/python3 listen.py >syslog.txt &
+listener=$!
+trap 'kill $listener' EXIT
+for i in $(seq 200); do
+  grep -q ready syslog.txt && break
+  sleep 0.05
+done
+mount --bind dev /dev
+"$@" >foreground.out 2>&1
+echo $? >foreground.status
+for i in $(seq 200); do
+  ! grep -q nbdkit syslog.txt || break
+  sleep 0.05
+done
+# Not a zombie that nobody has asked for.
+running ()
+{
+  [ -s p ] && grep -q '^State:[[:space:]]*[^Z]' "/proc/$(cat p)/status"
+}
+for i in $(seq 200); do
+  running 2>/dev/null || exit 0
+  sleep 0.05
+done
+echo "still running" >still
+kill "$(cat p)"
+SH
+
+truncate -s 4M main.img
+cksum spare.img >before
+unshare -m bash in-namespace.sh \
+        nbdkit -U "$tmp/s" -P "$tmp/p" --filter=remap file main.img \
+        spare=spare.img || :
+cat syslog.txt foreground.out
+[ ! -e still ] || fail "the server went on"
+assert_grep 'ready' syslog.txt
+assert_grep 'spare.img belongs to a disk of 8388608 bytes, but main has 4194' \
+            syslog.txt
+assert_equal "$(grep -c nbdkit syslog.txt)" 1 "messages in syslog"
+cksum spare.img | diff before -
+! URI="nbd+unix:///?socket=$tmp/s" client <<<'' 2>/dev/null ||
+  fail "a client was served"
+
+# With --log=stderr and -v the same message is on stderr.
+rm -f p s
+nbdkit -v --log=stderr -U "$tmp/s" -P "$tmp/p" --filter=remap file main.img \
+       spare=spare.img >stderr.out 2>&1 || :
+for ((i = 0; i < 100; i++)); do
+  ! grep -q 'belongs to a disk of' stderr.out || break
+  sleep 0.05
+done
+assert_grep 'error: remap: spare .* belongs to a disk of 8388608' stderr.out

@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The map: each function, the limits, and every allocation that can fail.
+ * Random tests are in test-map-random.c, threads in test-map-readers.c.
+ *
+ * A second program of the same source has small nodes.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <CUnit/Basic.h>
+
+#include "map-testing.h"
+
+#define M24 (UINT64_C (1) << 24)
+#define M32 (UINT64_C (1) << 32)
+
+static struct map *
+new_map (void)
+{
+  struct map *map = map_new ();
+
+  CU_ASSERT_PTR_NOT_NULL_FATAL (map);
+  return map;
+}
+
+/* One change, published, in the map and its model. */
+static void
+set (struct map *map, struct model *m, sector_t start, uint64_t count,
+     enum sector_state state, slot_t slot)
+{
+  const struct run run = make_run (start, count, state, slot);
+
+  map_begin (map);
+  CU_ASSERT_EQUAL_FATAL (map_set (map, &run), 0);
+  map_publish (map);
+  model_set (m, &run);
+  ASSERT_FINE (check_map (map, m));
+}
+
+static bool
+is_run (struct run run, sector_t start, uint64_t count,
+        enum sector_state state, slot_t slot)
+{
+  const struct run want = make_run (start, count, state, slot);
+
+  return run.start == want.start && run.count == want.count
+    && run.state == want.state && run.slot == want.slot;
+}
+
+static uint64_t
+count_entries (const struct map *map)
+{
+  struct map_totals totals;
+
+  map_get_totals (map, &totals);
+  return totals.runs;
+}
+
+/* A map without entries, promise 24: also what it says about the end. */
+static void
+test_empty (void)
+{
+  struct map *map = new_map ();
+  struct map_totals totals = { 1, 1, 1, 1, 1 };
+  struct run run;
+
+  CU_ASSERT (is_run (map_lookup (map, 0, 1), 0, 1, DIRECT, 0));
+  CU_ASSERT (is_run (map_lookup (map, 5, MAP_MAX_SECTOR - 5), 5,
+                     MAP_MAX_SECTOR - 5, DIRECT, 0));
+  CU_ASSERT (map_all_direct (map, 0, MAP_MAX_SECTOR));
+  CU_ASSERT_FALSE (map_next (map, 0, &run));
+  map_get_totals (map, &totals);
+  CU_ASSERT_EQUAL (totals.remapped + totals.lost + totals.zero, 0);
+  CU_ASSERT_EQUAL (totals.runs + totals.bytes, 0);
+
+  map_begin (map);
+  CU_ASSERT_FALSE (map_update_next (map, 0, &run));
+  map_publish (map);
+  map_begin (map);
+  map_abort (map);
+  CU_ASSERT_EQUAL (map_load_end (map), 0);
+  map_free (map);
+  map_free (NULL);
+}
+
+/* A lookup is cut to what was asked for, and at the edges of runs. */
+static void
+test_lookup (void)
+{
+  struct map *map = new_map ();
+  struct model m = { 0 };
+
+  set (map, &m, 100, 50, REMAPPED, 7);
+  set (map, &m, 150, 10, REMAPPED, 1000);
+  set (map, &m, 170, 10, LOST, 0);
+  set (map, &m, 180, 10, ZERO, 0);
+
+  CU_ASSERT (is_run (map_lookup (map, 0, 1), 0, 1, DIRECT, 0));
+  CU_ASSERT (is_run (map_lookup (map, 0, 101), 0, 100, DIRECT, 0));
+  CU_ASSERT (is_run (map_lookup (map, 99, 1), 99, 1, DIRECT, 0));
+  CU_ASSERT (is_run (map_lookup (map, 100, 1), 100, 1, REMAPPED, 7));
+  CU_ASSERT (is_run (map_lookup (map, 100, 500), 100, 50, REMAPPED, 7));
+  CU_ASSERT (is_run (map_lookup (map, 149, 9), 149, 1, REMAPPED, 56));
+  CU_ASSERT (is_run (map_lookup (map, 155, 2), 155, 2, REMAPPED, 1005));
+  CU_ASSERT (is_run (map_lookup (map, 160, 99), 160, 10, DIRECT, 0));
+  CU_ASSERT (is_run (map_lookup (map, 175, 99), 175, 5, LOST, 0));
+  CU_ASSERT (is_run (map_lookup (map, 180, 99), 180, 10, ZERO, 0));
+  CU_ASSERT (is_run (map_lookup (map, 190, UINT64_MAX), 190,
+                     UINT64_MAX - 190, DIRECT, 0));
+
+  CU_ASSERT (map_all_direct (map, 0, 100));
+  CU_ASSERT_FALSE (map_all_direct (map, 0, 101));
+  CU_ASSERT_FALSE (map_all_direct (map, 149, 1));
+  CU_ASSERT (map_all_direct (map, 160, 10));
+  CU_ASSERT_FALSE (map_all_direct (map, 160, 11));
+  CU_ASSERT_FALSE (map_all_direct (map, 189, 5));
+  CU_ASSERT (map_all_direct (map, 190, MAP_MAX_SECTOR - 190));
+  map_free (map);
+  model_free (&m);
+}
+
+static void
+test_next (void)
+{
+  struct map *map = new_map ();
+  struct model m = { 0 };
+  struct run run;
+
+  set (map, &m, 10, 5, REMAPPED, 50);
+  set (map, &m, 20, 5, LOST, 0);
+
+  CU_ASSERT (map_next (map, 0, &run));
+  CU_ASSERT (is_run (run, 10, 5, REMAPPED, 50));
+  CU_ASSERT (map_next (map, 14, &run));         /* whole */
+  CU_ASSERT (is_run (run, 10, 5, REMAPPED, 50));
+  CU_ASSERT (map_next (map, 15, &run));
+  CU_ASSERT (is_run (run, 20, 5, LOST, 0));
+  CU_ASSERT_FALSE (map_next (map, 25, &run));
+  map_free (map);
+  model_free (&m);
+}
+
+/* Runs are joined when they continue each other, and only then. */
+static void
+test_joining (void)
+{
+  struct map *map = new_map ();
+  struct model m = { 0 };
+
+  set (map, &m, 10, 5, REMAPPED, 100);
+  set (map, &m, 15, 5, REMAPPED, 105);
+  CU_ASSERT_EQUAL (count_entries (map), 1);
+  set (map, &m, 5, 5, REMAPPED, 95);
+  CU_ASSERT_EQUAL (count_entries (map), 1);
+  set (map, &m, 20, 5, REMAPPED, 111);
+  CU_ASSERT_EQUAL (count_entries (map), 2);
+  set (map, &m, 30, 5, LOST, 0);
+  set (map, &m, 40, 5, LOST, 0);
+  CU_ASSERT_EQUAL (count_entries (map), 4);
+  set (map, &m, 35, 5, LOST, 0);                /* the gap between */
+  CU_ASSERT_EQUAL (count_entries (map), 3);
+  set (map, &m, 45, 5, ZERO, 0);
+  CU_ASSERT_EQUAL (count_entries (map), 4);
+  set (map, &m, 45, 2, LOST, 0);
+  CU_ASSERT_EQUAL (count_entries (map), 4);
+  set (map, &m, 60, 1, MAP_NOTE, 3);
+  set (map, &m, 61, 1, MAP_NOTE, 3);
+  CU_ASSERT_EQUAL (count_entries (map), 5);
+  set (map, &m, 62, 1, MAP_NOTE, 4);
+  CU_ASSERT_EQUAL (count_entries (map), 6);
+  CU_ASSERT (is_run (map_lookup (map, 60, 9), 60, 2, MAP_NOTE, 3));
+  CU_ASSERT (is_run (map_lookup (map, 61, 9), 61, 1, MAP_NOTE, 3));
+  map_free (map);
+  model_free (&m);
+}
+
+/* What a change cuts keeps its value; what it covers is gone. */
+static void
+test_cutting (void)
+{
+  struct map *map = new_map ();
+  struct model m = { 0 };
+  unsigned i;
+
+  set (map, &m, 100, 100, REMAPPED, 0);
+  set (map, &m, 140, 20, DIRECT, 0);            /* the middle */
+  CU_ASSERT (is_run (map_lookup (map, 160, 9), 160, 9, REMAPPED, 60));
+  set (map, &m, 90, 20, LOST, 0);               /* the beginning */
+  CU_ASSERT (is_run (map_lookup (map, 110, 9), 110, 9, REMAPPED, 10));
+  set (map, &m, 190, 20, ZERO, 0);              /* the end */
+  set (map, &m, 120, 1, REMAPPED, 500);         /* another slot within */
+  CU_ASSERT (is_run (map_lookup (map, 121, 9), 121, 9, REMAPPED, 21));
+  set (map, &m, 120, 1, REMAPPED, 20);          /* and the old one again */
+  set (map, &m, 140, 20, REMAPPED, 40);
+  CU_ASSERT (is_run (map_lookup (map, 110, 200), 110, 80, REMAPPED, 10));
+  CU_ASSERT_EQUAL (count_entries (map), 3);
+
+  for (i = 0; i < 1000; i++)                    /* many at once */
+    set (map, &m, 1000 + 2 * i, 1, REMAPPED, 10000 - i);
+  set (map, &m, 1001, 1990, ZERO, 0);
+  CU_ASSERT_EQUAL (count_entries (map), 9);
+  set (map, &m, 0, MAP_MAX_SECTOR, DIRECT, 0);
+  CU_ASSERT_EQUAL (count_entries (map), 0);
+  map_free (map);
+  model_free (&m);
+}
+
+/* A change that changes nothing costs nothing. */
+static void
+test_no_change (void)
+{
+  static const struct run runs[] = {
+    { 12, 3, LOST, NO_SLOT }, { 30, 5, DIRECT, NO_SLOT },
+    { 21, 2, REMAPPED, 101 }, { 12, 0, ZERO, NO_SLOT },
+  };
+  struct map *map = new_map ();
+  struct model m = { 0 };
+  size_t i;
+
+  set (map, &m, 10, 10, LOST, 0);
+  set (map, &m, 20, 10, REMAPPED, 100);
+  map_begin (map);
+  alloc_countdown = 1;                          /* no allocation */
+  for (i = 0; i < sizeof runs / sizeof runs[0]; i++)
+    CU_ASSERT_EQUAL (map_set (map, &runs[i]), 0);
+  alloc_countdown = 0;
+  map_publish (map);
+  ASSERT_FINE (check_map (map, &m));
+  map_free (map);
+  model_free (&m);
+}
+
+/* The ends of the space, of slots, and of what an entry and a leaf hold. */
+static void
+test_limits (void)
+{
+  const sector_t last = MAP_MAX_SECTOR - 1;
+  struct map *map = new_map ();
+  struct model m = { 0 };
+  sector_t at;
+  struct run run;
+
+  set (map, &m, 0, 1, REMAPPED, 0);
+  set (map, &m, last, 1, REMAPPED, MAP_MAX_SLOT - 1);
+  CU_ASSERT (is_run (map_lookup (map, 0, 2), 0, 1, REMAPPED, 0));
+  CU_ASSERT (is_run (map_lookup (map, last, 2), last, 1, REMAPPED,
+                     MAP_MAX_SLOT - 1));
+  CU_ASSERT (is_run (map_lookup (map, 1, MAP_MAX_SECTOR), 1, last - 1,
+                     DIRECT, 0));
+  CU_ASSERT (map_next (map, 1, &run));
+  CU_ASSERT_EQUAL (run.start, last);
+  CU_ASSERT_FALSE (map_next (map, last + 1, &run));
+  CU_ASSERT (map_all_direct (map, last + 1, 1));
+
+  for (at = M24 - 2; at <= M24 + 2; at++)
+    set (map, &m, at, 1, REMAPPED, 2 * at);
+  for (at = M32 - 2; at <= M32 + 2; at++)
+    set (map, &m, at, 1, REMAPPED, at);
+  for (at = 3 * M32; at < MAP_MAX_SECTOR / 2; at *= 3)
+    set (map, &m, at, 1, at % 2 ? LOST : ZERO, 0);
+  set (map, &m, M32 - 2, M32 + 4, MAP_NOTE, MAP_MAX_SLOT - 1);
+  set (map, &m, 0, MAP_MAX_SECTOR, LOST, 0);
+  CU_ASSERT_EQUAL (count_entries (map), 1);
+  CU_ASSERT (is_run (map_lookup (map, 0, UINT64_MAX), 0, MAP_MAX_SECTOR,
+                     LOST, 0));
+  map_free (map);
+  model_free (&m);
+}
+
+/* Runs longer than an entry look like one. */
+static void
+test_long_runs (void)
+{
+  struct map *map = new_map ();
+  struct model m = { 0 };
+  unsigned i;
+
+  set (map, &m, 1000, 5 * M24 + 5, REMAPPED, 70);
+  CU_ASSERT_EQUAL (count_entries (map), 6);
+  CU_ASSERT (is_run (map_lookup (map, 1000, UINT64_MAX), 1000, 5 * M24 + 5,
+                     REMAPPED, 70));
+  CU_ASSERT (is_run (map_lookup (map, 1010 + M24, 3 * M24), 1010 + M24,
+                     3 * M24, REMAPPED, 80 + M24));
+  set (map, &m, 1000 + 2 * M24, 1, LOST, 0);
+  set (map, &m, 1000 + 2 * M24, 1, REMAPPED, 70 + 2 * M24);
+  CU_ASSERT (is_run (map_lookup (map, 1000, UINT64_MAX), 1000, 5 * M24 + 5,
+                     REMAPPED, 70));
+
+  /* Growing at both ends, sector by sector, leaves full entries. */
+  set (map, &m, 0, MAP_MAX_SECTOR, DIRECT, 0);
+  set (map, &m, 1000, M24, REMAPPED, 1000);
+  for (i = 0; i < 100; i++) {
+    set (map, &m, 999 - i, 1, REMAPPED, 999 - i);
+    set (map, &m, 1000 + M24 + i, 1, REMAPPED, 1000 + M24 + i);
+  }
+  CU_ASSERT_EQUAL (count_entries (map), 3);
+  CU_ASSERT (is_run (map_lookup (map, 900, UINT64_MAX), 900, M24 + 200,
+                     REMAPPED, 900));
+
+  set (map, &m, 2 * M24, 3 * M24, MAP_NOTE, 9);
+  CU_ASSERT (is_run (map_lookup (map, 3 * M24 + 1, UINT64_MAX),
+                     3 * M24 + 1, 2 * M24 - 1, MAP_NOTE, 9));
+  map_free (map);
+  model_free (&m);
+}
+
+static void
+test_totals (void)
+{
+  struct map *map = new_map ();
+  struct model m = { 0 };
+  struct map_totals totals;
+
+  set (map, &m, 0, 100, REMAPPED, 0);
+  set (map, &m, 200, 10, LOST, 0);
+  set (map, &m, 300, 30, ZERO, 0);
+  set (map, &m, 400, 40, MAP_NOTE, 1);
+  set (map, &m, 50, 155, LOST, 0);
+  map_get_totals (map, &totals);
+  CU_ASSERT_EQUAL (totals.remapped, 50);
+  CU_ASSERT_EQUAL (totals.lost, 160);
+  CU_ASSERT_EQUAL (totals.zero, 30);
+  CU_ASSERT_EQUAL (totals.runs, 4);
+  CU_ASSERT (totals.bytes >= 4 * 12);
+
+  map_begin (map);
+  CU_ASSERT_EQUAL (map_set (map, &(struct run) { 0, 50, DIRECT, NO_SLOT }),
+                   0);
+  map_get_totals (map, &totals);                /* of what is published */
+  CU_ASSERT_EQUAL (totals.remapped, 50);
+  map_publish (map);
+  map_get_totals (map, &totals);
+  CU_ASSERT_EQUAL (totals.remapped, 0);
+  map_free (map);
+  model_free (&m);
+}
+
+/* Nobody sees an update before it is published, everything of it after
+ * that, and nothing of it after an abort.
+ */
+static void
+test_publish_and_abort (void)
+{
+  struct map *map = new_map ();
+  struct model before = { 0 }, after = { 0 };
+  struct run run;
+  int round;
+  unsigned i;
+
+  for (round = 0; round < 3; round++) {         /* the first time: empty */
+    model_copy (&after, &before);
+    map_begin (map);
+    for (i = 0; i < 500; i++) {
+      run = make_run (random_below (3000), 1 + random_below (9),
+                      (enum sector_state) random_below (4),
+                      random_below (100));
+      CU_ASSERT_EQUAL_FATAL (map_set (map, &run), 0);
+      model_set (&after, &run);
+    }
+    ASSERT_FINE (compare_runs (map, true, &after));
+    ASSERT_FINE (check_map (map, &before));
+    if (round == 1)
+      map_publish (map);
+    else
+      map_abort (map);
+    if (round == 1)
+      model_copy (&before, &after);
+    ASSERT_FINE (check_map (map, &before));
+  }
+
+  /* To nothing, and back. */
+  map_begin (map);
+  run = make_run (0, MAP_MAX_SECTOR, DIRECT, 0);
+  CU_ASSERT_EQUAL (map_set (map, &run), 0);
+  CU_ASSERT_FALSE (map_update_next (map, 0, &run));
+  ASSERT_FINE (check_map (map, &before));
+  map_abort (map);
+  ASSERT_FINE (check_map (map, &before));
+  map_free (map);
+  model_free (&before);
+  model_free (&after);
+}
+
+static void
+load_runs (struct map *map, struct model *m, unsigned n)
+{
+  sector_t at = 0;
+  unsigned i;
+
+  for (i = 0; i < n; i++) {
+    const struct run run = make_run (
+      at, 1 + random_below (i % 100 ? 9 : 3 * M24),
+      (enum sector_state) (1 + random_below (4)), at % MAP_MAX_SLOT);
+
+    CU_ASSERT_EQUAL_FATAL (map_load (map, &run), 0);
+    model_set (m, &run);
+    at = run.start + run.count
+      + random_below (i % 50 ? 3 : UINT64_C (1) << 34);
+  }
+  CU_ASSERT_EQUAL_FATAL (map_load_end (map), 0);
+}
+
+static void
+test_load (void)
+{
+  static const unsigned sizes[] = {
+    0, 1, 2, 4, 5, 16, 20, 21, 127, 128, 129, 2000,
+  };
+  struct model m = { 0 };
+  struct map *map;
+  size_t i, j;
+
+  for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    m.n = 0;
+    map = new_map ();
+    load_runs (map, &m, sizes[i]);
+    ASSERT_FINE (check_map (map, &m));
+    for (j = 0; j < 50; j++)                    /* goes on as usual */
+      set (map, &m, random_below (5000), 1 + random_below (5),
+           (enum sector_state) random_below (4), random_below (1000));
+    map_free (map);
+  }
+
+  /* One run, given in pieces. */
+  map = new_map ();
+  for (i = 0; i < 100; i++)
+    CU_ASSERT_EQUAL (map_load (map, &(struct run) { 7 + i, 1, LOST, i }), 0);
+  CU_ASSERT_EQUAL (map_load_end (map), 0);
+  CU_ASSERT_EQUAL (count_entries (map), 1);
+  CU_ASSERT (is_run (map_lookup (map, 0, 7), 0, 7, DIRECT, 0));
+  CU_ASSERT (is_run (map_lookup (map, 7, 999), 7, 100, LOST, 0));
+  map_free (map);
+  model_free (&m);
+}
+
+/* What a damaged spare may ask to be loaded, promise 23. */
+static void
+test_load_refuses (void)
+{
+  static const struct run bad[] = {
+    { 100, 0, LOST, NO_SLOT },                  /* empty */
+    { 100, 1, DIRECT, NO_SLOT },
+    { 100, 1, (enum sector_state) 5, 0 },
+    { 100, 1, (enum sector_state) -1, 0 },
+    { 19, 5, LOST, NO_SLOT },                   /* overlaps */
+    { 5, 1, LOST, NO_SLOT },                    /* out of order */
+    { 10, 1, LOST, NO_SLOT },
+    { MAP_MAX_SECTOR, 1, LOST, NO_SLOT },
+    { MAP_MAX_SECTOR - 1, 2, LOST, NO_SLOT },
+    { 100, UINT64_MAX, LOST, NO_SLOT },
+    { UINT64_MAX, 2, LOST, NO_SLOT },
+    { 100, 1, REMAPPED, MAP_MAX_SLOT },
+    { 100, 2, REMAPPED, MAP_MAX_SLOT - 1 },
+    { 100, 1, REMAPPED, NO_SLOT },
+    { 100, 1, MAP_NOTE, MAP_MAX_SLOT },
+  };
+  size_t i;
+
+  for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    struct map *map = new_map ();
+
+    CU_ASSERT_EQUAL (map_load (map, &(struct run) { 10, 10, LOST, NO_SLOT }),
+                     0);
+    CU_ASSERT_EQUAL (map_load (map, &bad[i]), EINVAL);
+    map_free (map);
+  }
+}
+
+/* Every allocation of an update fails once; then it is aborted. */
+static void
+test_update_without_memory (void)
+{
+  struct model before = { 0 };
+  struct map *map = new_map ();
+  const uint64_t seed = test_seed;
+  unsigned nth, i;
+  struct run run;
+  int r;
+
+  load_runs (map, &before, 300);
+  for (nth = 1;; nth++) {
+    const long live = alloc_live;
+
+    test_seed = seed;
+    map_begin (map);
+    alloc_countdown = nth;
+    for (i = r = 0; i < 400 && r == 0; i++) {
+      run = make_run (random_below (i % 20 ? 2000 : 40 * M24),
+                      1 + random_below (i % 40 ? 5 : 3 * M24),
+                      (enum sector_state) random_below (5),
+                      random_below (1000));
+      r = map_set (map, &run);
+    }
+    alloc_countdown = 0;
+    if (r == 0)
+      break;
+    CU_ASSERT_EQUAL_FATAL (r, ENOMEM);
+    map_abort (map);
+    CU_ASSERT_EQUAL_FATAL (alloc_live, live);
+    ASSERT_FINE (check_map (map, &before));
+  }
+  map_publish (map);
+  ASSERT_FINE (check_structure (map));
+  CU_ASSERT (nth > 20);
+  map_free (map);
+  model_free (&before);
+}
+
+/* And of map_new and map_load. */
+static void
+test_load_without_memory (void)
+{
+  const long live = alloc_live;
+  unsigned nth, i;
+  struct map *map;
+  struct run run;
+  int r;
+
+  for (nth = 1;; nth++) {
+    alloc_countdown = nth;
+    errno = 0;
+    map = map_new ();
+    if (map == NULL) {
+      CU_ASSERT_EQUAL (errno, ENOMEM);
+      alloc_countdown = 0;
+      continue;
+    }
+    for (i = r = 0; i < 20000 && r == 0; i++) {
+      run = make_run (2 * i, 1, REMAPPED, i);
+      r = map_load (map, &run);
+    }
+    if (r == 0)
+      r = map_load_end (map);
+    alloc_countdown = 0;
+    if (r == 0)
+      break;
+    CU_ASSERT_EQUAL_FATAL (r, ENOMEM);
+    map_free (map);
+    CU_ASSERT_EQUAL_FATAL (alloc_live, live);
+  }
+  CU_ASSERT_EQUAL (count_entries (map), 20000);
+  ASSERT_FINE (check_structure (map));
+  map_free (map);
+  CU_ASSERT_EQUAL (alloc_live, live);
+}
+
+int
+main (void)
+{
+  static const struct test tests[] = {
+    { "an empty map", test_empty },
+    { "lookups", test_lookup },
+    { "the next run", test_next },
+    { "joining runs", test_joining },
+    { "cutting runs", test_cutting },
+    { "changes that change nothing", test_no_change },
+    { "limits", test_limits },
+    { "long runs", test_long_runs },
+    { "totals", test_totals },
+    { "publishing and aborting", test_publish_and_abort },
+    { "loading", test_load },
+    { "what can't be loaded", test_load_refuses },
+    { "updating without memory", test_update_without_memory },
+    { "loading without memory", test_load_without_memory },
+  };
+
+  return run_tests ("map", tests, sizeof tests / sizeof tests[0]);
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The lock of byte ranges: who excludes whom, who goes first, and that
+ * nobody waits for what they don't need (promises 8 and 24 of
+ * remap-promises(7)).  It includes the code under test to see who waits.
+ */
+
+#include "rangelock.c"
+
+#include <limits.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <CUnit/Basic.h>
+
+#include "engine-rig.h"
+
+/* A test that hangs has failed. */
+#define PATIENCE 120    /* seconds */
+
+static atomic_uint counter;
+
+struct locker {
+  struct range_lock *rl;
+  bool exclusive;
+  uint64_t start, end;
+  atomic_bool may_go;
+  unsigned got;                 /* 1 for the first one that was granted */
+  pthread_t thread;
+};
+
+static void
+pause_a_little (void)
+{
+  const struct timespec ts = { .tv_nsec = 200000 };
+
+  nanosleep (&ts, NULL);
+}
+
+static void *
+locker_thread (void *arg)
+{
+  struct locker *l = arg;
+  struct exclusive_hold x;
+  struct shared_hold s;
+
+  if (l->exclusive)
+    range_lock_exclusive (l->rl, &x, l->start, l->end);
+  else
+    range_lock_shared (l->rl, &s, l->start, l->end);
+  l->got = atomic_fetch_add (&counter, 1) + 1;
+  while (!atomic_load (&l->may_go))
+    pause_a_little ();
+  if (l->exclusive)
+    range_unlock_exclusive (l->rl, &x);
+  else
+    range_unlock_shared (l->rl, &s);
+  return NULL;
+}
+
+/* How many wait in the list. */
+static unsigned
+waiting (struct range_lock *rl)
+{
+  unsigned n = 0;
+
+  pthread_mutex_lock (&rl->mutex);
+  for (struct range_hold *h = rl->holds; h; h = h->next)
+    n += !h->granted;
+  pthread_mutex_unlock (&rl->mutex);
+  return n;
+}
+
+static void
+wait_for_waiters (struct range_lock *rl, unsigned n)
+{
+  while (waiting (rl) != n)
+    pause_a_little ();
+}
+
+/* Starts somebody who must wait: the Nth who does. */
+static void
+start_waiter (struct locker *l, struct range_lock *rl, bool exclusive,
+              uint64_t start, uint64_t end, unsigned n)
+{
+  memset (l, 0, sizeof *l);
+  l->rl = rl;
+  l->exclusive = exclusive;
+  l->start = start;
+  l->end = end;
+  atomic_store (&l->may_go, true);
+  CU_ASSERT_EQUAL_FATAL (pthread_create (&l->thread, NULL, locker_thread, l),
+                         0);
+  wait_for_waiters (rl, n);
+}
+
+static void
+test_no_overlap (void)
+{
+  struct range_lock *rl = range_lock_new ();
+  struct exclusive_hold x[3];
+  struct shared_hold s[3];
+
+  alarm (PATIENCE);
+  range_lock_exclusive (rl, &x[0], 100, 200);
+  range_lock_exclusive (rl, &x[1], 200, 300);
+  range_lock_exclusive (rl, &x[2], 99, 100);
+  range_lock_shared (rl, &s[0], 300, 400);
+  range_lock_shared (rl, &s[1], 300, 400);
+  range_lock_shared (rl, &s[2], 0, 99);
+  CU_ASSERT_EQUAL (waiting (rl), 0);
+  for (int i = 0; i < 3; i++) {
+    range_unlock_exclusive (rl, &x[i]);
+    range_unlock_shared (rl, &s[i]);
+  }
+  CU_ASSERT_PTR_NULL (rl->holds);
+  CU_ASSERT_EQUAL (atomic_load (&rl->nr_exclusive), 0);
+  range_lock_free (rl);
+}
+
+/* Whoever overlaps a hold waits; by one byte too. */
+static void
+test_excludes (void)
+{
+  static const struct { bool held, wanted; } cases[] = {
+    { true, true }, { true, false }, { false, true },
+  };
+
+  alarm (PATIENCE);
+  for (size_t i = 0; i < 3; i++)
+    for (int side = 0; side < 2; side++) {
+      struct range_lock *rl = range_lock_new ();
+      struct exclusive_hold x;
+      struct shared_hold s;
+      struct locker l;
+
+      if (cases[i].held)
+        range_lock_exclusive (rl, &x, 100, 200);
+      else
+        range_lock_shared (rl, &s, 100, 200);
+      start_waiter (&l, rl, cases[i].wanted, side ? 199 : 50,
+                    side ? 300 : 101, 1);
+      if (cases[i].held)
+        range_unlock_exclusive (rl, &x);
+      else
+        range_unlock_shared (rl, &s);
+      pthread_join (l.thread, NULL);
+      CU_ASSERT_PTR_NULL (rl->holds);
+      range_lock_free (rl);
+    }
+}
+
+/* First come, first served: neither kind starves the other. */
+static void
+test_order (void)
+{
+  struct range_lock *rl = range_lock_new ();
+  struct exclusive_hold x;
+  struct locker l[6];
+
+  alarm (PATIENCE);
+  atomic_store (&counter, 0);
+  range_lock_exclusive (rl, &x, 100, 200);
+  for (unsigned i = 0; i < 6; i++)
+    start_waiter (&l[i], rl, i % 2 == 1, 100, 200, i + 1);
+  range_unlock_exclusive (rl, &x);
+  for (unsigned i = 0; i < 6; i++) {
+    pthread_join (l[i].thread, NULL);
+    CU_ASSERT_EQUAL (l[i].got, i + 1);
+  }
+  range_lock_free (rl);
+}
+
+/* Promise 8: large requests wait for a part of their ranges, and hold up
+ * nobody who needs another one; but who needs the same part waits.
+ */
+static void
+test_no_convoy (void)
+{
+  for (int kind = 0; kind < 4; kind++) {
+    struct range_lock *rl = range_lock_new ();
+    struct exclusive_hold stuck, x;
+    struct shared_hold stuck_s, s;
+    struct locker large, same;
+
+    alarm (PATIENCE);
+    atomic_store (&counter, 0);
+    /* What is stuck: exclusive, or (2, 3) shared. */
+    if (kind < 2)
+      range_lock_exclusive (rl, &stuck, 500, 501);
+    else
+      range_lock_shared (rl, &stuck_s, 500, 501);
+    start_waiter (&large, rl, kind != 0, 0, 1000, 1);
+    range_lock_exclusive (rl, &x, 0, 500);
+    range_lock_shared (rl, &s, 501, 1000);
+    CU_ASSERT_EQUAL (waiting (rl), 1);
+    start_waiter (&same, rl, true, 500, 501, 2);
+    range_unlock_shared (rl, &s);
+    range_unlock_exclusive (rl, &x);
+    if (kind < 2)
+      range_unlock_exclusive (rl, &stuck);
+    else
+      range_unlock_shared (rl, &stuck_s);
+    pthread_join (large.thread, NULL);
+    pthread_join (same.thread, NULL);
+    CU_ASSERT_EQUAL (large.got, 1);
+    CU_ASSERT_EQUAL (same.got, 2);
+    range_lock_free (rl);
+  }
+}
+
+/* What a large request has waited for once, nobody takes before it: so
+ * small ones in turns can't starve it.
+ */
+static void
+test_no_starvation (void)
+{
+  struct range_lock *rl = range_lock_new ();
+  struct exclusive_hold a, b;
+  struct locker large, small;
+
+  alarm (PATIENCE);
+  atomic_store (&counter, 0);
+  range_lock_exclusive (rl, &a, 0, 10);
+  start_waiter (&large, rl, false, 0, 1000, 1);
+  range_lock_exclusive (rl, &b, 900, 910);
+  range_unlock_exclusive (rl, &a);
+  /* It has to look first, and then waits for the other one. */
+  for (bool seen = false; !seen; pause_a_little ()) {
+    pthread_mutex_lock (&rl->mutex);
+    seen = rl->holds->wait_end == 910 || rl->holds->next->wait_end == 910;
+    pthread_mutex_unlock (&rl->mutex);
+  }
+  start_waiter (&small, rl, true, 0, 10, 2);
+  range_unlock_exclusive (rl, &b);
+  pthread_join (large.thread, NULL);
+  pthread_join (small.thread, NULL);
+  CU_ASSERT_EQUAL (large.got, 1);
+  range_lock_free (rl);
+}
+
+/* More shared holds than the table has entries. */
+static void
+test_table_full (void)
+{
+  static struct shared_hold s[NR_ENTRIES + 50];
+  struct range_lock *rl = range_lock_new ();
+  struct locker l[2];
+  const size_t n = sizeof s / sizeof s[0];
+
+  alarm (PATIENCE);
+  for (size_t i = 0; i < n; i++)
+    range_lock_shared (rl, &s[i], i * 10, i * 10 + 10);
+  start_waiter (&l[0], rl, true, 20, 30, 1);
+  start_waiter (&l[1], rl, true, (n - 1) * 10 + 9, n * 10 + 100, 2);
+  range_unlock_shared (rl, &s[2]);
+  pthread_join (l[0].thread, NULL);
+  CU_ASSERT_EQUAL (waiting (rl), 1);
+  range_unlock_shared (rl, &s[n - 1]);
+  pthread_join (l[1].thread, NULL);
+  for (size_t i = 0; i < n; i++)
+    if (i != 2 && i != n - 1)
+      range_unlock_shared (rl, &s[i]);
+  CU_ASSERT_PTR_NULL (rl->holds);
+  for (size_t i = 0; i < NR_ENTRIES; i++)
+    CU_ASSERT (!atomic_load (&rl->entry[i].taken));
+  range_lock_free (rl);
+}
+
+/* Everything at once: each cell knows who is in it. */
+#define CELLS 64
+#define THREADS 6
+
+struct stress {
+  struct range_lock *rl;
+  atomic_int cell[CELLS];       /* -1: exclusive; else shared holds */
+  unsigned value[CELLS];        /* not atomic: TSan sees who is wrong */
+  atomic_uint wrong;
+};
+
+static void *
+stress_thread (void *arg)
+{
+  static atomic_uint next_seed;
+  struct stress *st = arg;
+  uint64_t seed = atomic_fetch_add (&next_seed, 1);
+
+  for (int i = 0; i < 4000; i++) {
+    uint64_t rnd = memdev_random (&seed);
+    unsigned start = rnd % CELLS, len = 1 + (rnd >> 8) % 8, sum = 0, c;
+    struct exclusive_hold x;
+    struct shared_hold s;
+
+    if (start + len > CELLS)
+      len = CELLS - start;
+    if ((rnd >> 16) % 3 == 0) {
+      range_lock_exclusive (st->rl, &x, start, start + len);
+      for (c = start; c < start + len; c++) {
+        int expected = 0;
+
+        if (!atomic_compare_exchange_strong (&st->cell[c], &expected, -1))
+          atomic_fetch_add (&st->wrong, 1);
+        st->value[c]++;
+      }
+      for (c = start; c < start + len; c++)
+        atomic_store (&st->cell[c], 0);
+      range_unlock_exclusive (st->rl, &x);
+    }
+    else {
+      range_lock_shared (st->rl, &s, start, start + len);
+      for (c = start; c < start + len; c++) {
+        if (atomic_fetch_add (&st->cell[c], 1) < 0)
+          atomic_fetch_add (&st->wrong, 1);
+        sum += st->value[c];
+      }
+      if (sum == UINT_MAX)
+        pause_a_little ();
+      for (c = start; c < start + len; c++)
+        atomic_fetch_sub (&st->cell[c], 1);
+      range_unlock_shared (st->rl, &s);
+    }
+  }
+  return NULL;
+}
+
+static void
+test_stress (void)
+{
+  static struct stress st;
+  pthread_t t[THREADS];
+
+  alarm (PATIENCE);
+  st.rl = range_lock_new ();
+  for (int i = 0; i < THREADS; i++)
+    CU_ASSERT_EQUAL_FATAL (pthread_create (&t[i], NULL, stress_thread, &st),
+                           0);
+  for (int i = 0; i < THREADS; i++)
+    pthread_join (t[i], NULL);
+  CU_ASSERT_EQUAL (atomic_load (&st.wrong), 0);
+  CU_ASSERT_PTR_NULL (st.rl->holds);
+  CU_ASSERT_EQUAL (atomic_load (&st.rl->nr_exclusive), 0);
+  range_lock_free (st.rl);
+}
+
+int
+main (int argc, char *argv[])
+{
+  static const struct unit_test tests[] = {
+    { "no overlap", test_no_overlap },
+    { "overlap excludes", test_excludes },
+    { "first come, first served", test_order },
+    { "nobody waits for others' parts (promise 8)", test_no_convoy },
+    { "nobody starves", test_no_starvation },
+    { "the table is full", test_table_full },
+    { "stress", test_stress },
+    { NULL }
+  };
+
+  return run_tests (argc, argv, "rangelock", tests);
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The spare when memory runs out: every allocation of every operation
+ * fails once (promise 23 of remap-promises(7)).  It must say ENOMEM, and
+ * be in the state before; the next attempt succeeds.
+ *
+ * Linked with --wrap for malloc, calloc and realloc.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <CUnit/Basic.h>
+
+#include "spare-internal.h"
+#include "spare-testing.h"
+
+/* The allocation that fails, from 1; 0: none. */
+static unsigned countdown;
+static unsigned hits;
+
+extern void *__real_malloc (size_t size);
+extern void *__real_calloc (size_t n, size_t size);
+extern void *__real_realloc (void *p, size_t size);
+extern void *__wrap_malloc (size_t size);
+extern void *__wrap_calloc (size_t n, size_t size);
+extern void *__wrap_realloc (void *p, size_t size);
+
+static bool
+fails (void)
+{
+  if (countdown == 0 || --countdown > 0)
+    return false;
+  hits++;
+  errno = ENOMEM;
+  return true;
+}
+
+void *
+__wrap_malloc (size_t size)
+{
+  return fails () ? NULL : __real_malloc (size);
+}
+
+void *
+__wrap_calloc (size_t n, size_t size)
+{
+  return fails () ? NULL : __real_calloc (n, size);
+}
+
+void *
+__wrap_realloc (void *p, size_t size)
+{
+  return fails () ? NULL : __real_realloc (p, size);
+}
+
+static int
+op_remap (struct rig *r)
+{
+  return do_remap (r, 3, 10, 7, 0);
+}
+
+static int
+op_lost (struct rig *r)
+{
+  return do_change (r, CHANGE_LOST, 0, 30, 0);
+}
+
+static int
+op_retire (struct rig *r)
+{
+  return do_change (r, CHANGE_RETIRE, 1000, 3, 0);
+}
+
+static int
+op_bad_slots (struct rig *r)
+{
+  memdev_set_bad (r->m, MEMDEV_WRITE,
+                  r->spare->hdr.segment[0].offset +
+                  (r->spare->cursor + 2) * 512, 512, EIO);
+  return do_remap (r, 100, 6, 7, 0);
+}
+
+static int
+op_checkpoint (struct rig *r)
+{
+  return spare_checkpoint (r->spare);
+}
+
+static int
+op_grow (struct rig *r)
+{
+  return spare_grow (r->spare, 4 * MIB, &r->message);
+}
+
+/* Fills the log first, so that it comes to a checkpoint within. */
+static int
+op_forced (struct rig *r)
+{
+  r->spare->hdr.high_water = r->spare->hdr.area[0].pages;
+  r->spare->pos = r->spare->hdr.area[0].pages;
+  return do_change (r, CHANGE_LOST, 0, 30, 0);
+}
+
+static void
+try_all (int (*op) (struct rig *r), bool same, bool lose_slots)
+{
+  struct spare_status before, after;
+  uint64_t digest;
+  unsigned n, i;
+  struct rig r;
+  int err;
+
+  for (n = 1; n < 1000; ++n) {
+    rig_make (&r, MIB);
+    memdev_resize (r.m, 4 * MIB);
+    for (i = 0; i < 10; ++i)
+      CU_ASSERT_EQUAL (do_remap (&r, i * 7, 4, i, 0), 0);
+    digest = rig_digest (&r);
+    spare_get_status (r.spare, &before);
+    hits = 0;
+    countdown = n;
+    err = op (&r);
+    countdown = 0;
+    if (hits == 0) {
+      CU_ASSERT_EQUAL (err, 0);
+      rig_free (&r);
+      break;
+    }
+    CU_ASSERT (err == ENOMEM || (err == 0 && same));
+    CU_ASSERT_FALSE (spare_failed (r.spare));
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+    spare_get_status (r.spare, &after);
+    if (!lose_slots)
+      CU_ASSERT_EQUAL (after.slots_used, before.slots_used);
+    CU_ASSERT_EQUAL (op (&r), 0);
+    digest = rig_digest (&r);
+    rig_reload (&r);
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+    rig_free (&r);
+  }
+  printf ("(%u allocations) ", n - 1);
+  CU_ASSERT (n > 1 && n < 1000);
+}
+
+static void
+test_remap (void)
+{
+  try_all (op_remap, false, false);
+}
+
+static void
+test_lost (void)
+{
+  try_all (op_lost, false, false);
+}
+
+static void
+test_retire (void)
+{
+  try_all (op_retire, false, true);
+}
+
+static void
+test_bad_slots (void)
+{
+  try_all (op_bad_slots, false, true);
+}
+
+static void
+test_checkpoint (void)
+{
+  try_all (op_checkpoint, true, false);
+}
+
+static void
+test_forced (void)
+{
+  try_all (op_forced, false, false);
+}
+
+static void
+test_grow (void)
+{
+  try_all (op_grow, true, false);
+}
+
+static void
+test_format (void)
+{
+  enum spare_content content;
+  struct spare_identity id;
+  unsigned n;
+  struct rig r;
+  int err;
+
+  for (n = 1; n < 1000; ++n) {
+    rig_init (&r, memdev_new (MIB));
+    hits = 0;
+    countdown = n;
+    err = rig_format (&r, MIB);
+    countdown = 0;
+    if (hits == 0)
+      break;
+    CU_ASSERT_EQUAL (err, ENOMEM);
+    CU_ASSERT_EQUAL (spare_probe (&r.m->dev, MIB, NULL, &content, &id,
+                                  &r.message), 0);
+    err = content == SPARE_VALID ? rig_load (&r) : rig_format (&r, MIB);
+    CU_ASSERT_EQUAL (err, 0);
+    rig_free (&r);
+  }
+  CU_ASSERT_EQUAL (err, 0);
+  CU_ASSERT (n > 5);
+  rig_free (&r);
+}
+
+static void
+test_load (void)
+{
+  uint64_t digest;
+  struct rig r;
+  unsigned n, i;
+  int err;
+
+  rig_make (&r, MIB);
+  for (i = 0; i < 20; ++i) {
+    CU_ASSERT_EQUAL (do_remap (&r, i * 7, 4, i, 0), 0);
+    if (i == 10)
+      CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+  }
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_RETIRE, 1000, 3, 0), 0);
+  digest = rig_digest (&r);
+  for (n = 1; n < 1000; ++n) {
+    rig_close (&r, n & 1);
+    hits = 0;
+    countdown = n;
+    err = rig_load (&r);
+    countdown = 0;
+    if (hits == 0)
+      break;
+    CU_ASSERT_EQUAL (err, ENOMEM);
+    rig_reload (&r);
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  }
+  CU_ASSERT_EQUAL (err, 0);
+  CU_ASSERT (n > 5);
+  rig_free (&r);
+}
+
+static void
+test_probe (void)
+{
+  enum spare_content content;
+  struct spare_identity id;
+  struct rig r;
+  unsigned n;
+  int err;
+
+  rig_init (&r, memdev_new (MIB));
+  for (n = 1; n < 100; ++n) {
+    hits = 0;
+    countdown = n;
+    err = spare_probe (&r.m->dev, MIB, NULL, &content, &id, &r.message);
+    countdown = 0;
+    if (hits == 0)
+      break;
+    CU_ASSERT_EQUAL (err, ENOMEM);
+  }
+  CU_ASSERT_EQUAL (err, 0);
+  CU_ASSERT (n > 2);
+  rig_free (&r);
+}
+
+int
+main (void)
+{
+  static const struct { const char *name; void (*fn) (void); } tests[] = {
+    { "probe", test_probe },
+    { "format", test_format },
+    { "load", test_load },
+    { "remap", test_remap },
+    { "lost", test_lost },
+    { "retire", test_retire },
+    { "remap with bad slots", test_bad_slots },
+    { "checkpoint", test_checkpoint },
+    { "a commit that needs a checkpoint", test_forced },
+    { "growth", test_grow },
+  };
+  CU_pSuite suite;
+  unsigned failures;
+  size_t i;
+
+  if (CU_initialize_registry () != CUE_SUCCESS ||
+      (suite = CU_add_suite ("spare: no memory (promise 23)", NULL,
+                             NULL)) == NULL)
+    return EXIT_FAILURE;
+  for (i = 0; i < sizeof tests / sizeof tests[0]; ++i) {
+    if (CU_add_test (suite, tests[i].name, tests[i].fn) == NULL)
+      return EXIT_FAILURE;
+  }
+  CU_basic_set_mode (CU_BRM_VERBOSE);
+  CU_basic_run_tests ();
+  failures = CU_get_number_of_failures ();
+  CU_cleanup_registry ();
+  return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
