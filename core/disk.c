@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include <blkid.h>
-
 #include "disk.h"
 
 const char *disk_sysfs = "/sys/dev/block";
@@ -58,13 +56,28 @@ read_attribute (dev_t dev, const char *name, char *buf, size_t size)
   return buf[0] != '\0';
 }
 
+static bool
+read_dev (dev_t dev, const char *name, dev_t *result)
+{
+  unsigned maj, min;
+  char value[64];
+
+  if (!read_attribute (dev, name, value, sizeof value) ||
+      sscanf (value, "%u:%u", &maj, &min) != 2)
+    return false;
+  *result = makedev (maj, min);
+  return true;
+}
+
+/* A partition's directory lies in that of its disk. */
 static dev_t
 whole_disk (dev_t dev)
 {
-  char name[64];
-  dev_t disk = 0;
+  char partition[16];
+  dev_t disk;
 
-  if (blkid_devno_to_wholedisk (dev, name, sizeof name, &disk) == 0 && disk)
+  if (read_attribute (dev, "partition", partition, sizeof partition) &&
+      read_dev (dev, "../dev", &disk))
     return disk;
   return dev;
 }
@@ -110,9 +123,9 @@ static void
 collect (struct disks *disks, dev_t dev, unsigned depth)
 {
   char path[PATH_MAX], attribute[NAME_MAX + 16], value[PATH_MAX];
-  unsigned maj, min;
   struct dirent *d;
   struct stat st;
+  dev_t below;
   DIR *dir;
 
   dev = whole_disk (dev);
@@ -134,9 +147,8 @@ collect (struct disks *disks, dev_t dev, unsigned depth)
     if (d->d_name[0] == '.')
       continue;
     snprintf (attribute, sizeof attribute, "slaves/%s/dev", d->d_name);
-    if (read_attribute (dev, attribute, value, sizeof value) &&
-        sscanf (value, "%u:%u", &maj, &min) == 2)
-      collect (disks, makedev (maj, min), depth + 1);
+    if (read_dev (dev, attribute, &below))
+      collect (disks, below, depth + 1);
   }
   closedir (dir);
 }

@@ -11,8 +11,9 @@
  *   engine-zero.c  zero, trim and cache
  *   engine-ops.c   what operators ask for
  *
- * The order of locks: range lock, then the spare's, then the small mutexes
- * here, which are held for a few instructions only.
+ * The order of locks: RANGES, then FLUSHES, then the spare's, then the
+ * small mutexes here, which are held for a few instructions only (but the
+ * one of probing, which nobody waits for while main isn't lost).
  */
 
 #ifndef REMAP_ENGINE_INTERNAL_H
@@ -47,6 +48,12 @@ struct engine {
 
   /* Failed flushes of main, ever; compared with engine_conn. */
   _Atomic uint64_t flush_failures;
+
+  /* Flushes of main that are under way, counted and as shared holds of one
+   * byte.
+   */
+  atomic_uint nr_flushing;
+  struct range_lock *flushes;
 
   /* Main is lost.  Set and cleared under probe_mutex, which also lets only
    * one request at a time ask whether main is back, and guards last_probe.

@@ -41,9 +41,11 @@ engine_new (const struct engine_config *config, struct map *map,
   pthread_mutex_init (&e->unreadable_mutex, NULL);
   canaries_init (&e->canaries, config->main_size, config->main_block);
   e->ranges = range_lock_new ();
+  e->flushes = range_lock_new ();
   e->late = map_new ();
   e->unreadable = map_new ();
-  if (e->ranges == NULL || e->late == NULL || e->unreadable == NULL) {
+  if (e->ranges == NULL || e->flushes == NULL || e->late == NULL ||
+      e->unreadable == NULL) {
     engine_free (e);
     errno = ENOMEM;
     return NULL;
@@ -60,6 +62,7 @@ engine_free (struct engine *e)
     map_free (e->late);
   if (e->unreadable)
     map_free (e->unreadable);
+  range_lock_free (e->flushes);
   range_lock_free (e->ranges);
   canaries_destroy (&e->canaries);
   pthread_mutex_destroy (&e->unreadable_mutex);
@@ -195,17 +198,32 @@ int
 flush_main (struct request *r)
 {
   struct engine *e = r->e;
+  struct exclusive_hold all;
+  struct shared_hold mine;
+  bool alone;
   int err;
 
   /* If writes were lost with main, that was counted when it went away. */
   if (main_is_lost (r))
     return EIO;
+  atomic_fetch_add (&e->nr_flushing, 1);
+  range_lock_shared (e->flushes, &mine, 0, 1);
   /* A write that ends after this is not covered, and marks main again. */
   atomic_store (&e->main_dirty, false);
   err = main_flush (r);
-  if (err) {
+  if (err)
     main_flush_failed (e);
+  range_unlock_shared (e->flushes, &mine);
+  alone = atomic_fetch_sub (&e->nr_flushing, 1) == 1;
+  if (err)
     return EIO;
+
+  /* Main tells of a failure once.  If it told a flush that ran beside this
+   * one, our own success means nothing: so wait until that has been counted.
+   */
+  if (!alone) {
+    range_lock_exclusive (e->flushes, &all, 0, 1);
+    range_unlock_exclusive (e->flushes, &all);
   }
   return 0;
 }

@@ -48,10 +48,9 @@ file_pread (void *ctx, void *vbuf, uint32_t count, uint64_t offset)
 }
 
 static int
-file_pwrite (void *ctx, const void *vbuf, uint32_t count, uint64_t offset)
+write_unlocked (struct spare_file *sf, const uint8_t *buf, uint32_t count,
+                uint64_t offset)
 {
-  struct spare_file *sf = ctx;
-  const uint8_t *buf = vbuf;
   ssize_t r;
 
   if (!in_range (sf, count, offset) || sf->read_only)
@@ -72,6 +71,18 @@ file_pwrite (void *ctx, const void *vbuf, uint32_t count, uint64_t offset)
 }
 
 static int
+file_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
+{
+  struct spare_file *sf = ctx;
+  int err;
+
+  pthread_rwlock_rdlock (&sf->writing);
+  err = write_unlocked (sf, buf, count, offset);
+  pthread_rwlock_unlock (&sf->writing);
+  return err;
+}
+
+static int
 file_flush (void *ctx)
 {
   struct spare_file *sf = ctx;
@@ -80,7 +91,7 @@ file_flush (void *ctx)
 }
 
 /* For filesystems that can't preallocate: writing back what is there makes
- * room for it just as well.
+ * room for it just as well.  Slots beside the wanted ones may be in use.
  */
 static int
 allocate_by_writing (struct spare_file *sf, uint64_t offset, uint64_t count)
@@ -91,9 +102,11 @@ allocate_by_writing (struct spare_file *sf, uint64_t offset, uint64_t count)
 
   for (; count > 0; offset += n, count -= n) {
     n = count < sizeof buf ? count : sizeof buf;
+    pthread_rwlock_wrlock (&sf->writing);
     err = file_pread (sf, buf, n, offset);
     if (err == 0)
-      err = file_pwrite (sf, buf, n, offset);
+      err = write_unlocked (sf, (uint8_t *) buf, n, offset);
+    pthread_rwlock_unlock (&sf->writing);
     if (err)
       return err;
   }
@@ -186,6 +199,8 @@ lock_fd (struct spare_file *sf, struct message *message)
   if (flock (sf->fd, (sf->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
     return 0;
   err = errno;
+  /* Created by us, but somebody else has it now: not ours to remove. */
+  sf->created = false;
   if (err == EWOULDBLOCK) {
     message_set (message, "spare %s: is in use by another server or tool "
                  "(it is locked)", sf->path);
@@ -228,8 +243,10 @@ spare_file_open (struct spare_file *sf, const char *path, uint64_t offset,
     .fd = -1, .offset = offset, .read_only = read_only,
     .device = { .ops = &file_ops, .ctx = sf }
   };
+  pthread_rwlock_init (&sf->writing, NULL);
   sf->path = strdup (path);
   if (sf->path == NULL) {
+    pthread_rwlock_destroy (&sf->writing);
     message_set (message, "spare %s: %s", path, strerror (ENOMEM));
     return ENOMEM;
   }
@@ -251,6 +268,7 @@ spare_file_close (struct spare_file *sf, bool remove)
       unlink (sf->path);
     close (sf->fd);
   }
+  pthread_rwlock_destroy (&sf->writing);
   free (sf->path);
   sf->fd = -1;
   sf->path = NULL;

@@ -8,6 +8,7 @@
 #ifndef REMAP_FILE_H
 #define REMAP_FILE_H
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #include "device.h"
@@ -22,6 +23,11 @@ struct spare_file {
   ino_t ino;           /* 0 for a block device */
   uint64_t offset;     /* bytes, where the spare begins */
   uint64_t size;       /* bytes from there to the end */
+
+  /* Held for writing where room is made by writing what is there: nothing
+   * else may be written in between, or it would be undone.
+   */
+  pthread_rwlock_t writing;
   struct device device;
 };
 
