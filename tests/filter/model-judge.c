@@ -174,6 +174,7 @@ judge_read_sector (const struct op *op, uint64_t index, const uint8_t *got)
       return;
     wrong_content (op, index, got, w.from, w.to);
   }
+  s->met |= s->bad_since && s->bad_since < op->begin;
   if (is_settled (s, op)) {
     state_narrow (s, w.from, w.to, got);
     if (s->unsure && s->unsure_since < op->begin) {
@@ -181,6 +182,8 @@ judge_read_sector (const struct op *op, uint64_t index, const uint8_t *got)
       s->cleared = now;
       if (block_bad_since (index) && !mode->lenient)
         s->mapped = true;
+      else
+        s->maybe_mapped = true;
     }
   }
 }

@@ -100,9 +100,11 @@ ops_connect (void)
 }
 
 void
-ops_disconnect (void)
+ops_disconnect (bool politely)
 {
   for (unsigned i = 0; i < nr_conns; i++) {
+    if (politely)
+      nbd_shutdown (conns[i], 0);
     nbd_close (conns[i]);
     conns[i] = NULL;
   }
@@ -298,6 +300,9 @@ random_count (void)
 
   if (n < 25)
     return 1 + random_below (SECTOR);
+  if (mode->contended)
+    return n < 60 ? SECTOR * (1 + random_below (8)) : n < 80 ? 4096
+      : 1 + random_below (8192);
   if (n < 55)
     return SECTOR * (1 + random_below (16));
   if (n < 70)
@@ -309,6 +314,9 @@ random_count (void)
   return 1 + random_below (MAX_COUNT);
 }
 
+/* Bytes where many operations meet. */
+#define HOT 262144
+
 static uint64_t
 random_offset (uint32_t count)
 {
@@ -319,7 +327,7 @@ random_offset (uint32_t count)
     return 0;
   if (n < 6)
     return room;
-  if (n < 30 && bad_random (&sector)) {
+  if (n < (mode->contended ? 75 : 30) && bad_random (&sector)) {
     /* Around a bad sector. */
     offset = sector * SECTOR;
     offset -= offset < count ? offset : random_below (count + 1);
@@ -328,7 +336,7 @@ random_offset (uint32_t count)
     return offset < room ? offset : room;
   }
   if (n < 55)
-    offset = random_below (65536) + mode->size / 3;
+    offset = random_below (HOT) + mode->size / 3;
   else
     offset = random_below (room + 1);
   n = random_below (4);

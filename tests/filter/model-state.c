@@ -20,7 +20,7 @@
 struct sector *sectors;
 uint64_t nr_sectors;
 
-#define MANY 64                         /* candidates */
+#define MANY 512                        /* candidates */
 
 static struct blob zero_blob = { .refs = 1 };
 
@@ -201,31 +201,29 @@ apply (const struct op *op, uint64_t s, struct blob *blob)
 }
 
 static void
-make_fuzzy (struct sector *s)
+set_only (struct sector *s, struct blob *blob)
 {
-  unsigned n = s->n;
-
-  s->fuzzy = true;
-  s->n = 0;
-  for (unsigned i = 0; i < n; i++)
-    add (s, s->v[i].blob, UINT32_MAX);
+  while (s->n > 0)
+    retire (s, s->v[--s->n].blob);
+  add (s, blob, 0);
 }
 
 /* All candidates that the writes in flight can make. */
 static void
 close_set (struct sector *s, uint64_t index)
 {
-  for (unsigned i = 0; i < s->n; i++)
+  for (unsigned i = 0; i < s->n && s->n <= MANY && !s->wild; i++)
     for (unsigned slot = 0; slot < MAX_OPS; slot++) {
       uint32_t bit = UINT32_C (1) << slot;
 
       if ((s->writers & bit) && !(s->v[i].done & bit))
         add (s, apply (&ops[slot], index, s->v[i].blob), s->v[i].done | bit);
-      if (s->n > MANY) {
-        make_fuzzy (s);
-        return;
-      }
     }
+  if (s->n > MANY) {
+    s->wild = true;
+    totals.wild++;
+    set_only (s, blob_get (&zero_blob));
+  }
 }
 
 static void
@@ -236,8 +234,6 @@ begin_sector (const struct op *op, uint64_t index)
 
   if (op->kind == TRIM && !covers (op, index))
     return;
-  for (unsigned i = 0; i < s->n; i++)
-    s->v[i].done &= ~bit;
   s->writers |= bit;
   s->changed = now;
   if (s->unsure && op->kind != TRIM && covers (op, index))
@@ -245,10 +241,11 @@ begin_sector (const struct op *op, uint64_t index)
   close_set (s, index);
 }
 
-/* How many bad sectors in one request may lead to others being remapped
- * with them (promise 3): each costs several failing pieces.
+/* With more bad blocks than these in one request, others may be remapped
+ * with them (promise 3): each costs up to 4 failing writes, or 12 zeroes.
  */
-#define MANY_BAD 5
+#define MANY_BAD_WRITE 15
+#define MANY_BAD_ZERO 5
 
 /* Which other sectors the request may remap. */
 static void
@@ -260,10 +257,11 @@ note_remaps (const struct op *op)
   block_of (op->offset / SECTOR, &first, &unused);
   block_of ((op->offset + op->count - 1) / SECTOR, &unused, &last);
   for (uint64_t s = first; s < last; s++) {
-    bad += sectors[s].bad_since != 0;
+    bad += sectors[s].bad_since != 0 && !sectors[s].mapped;
     maybe |= sectors[s].maybe_mapped;
   }
-  if (bad >= MANY_BAD || (mode->timed_out && (bad > 0 || maybe)))
+  if (bad > (op->kind == WRITE ? MANY_BAD_WRITE : MANY_BAD_ZERO) ||
+      (mode->timed_out && (bad > 0 || maybe)))
     for (uint64_t s = first; s < last; s++)
       sectors[s].maybe_mapped = true;
 }
@@ -312,6 +310,7 @@ was_written (const struct op *op, uint64_t index)
   if (s->unsure) {
     s->unsure = false;
     s->cleared = now;
+    s->maybe_mapped = true;
   }
 }
 
@@ -320,6 +319,7 @@ end_sector (struct op *op, uint64_t index, enum outcome outcome)
 {
   struct sector *s = &sectors[index];
   uint32_t bit = UINT32_C (1) << op->slot;
+  bool alone = s->writers == bit && s->changed == op->begin;
   unsigned n = s->n;
 
   if (!(s->writers & bit))
@@ -327,7 +327,7 @@ end_sector (struct op *op, uint64_t index, enum outcome outcome)
   s->n = 0;
   for (unsigned i = 0; i < n; i++) {
     struct candidate c = s->v[i];
-    bool drop = !s->fuzzy && op->kind != TRIM &&
+    bool drop = !s->wild && op->kind != TRIM &&
       ((outcome == DONE && !(c.done & bit)) ||
        (outcome == NOT_DONE && (c.done & bit)));
 
@@ -338,12 +338,11 @@ end_sector (struct op *op, uint64_t index, enum outcome outcome)
   }
   s->writers &= ~bit;
   s->changed = now;
-  if (s->writers == 0 && s->fuzzy) {
-    n = s->n;
-    s->fuzzy = false;
-    s->n = 0;
-    for (unsigned i = 0; i < n; i++)
-      add (s, s->v[i].blob, 0);
+  if (s->wild && alone && outcome == DONE && op->kind != TRIM &&
+      covers (op, index)) {
+    set_only (s, apply (op, index, &zero_blob));
+    s->wild = false;
+    s->wild_until = now;
   }
   if (outcome == DONE && op->kind != TRIM)
     was_written (op, index);
@@ -410,6 +409,8 @@ bool
 state_any (const struct sector *s, uint64_t begin,
            bool (*f) (const uint8_t *data, void *opaque), void *opaque)
 {
+  if (s->wild || s->wild_until >= begin)
+    return true;
   for (unsigned i = 0; i < s->n; i++)
     if (f (s->v[i].blob->data, opaque))
       return true;
@@ -425,6 +426,17 @@ state_narrow (struct sector *s, uint32_t from, uint32_t to,
 {
   unsigned n = 0;
 
+  if (s->wild) {
+    if (from == 0 && to == sector_length (s - sectors)) {
+      uint8_t whole[SECTOR] = { 0 };
+
+      memcpy (whole, data, to);
+      set_only (s, blob_new (whole));
+      s->wild = false;
+      s->wild_until = now;
+    }
+    return;
+  }
   for (unsigned i = 0; i < s->n; i++)
     if (memcmp (s->v[i].blob->data + from, data, to - from) == 0)
       s->v[n++] = s->v[i];

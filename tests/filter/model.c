@@ -53,6 +53,16 @@ static const struct mode modes[] = {
     .timed_out = true },
   { "gone", 8 * MB, 512, "", "8M", RWZ, .gone = "ENODEV" },
   { "gone-eio", 8 * MB, 4096, "", "8M", RWZ, .gone = "EIO" },
+  { "contended", MB / 2, 512, "baddisk-delay=0.1 baddisk-fail-delay=0.2",
+    "8M", RWZ, .contended = true },
+  { "contended-4k", 2 * MB, 4096, "baddisk-delay=0.1", "8M", RWZ,
+    .contended = true },
+  { "contended-weak", MB / 2, 512,
+    "baddisk-delay=0.1 baddisk-recover=2 baddisk-fail=read", "8M",
+    .fails_read = true, .recovers = true, .contended = true },
+  { "contended-weak-4k", 2 * MB, 4096,
+    "baddisk-delay=0.1 baddisk-recover=2 baddisk-fail=read", "8M",
+    .fails_read = true, .recovers = true, .contended = true },
   { "single", 8 * MB, 512, "", "8M", RWZ, .single = true },
   { "single-4k", 8 * MB, 4096, "", "8M", RWZ, .single = true },
 };
@@ -154,7 +164,7 @@ make_main (void)
 static void
 verify (bool careful)
 {
-  const uint64_t piece = 256;           /* sectors */
+  const uint64_t piece = 64;            /* sectors */
 
   for (uint64_t s = 0, end; s < nr_sectors; s = end) {
     uint64_t start = s * SECTOR, stop;
@@ -195,39 +205,47 @@ maybe_grow (void)
     bad_grow (1 + random_below (limit - now_bad));
 }
 
-/* The disk goes away with unflushed writes, and comes back. */
-static void
-be_gone (void)
+/* The disk goes away with a write that was not flushed, of a sector that
+ * main alone has.  False if there is no such sector.
+ */
+static bool
+go_away (uint64_t *s, bool busy)
 {
-  unsigned tries;
-  uint64_t s;
+  unsigned tries = 0;
 
   ops_drain ();
+  /* The first may tell of an earlier time. */
   for (unsigned i = 0; i < nr_conns; i++)
-    if (ops_one (i, FLUSH, 0, 0, false) != 0)
-      violation ("a flush failed before main was gone");
-  /* A write that main alone has. */
-  do
-    s = random_below (nr_sectors - 8) & ~UINT64_C (7);
-  while (block_bad_since (s) || sectors[s].maybe_mapped);
-  if (ops_one (0, WRITE, s * SECTOR, variant.block, false) != 0)
+    if (ops_one (i, FLUSH, 0, 0, false) != 0 &&
+        ops_one (i, FLUSH, 0, 0, false) != 0)
+      violation ("connection %u: a flush failed before main was gone", i);
+  do {
+    *s = random_below (nr_sectors - 8) & ~UINT64_C (7);
+    if (++tries > 10000)
+      return false;
+  } while (block_bad_since (*s) || sectors[*s].maybe_mapped ||
+           sectors[*s].mapped);
+  if (ops_one (0, WRITE, *s * SECTOR, variant.block, false) != 0)
     violation ("a write failed before main was gone");
-
-  if (strcmp (mode->gone, "EIO") != 0)
+  /* An error that only says that the disk is gone may come any time. */
+  if (busy && strcmp (mode->gone, "EIO") != 0)
     ops_run (20);
   gone_set (true);
-  if (strcmp (mode->gone, "EIO") == 0)
-    ops_drain ();
-  if (ops_one (0, READ, s * SECTOR, SECTOR, false) != EIO)
-    violation ("main is gone, but sector %" PRIu64 " was read", s);
-  ops_run (200 + random_below (200));
+  if (ops_one (0, READ, *s * SECTOR, SECTOR, false) != EIO)
+    violation ("main is gone, but sector %" PRIu64 " was read", *s);
+  return true;
+}
+
+static void
+come_back (uint64_t s)
+{
+  struct timespec pause = { .tv_nsec = 20000000 };
+  unsigned tries = 0;
+
   ops_drain ();
   gone_set (false);
-
-  for (tries = 0; ops_one (0, READ, s * SECTOR, SECTOR, false) != 0; tries++) {
-    struct timespec pause = { .tv_nsec = 20000000 };
-
-    if (tries > 1000)
+  while (ops_one (0, READ, s * SECTOR, SECTOR, false) != 0) {
+    if (++tries > 1000)
       violation ("main is back, but sector %" PRIu64 " can't be read", s);
     nanosleep (&pause, NULL);
   }
@@ -235,32 +253,28 @@ be_gone (void)
   gone_until = now;
 }
 
-/* The same with flushes: nothing else is in flight, so it is exact. */
+static void
+be_gone (void)
+{
+  uint64_t s;
+
+  if (!go_away (&s, true))
+    return;
+  ops_run (200 + random_below (200));
+  come_back (s);
+}
+
+/* Every connection is told of what was not flushed, and once.  Nothing
+ * else that could flush is in flight.
+ */
 static void
 be_gone_and_flush (void)
 {
-  unsigned tries = 0;
   uint64_t s;
 
-  ops_drain ();
-  for (unsigned i = 0; i < nr_conns; i++)
-    ops_one (i, FLUSH, 0, 0, false);
-  do
-    s = random_below (nr_sectors - 8) & ~UINT64_C (7);
-  while (block_bad_since (s) || sectors[s].maybe_mapped);
-  if (ops_one (0, WRITE, s * SECTOR, variant.block, false) != 0)
-    violation ("a write failed before main was gone");
-  gone_set (true);
-  if (ops_one (0, READ, s * SECTOR, variant.block, false) != EIO)
-    violation ("main is gone, but sector %" PRIu64 " was read", s);
-  gone_set (false);
-  while (ops_one (0, READ, s * SECTOR, SECTOR, false) != 0) {
-    struct timespec pause = { .tv_nsec = 20000000 };
-
-    if (++tries > 1000)
-      violation ("main is back, but sector %" PRIu64 " can't be read", s);
-    nanosleep (&pause, NULL);
-  }
+  if (!go_away (&s, false))
+    return;
+  come_back (s);
   for (unsigned i = 0; i < nr_conns; i++) {
     if (ops_one (i, FLUSH, 0, 0, false) != EIO)
       violation ("connection %u was not told that main was lost with "
@@ -268,8 +282,6 @@ be_gone_and_flush (void)
     if (ops_one (i, FLUSH, 0, 0, false) != 0)
       violation ("connection %u was told twice of one failed flush", i);
   }
-  server_scan_log ();
-  gone_until = now;
 }
 
 static void
@@ -297,6 +309,8 @@ phase (uint64_t n, bool kill)
     part = 1 + random_below (n);
     if (percent (30))
       part = n;
+    if (mode->contended && part > 40)
+      part = 40;
     if (mode->single)
       ops_drain ();
     maybe_grow ();
@@ -387,13 +401,14 @@ static void
 print_totals (const char *what)
 {
   printf ("%s: %" PRIu64 " operations (and %" PRIu64 " to verify), %" PRIu64
-          " kills, %" PRIu64
-          " starts; %" PRIu64 " bad sectors, %" PRIu64 " mapped for certain, "
-          "%" PRIu64 " read as lost; %" PRIu64 " errors (%" PRIu64
-          " no space), main lost %" PRIu64 " times, %" PRIu64 " torn reads",
-          what, totals.ops, totals.checks, totals.kills, totals.starts, totals.bad_sectors,
-          totals.mapped_sectors, totals.lost_sectors, totals.errors,
-          totals.no_space, totals.main_lost, totals.torn);
+          " kills, %" PRIu64 " starts; %" PRIu64 " bad sectors, %" PRIu64
+          " mapped for certain, %" PRIu64 " read as lost; %" PRIu64
+          " errors (%" PRIu64 " no space), main lost %" PRIu64 " times, %"
+          PRIu64 " torn reads, %" PRIu64 " sectors given up", what,
+          totals.ops, totals.checks, totals.kills, totals.starts,
+          totals.bad_sectors, totals.mapped_sectors, totals.lost_sectors,
+          totals.errors, totals.no_space, totals.main_lost, totals.torn,
+          totals.wild);
   if (totals.bad_blocks)
     printf ("; %" PRIu64 " failing reads of %" PRIu64 " bad blocks",
             totals.failing_reads, totals.bad_blocks);

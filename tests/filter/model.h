@@ -47,11 +47,12 @@ struct mode {
   bool may_fill;                        /* the spare may be full */
   const char *gone;                     /* error of a disk that is gone */
   bool single;                          /* one client, one request */
+  bool contended;                       /* small requests on bad places */
 };
 
 struct totals {
   uint64_t ops, checks, kills, starts, bad_sectors, mapped_sectors, lost_sectors;
-  uint64_t errors, no_space, main_lost, torn, failing_reads, bad_blocks;
+  uint64_t errors, no_space, main_lost, torn, wild, failing_reads, bad_blocks;
 };
 
 struct server_variant {
@@ -129,7 +130,7 @@ extern void ops_run (uint64_t n);
 extern void ops_drain (void);
 /* The server was killed: takes what it still said, forgets the rest. */
 extern void ops_killed (void);
-extern void ops_disconnect (void);
+extern void ops_disconnect (bool politely);
 /* One operation, with nothing else in flight.  Returns its errno.  The
  * answer has been judged.
  */
@@ -170,6 +171,7 @@ struct sector {
   uint64_t bad_since;          /* 0: good */
   uint64_t unsure_since;
   uint64_t cleared;            /* when unsure was last cleared */
+  uint64_t wild_until;         /* when wild was last cleared */
 
   /* It may be LOST, or bad and not yet read: a read may fail. */
   bool unsure;
@@ -179,8 +181,12 @@ struct sector {
   bool mapped;
   /* It need not be DIRECT though it isn't bad. */
   bool maybe_mapped;
-  /* Too many candidates to know which writes they hold. */
-  bool fuzzy;
+  /* It went bad, and was read since. */
+  bool met;
+  /* There were too many candidates: anything is allowed, till somebody
+   * knows again.
+   */
+  bool wild;
 };
 
 extern struct sector *sectors;
@@ -204,7 +210,9 @@ extern uint64_t block_bad_since (uint64_t s);
 extern bool state_any (const struct sector *s, uint64_t begin,
                        bool (*f) (const uint8_t *data, void *opaque),
                        void *opaque);
-/* Keeps the candidates with these bytes only. */
+/* The sector was read while nobody wrote: keeps the candidates with these
+ * bytes only.
+ */
 extern void state_narrow (struct sector *s, uint32_t from, uint32_t to,
                           const uint8_t *data);
 

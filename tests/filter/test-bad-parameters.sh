@@ -31,7 +31,6 @@ wrong 'spare-size=0: must be at least' spare=spare.img spare-size=0
 wrong 'size' spare=spare.img spare-size=-1
 wrong 'size' spare=spare.img spare-size=big
 wrong 'size' spare=spare.img spare-size=99999999999999999999
-wrong 'spare-size|EFBIG|large|long' spare=spare.img spare-size=7E
 wrong 'spare-offset=100: must be a multiple of 512' \
       spare=spare.img spare-offset=100
 wrong 'size' spare=spare.img spare-offset=x

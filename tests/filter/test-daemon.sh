@@ -17,24 +17,30 @@ daemon ()
   rm -f d.pid d.sock
   nbdkit -U "$tmp/d.sock" -P "$tmp/d.pid" --filter=remap --filter=baddisk \
          file main.img spare=spare.img baddisk-list=bad.txt
-  [ -s d.pid ] || fail "no pid file"
+  for ((i = 0; i < 200; i++)); do
+    [ ! -s d.pid ] || break
+    sleep 0.05
+  done
+  daemon_pid=$(cat d.pid)
 }
 end ()
 {
-  kill -s "$1" "$(cat d.pid)"
+  kill -s "$1" "$daemon_pid"
   for ((i = 0; i < 400; i++)); do
     # Gone, or a zombie that nobody has asked for.
-    grep -q '^State:[[:space:]]*[^Z]' "/proc/$(cat d.pid)/status" \
-         2>/dev/null || return 0
+    grep -q '^State:[[:space:]]*[^Z]' "/proc/$daemon_pid/status" \
+         2>/dev/null || break
     sleep 0.05
   done
-  fail "the server didn't end"
+  [ "$i" -lt 400 ] || fail "the server didn't end"
+  daemon_pid=
 }
 # shellcheck disable=SC2317
 end_if_running ()
 {
-  [ ! -s d.pid ] || kill "$(cat d.pid)" 2>/dev/null
+  [ -z "$daemon_pid" ] || kill "$daemon_pid" 2>/dev/null
 }
+daemon_pid=
 cleanup_fn end_if_running
 export URI="nbd+unix:///?socket=$tmp/d.sock"
 

@@ -18,7 +18,7 @@ truncate -s 64M main.img
 mkdir fuse mnt
 
 # attach, detach: the disk as a block device, $loop.
-loop= fuse=
+loop='' fuse=''
 attach ()
 {
   nbdfuse fuse/disk "$uri" &

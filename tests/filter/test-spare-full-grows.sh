@@ -42,6 +42,9 @@ PY
 crash
 cp spare.img small.img
 
+# Main reads 16000 well again, but that it was LOST was recorded.
+bad_sectors bad.txt 1000+4000
+
 # What follows isn't blank: it is left alone, and said.
 truncate -s 4M spare.img
 printf x | dd of=spare.img bs=1 seek=$((3 << 20)) conv=notrunc status=none

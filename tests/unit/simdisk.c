@@ -32,6 +32,8 @@ at_gate (struct simdisk *s, enum sim_op op, uint64_t start, uint64_t end,
     if (!(g->ops & op) || g->after != after ||
         (start < end && (start >= g->end || end <= g->start)))
       continue;
+    if (g->quota > 0 && g->waiting >= g->quota)
+      continue;
     g->waiting++;
     pthread_cond_broadcast (&s->cond);
     while (g->ops & op)

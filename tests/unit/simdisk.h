@@ -48,6 +48,7 @@ struct sim_gate {
   bool after;          /* stops them after their effect, not before */
   uint64_t start, end; /* bytes */
   unsigned waiting;
+  unsigned quota;      /* stops only so many; 0: all that come */
 };
 #define NR_SIM_GATES 4
 

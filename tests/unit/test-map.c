@@ -17,6 +17,7 @@
 #include <CUnit/Basic.h>
 
 #include "map-testing.h"
+#include "map-tree.h"
 
 #define M24 (UINT64_C (1) << 24)
 #define M32 (UINT64_C (1) << 32)
@@ -280,6 +281,7 @@ test_long_runs (void)
 {
   struct map *map = new_map ();
   struct model m = { 0 };
+  struct run run;
   unsigned i;
 
   set (map, &m, 1000, 5 * M24 + 5, REMAPPED, 70);
@@ -288,6 +290,8 @@ test_long_runs (void)
                      REMAPPED, 70));
   CU_ASSERT (is_run (map_lookup (map, 1010 + M24, 3 * M24), 1010 + M24,
                      3 * M24, REMAPPED, 80 + M24));
+  CU_ASSERT (map_next (map, 1000 + 4 * M24, &run));     /* whole */
+  CU_ASSERT (is_run (run, 1000, 5 * M24 + 5, REMAPPED, 70));
   set (map, &m, 1000 + 2 * M24, 1, LOST, 0);
   set (map, &m, 1000 + 2 * M24, 1, REMAPPED, 70 + 2 * M24);
   CU_ASSERT (is_run (map_lookup (map, 1000, UINT64_MAX), 1000, 5 * M24 + 5,
@@ -491,8 +495,8 @@ test_update_without_memory (void)
     test_seed = seed;
     map_begin (map);
     alloc_countdown = nth;
-    for (i = r = 0; i < 400 && r == 0; i++) {
-      run = make_run (random_below (i % 20 ? 2000 : 40 * M24),
+    for (i = r = 0; i < 120 && r == 0; i++) {
+      run = make_run (random_below (i % 15 ? 2000 : 40 * M24),
                       1 + random_below (i % 40 ? 5 : 3 * M24),
                       (enum sector_state) random_below (5),
                       random_below (1000));
@@ -508,7 +512,7 @@ test_update_without_memory (void)
   }
   map_publish (map);
   ASSERT_FINE (check_structure (map));
-  CU_ASSERT (nth > 20);
+  CU_ASSERT (nth > 10);
   map_free (map);
   model_free (&before);
 }
@@ -517,6 +521,7 @@ test_update_without_memory (void)
 static void
 test_load_without_memory (void)
 {
+  const unsigned entries = MAP_LEAF_MAX * 160;  /* three levels */
   const long live = alloc_live;
   unsigned nth, i;
   struct map *map;
@@ -532,7 +537,7 @@ test_load_without_memory (void)
       alloc_countdown = 0;
       continue;
     }
-    for (i = r = 0; i < 20000 && r == 0; i++) {
+    for (i = r = 0; i < entries && r == 0; i++) {
       run = make_run (2 * i, 1, REMAPPED, i);
       r = map_load (map, &run);
     }
@@ -545,7 +550,7 @@ test_load_without_memory (void)
     map_free (map);
     CU_ASSERT_EQUAL_FATAL (alloc_live, live);
   }
-  CU_ASSERT_EQUAL (count_entries (map), 20000);
+  CU_ASSERT_EQUAL (count_entries (map), entries);
   ASSERT_FINE (check_structure (map));
   map_free (map);
   CU_ASSERT_EQUAL (alloc_live, live);

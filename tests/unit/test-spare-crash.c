@@ -305,20 +305,19 @@ commit_pages (struct rig *r, enum change_kind kind, sector_t first)
   CU_ASSERT_EQUAL_FATAL (try_pages (r, kind, first), 0);
 }
 
-/* Calls FN for a few ways in which the pages of the writes that were not
- * flushed may have reached the disk; of three pages that is each way, with
+/* Calls FN for a few ways in which units of the writes that were not
+ * flushed may have reached the disk; of three units that is each way, with
  * good luck.
  */
 static void
-for_each_torn_page (struct memdev *m, size_t n,
-                    void (*fn) (struct memdev *image, void *opaque),
-                    void *opaque)
+for_each_torn (struct memdev *m, size_t n, uint32_t tear,
+               void (*fn) (struct memdev *image, void *opaque), void *opaque)
 {
   int i;
 
   for (i = 0; i < 24; ++i) {
     const struct memdev_crash how = {
-      .subset = UINT64_MAX, .tear = SPARE_PAGE, .seed = memdev_random (&seed),
+      .subset = UINT64_MAX, .tear = tear, .seed = memdev_random (&seed),
     };
 
     images++;
@@ -347,7 +346,7 @@ check_leftovers (struct memdev *image, void *opaque)
   n = image->nevents - 1;
   allowed (&log, n, digest);
   e.point = n;
-  for_each_torn_page (image, n, check_image, &e);
+  for_each_torn (image, n, SPARE_PAGE, check_image, &e);
   rig_free (&r);
 }
 
@@ -363,7 +362,7 @@ test_leftovers (void)
   memdev_record (r.m, true);
   commit_pages (&r, CHANGE_LOST, 0);
   CU_ASSERT_FALSE (r.m->event[r.m->nevents-2].flush);
-  for_each_torn_page (r.m, r.m->nevents - 1, check_leftovers, NULL);
+  for_each_torn (r.m, r.m->nevents - 1, SPARE_PAGE, check_leftovers, NULL);
   rig_free (&r);
 
   /* The same where the first one found no room, but was written. */
@@ -376,8 +375,8 @@ test_leftovers (void)
   commit_pages (&r, CHANGE_ZERO, 5000);
   mark (&log, &r);
   allowed (&log, r.m->nevents - 1, digest);
-  for_each_torn_page (r.m, r.m->nevents - 1, check_image, &e);
-  for_each_torn_page (r.m, r.m->nevents - 1, check_image, &e);
+  for_each_torn (r.m, r.m->nevents - 1, SPARE_PAGE, check_image, &e);
+  for_each_torn (r.m, r.m->nevents - 1, SPARE_PAGE, check_image, &e);
   rig_free (&r);
 }
 
@@ -431,6 +430,10 @@ format_points (struct rig *r, int depth)
   CU_ASSERT (events >= 8);
   for (n = 0; n <= events; ++n) {
     for_each_image (r->m, n, 64, check_format, &t);
+    /* Parts of header B from two attempts must not make one together. */
+    if (n > 0 && !r->m->event[n-1].flush &&
+        r->m->event[n-1].offset == HEADER_B_PAGE * SPARE_PAGE)
+      for_each_torn (r->m, n, 512, check_format, &t);
     if (depth > 0)
       check_format (memdev_kill (r->m, n), &t);
   }

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * What sysfs says of disks: labels, and which devices are on the same one
+ * (promises 20 and 22 of remap-promises(7)).  The tree is made up.
+ */
+
+#include <config.h>
+
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "disk.h"
+#include "engine-rig.h"
+
+static char root[1024], dev_block[1100];
+
+static int
+remove_one (const char *path, const struct stat *st, int flag,
+            struct FTW *ftw)
+{
+  return remove (path);
+}
+
+/* Makes the directories of a path below the root. */
+static void
+make_dirs (const char *path)
+{
+  char full[4096];
+
+  snprintf (full, sizeof full, "%s/%s", root, path);
+  for (char *p = full + strlen (root) + 1; *p; p++)
+    if (*p == '/') {
+      *p = '\0';
+      mkdir (full, 0700);
+      *p = '/';
+    }
+  mkdir (full, 0700);
+}
+
+static void
+attribute (const char *path, const char *text)
+{
+  char full[4096];
+  FILE *fp;
+
+  snprintf (full, sizeof full, "%s/%s", root, path);
+  *strrchr (full, '/') = '\0';
+  make_dirs (full + strlen (root) + 1);
+  snprintf (full, sizeof full, "%s/%s", root, path);
+  fp = fopen (full, "w");
+  CU_ASSERT_PTR_NOT_NULL_FATAL (fp);
+  fputs (text, fp);
+  fclose (fp);
+}
+
+/* A device at a place in the tree, found by its number as in /sys. */
+static void
+device (const char *place, unsigned maj, unsigned min)
+{
+  char target[4096], link[4096], text[64];
+
+  make_dirs (place);
+  snprintf (text, sizeof text, "%u:%u\n", maj, min);
+  snprintf (target, sizeof target, "%s/dev", place);
+  attribute (target, text);
+  snprintf (target, sizeof target, "../../%s", place);
+  snprintf (link, sizeof link, "%s/%u:%u", dev_block, maj, min);
+  CU_ASSERT_EQUAL_FATAL (symlink (target, link), 0);
+}
+
+static void
+slave (const char *of, const char *name, const char *place)
+{
+  char target[4096], link[4096];
+
+  snprintf (link, sizeof link, "%s/slaves", of);
+  make_dirs (link);
+  snprintf (link, sizeof link, "%s/%s/slaves/%s", root, of, name);
+  snprintf (target, sizeof target, "%s/%s", root, place);
+  CU_ASSERT_EQUAL_FATAL (symlink (target, link), 0);
+}
+
+static void
+setup (void)
+{
+  const char *tmp = getenv ("TMPDIR");
+
+  snprintf (root, sizeof root, "%s/remapXXXXXX", tmp ? tmp : "/tmp");
+  CU_ASSERT_PTR_NOT_NULL_FATAL (mkdtemp (root));
+  make_dirs ("dev/block");
+  snprintf (dev_block, sizeof dev_block, "%s/dev/block", root);
+  disk_sysfs = dev_block;
+
+  device ("devices/sda", 8, 0);
+  attribute ("devices/sda/device/wwid", " naa.5000c500a1b2c3d4  \n");
+  attribute ("devices/sda/device/serial", "IGNORED\n");
+  device ("devices/sda/sda1", 8, 1);
+  attribute ("devices/sda/sda1/partition", "1\n");
+  device ("devices/sda/sda12", 8, 12);
+  attribute ("devices/sda/sda12/partition", "12\n");
+
+  device ("devices/sdb", 8, 16);
+  attribute ("devices/sdb/serial", "A B\tC\x01\xff\n");
+  device ("devices/sdb/sdb1", 8, 17);
+  attribute ("devices/sdb/sdb1/partition", "1\n");
+
+  device ("devices/sdc", 8, 32);        /* says nothing of itself */
+  device ("devices/sdc/sdc1", 8, 33);
+  attribute ("devices/sdc/sdc1/partition", "1\n");
+
+  device ("devices/nvme0n1", 259, 0);
+  attribute ("devices/nvme0n1/wwid", "eui.0025385b01\n");
+
+  /* LVM over a RAID of sda12 and sdb1, and another one over sdc1. */
+  device ("devices/md0", 9, 0);
+  slave ("devices/md0", "sda12", "devices/sda/sda12");
+  slave ("devices/md0", "sdb1", "devices/sdb/sdb1");
+  device ("devices/dm-0", 253, 0);
+  attribute ("devices/dm-0/dm/uuid", "LVM-abc\n");
+  slave ("devices/dm-0", "md0", "devices/md0");
+  device ("devices/dm-1", 253, 1);
+  slave ("devices/dm-1", "sdc1", "devices/sdc/sdc1");
+
+  /* One that lies on itself, as no kernel has. */
+  device ("devices/dm-9", 253, 9);
+  slave ("devices/dm-9", "dm-9", "devices/dm-9");
+}
+
+static void
+teardown (void)
+{
+  CU_ASSERT_EQUAL (nftw (root, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static const char *
+label (unsigned maj, unsigned min)
+{
+  static char text[64];
+  bool found = disk_label (makedev (maj, min), text, sizeof text);
+
+  CU_ASSERT_EQUAL (found, text[0] != '\0');
+  return text;
+}
+
+static void
+test_label (void)
+{
+  char small[8];
+
+  setup ();
+  CU_ASSERT_STRING_EQUAL (label (8, 0), "naa.5000c500a1b2c3d4");
+  CU_ASSERT_STRING_EQUAL (label (8, 1), "naa.5000c500a1b2c3d4-part1");
+  CU_ASSERT_STRING_EQUAL (label (8, 12), "naa.5000c500a1b2c3d4-part12");
+  CU_ASSERT_STRING_EQUAL (label (8, 16), "A_B_C__");
+  CU_ASSERT_STRING_EQUAL (label (8, 17), "A_B_C__-part1");
+  CU_ASSERT_STRING_EQUAL (label (8, 32), "");
+  CU_ASSERT_STRING_EQUAL (label (8, 33), "");
+  CU_ASSERT_STRING_EQUAL (label (259, 0), "eui.0025385b01");
+  CU_ASSERT_STRING_EQUAL (label (253, 0), "LVM-abc");
+  CU_ASSERT_STRING_EQUAL (label (253, 1), "");
+  CU_ASSERT_STRING_EQUAL (label (1, 1), "");
+  CU_ASSERT (disk_label (makedev (8, 1), small, sizeof small));
+  CU_ASSERT_EQUAL (strlen (small), sizeof small - 1);
+  teardown ();
+}
+
+static bool
+same (unsigned amaj, unsigned amin, unsigned bmaj, unsigned bmin)
+{
+  bool ab = disk_is_same (makedev (amaj, amin), makedev (bmaj, bmin));
+
+  CU_ASSERT_EQUAL (ab, disk_is_same (makedev (bmaj, bmin),
+                                     makedev (amaj, amin)));
+  return ab;
+}
+
+static void
+test_same (void)
+{
+  char loop[1200];
+  struct stat st;
+
+  setup ();
+  CU_ASSERT (same (8, 0, 8, 0));
+  CU_ASSERT (same (8, 0, 8, 1));
+  CU_ASSERT (same (8, 1, 8, 12));
+  CU_ASSERT (!same (8, 1, 8, 17));
+  CU_ASSERT (!same (8, 0, 259, 0));
+  CU_ASSERT (same (253, 0, 8, 1));
+  CU_ASSERT (same (253, 0, 8, 16));
+  CU_ASSERT (same (253, 1, 8, 32));
+  CU_ASSERT (!same (253, 0, 253, 1));
+  CU_ASSERT (!same (253, 9, 8, 0));
+  CU_ASSERT (!same (1, 1, 2, 2));
+
+  /* A loop device lies where its file lies. */
+  CU_ASSERT_EQUAL (stat (root, &st), 0);
+  device ("devices/loop0", 7, 0);
+  snprintf (loop, sizeof loop, "%s\n", root);
+  attribute ("devices/loop0/loop/backing_file", loop);
+  CU_ASSERT (same (7, 0, major (st.st_dev), minor (st.st_dev)));
+  CU_ASSERT (!same (7, 0, 8, 32));
+  teardown ();
+}
+
+int
+main (int argc, char *argv[])
+{
+  static const struct unit_test tests[] = {
+    { "labels (promise 20)", test_label },
+    { "the same disk (promise 22)", test_same },
+    { NULL }
+  };
+
+  return run_tests (argc, argv, "disk", tests);
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * A file as the spare: opening, creating, locking, growing, reading,
+ * writing (promises 17 and 21 to 23 of remap-promises(7)).  Devices need
+ * root and are tested through the filter.
+ *
+ * Linked with --wrap for flock, fallocate and pread.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine-rig.h"
+#include "file.h"
+
+static int flock_error, fallocate_error;
+
+/* 1: the next large read will set it to 2, and wait for 3, but not long. */
+static atomic_int stage;
+
+extern int __real_flock (int fd, int operation);
+extern int __wrap_flock (int fd, int operation);
+extern ssize_t __real_pread (int fd, void *buf, size_t count, off_t offset);
+extern ssize_t __wrap_pread (int fd, void *buf, size_t count, off_t offset);
+extern int __real_fallocate (int fd, int mode, off_t offset, off_t len);
+extern int __wrap_fallocate (int fd, int mode, off_t offset, off_t len);
+
+int
+__wrap_flock (int fd, int operation)
+{
+  if (flock_error) {
+    errno = flock_error;
+    return -1;
+  }
+  return __real_flock (fd, operation);
+}
+
+int
+__wrap_fallocate (int fd, int mode, off_t offset, off_t len)
+{
+  if (fallocate_error) {
+    errno = fallocate_error;
+    return -1;
+  }
+  return __real_fallocate (fd, mode, offset, len);
+}
+
+ssize_t
+__wrap_pread (int fd, void *buf, size_t count, off_t offset)
+{
+  const struct timespec ms = { .tv_nsec = 1000000 };
+  ssize_t r = __real_pread (fd, buf, count, offset);
+
+  if (count >= 4096 && atomic_load (&stage) == 1) {
+    atomic_store (&stage, 2);
+    for (int i = 0; i < 100 && atomic_load (&stage) != 3; i++)
+      nanosleep (&ms, NULL);
+  }
+  return r;
+}
+
+static char dir[4096];
+static char path[4200];
+
+/* A path in a fresh directory. */
+static void
+setup (void)
+{
+  const char *tmp = getenv ("TMPDIR");
+
+  snprintf (dir, sizeof dir, "%s/remapXXXXXX", tmp ? tmp : "/tmp");
+  CU_ASSERT_PTR_NOT_NULL_FATAL (mkdtemp (dir));
+  snprintf (path, sizeof path, "%s/spare", dir);
+}
+
+static void
+cleanup (void)
+{
+  unlink (path);
+  CU_ASSERT_EQUAL (rmdir (dir), 0);
+}
+
+static int
+open_it (struct spare_file *sf, uint64_t offset, bool create, bool read_only,
+         const char *says)
+{
+  struct message m = { "" };
+  int err = spare_file_open (sf, path, offset, create, read_only, &m);
+
+  if (err) {
+    CU_ASSERT_PTR_NOT_NULL (strstr (m.text, path));
+    CU_ASSERT_PTR_NOT_NULL (strstr (m.text, says));
+  }
+  return err;
+}
+
+static void
+test_create (void)
+{
+  struct spare_file sf;
+  struct message m;
+  struct stat st;
+
+  setup ();
+  CU_ASSERT_EQUAL (open_it (&sf, 0, false, false, "No such file"), ENOENT);
+  CU_ASSERT_EQUAL (access (path, F_OK), -1);
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, ""), 0);
+  CU_ASSERT (sf.created && !sf.is_block && sf.size == 0);
+  CU_ASSERT_EQUAL (stat (path, &st), 0);
+  CU_ASSERT_EQUAL (st.st_mode & 0777, 0600);
+  CU_ASSERT_EQUAL (st.st_ino, sf.ino);
+  CU_ASSERT_EQUAL (spare_file_extend (&sf, MIB, &m), 0);
+  CU_ASSERT_EQUAL (sf.size, MIB);
+  spare_file_close (&sf, false);
+  CU_ASSERT_EQUAL (stat (path, &st), 0);
+  CU_ASSERT_EQUAL (st.st_size, MIB);
+
+  /* An existing one isn't removed. */
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, ""), 0);
+  CU_ASSERT (!sf.created && sf.size == MIB);
+  spare_file_close (&sf, true);
+  CU_ASSERT_EQUAL (access (path, F_OK), 0);
+  unlink (path);
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, ""), 0);
+  spare_file_close (&sf, true);
+  CU_ASSERT_EQUAL (access (path, F_OK), -1);
+  cleanup ();
+}
+
+/* Promise 22: one server; readers beside each other. */
+static void
+test_lock (void)
+{
+  struct spare_file a, b;
+
+  setup ();
+  CU_ASSERT_EQUAL (open_it (&a, 0, true, false, ""), 0);
+  CU_ASSERT_EQUAL (open_it (&b, 0, true, false, "in use"), EBUSY);
+  CU_ASSERT_EQUAL (open_it (&b, 0, false, true, "in use"), EBUSY);
+  spare_file_close (&a, false);
+  CU_ASSERT_EQUAL (open_it (&a, 0, false, true, ""), 0);
+  CU_ASSERT_EQUAL (open_it (&b, 0, false, true, ""), 0);
+  CU_ASSERT_EQUAL (a.device.ops->pwrite (a.device.ctx, "", 0, 0), EIO);
+  spare_file_close (&b, false);
+  CU_ASSERT_EQUAL (open_it (&b, 0, false, false, "in use"), EBUSY);
+  spare_file_close (&a, false);
+  cleanup ();
+}
+
+/* Two servers that create it at once: the one that loses must not remove
+ * the file that the other one has locked.
+ */
+static void
+test_lock_race (void)
+{
+  struct spare_file sf;
+
+  setup ();
+  flock_error = EWOULDBLOCK;
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, "in use"), EBUSY);
+  flock_error = 0;
+  CU_ASSERT_EQUAL (access (path, F_OK), 0);
+  flock_error = ENOLCK;
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, "lock"), ENOLCK);
+  flock_error = 0;
+  CU_ASSERT_EQUAL (open_it (&sf, 0, false, false, ""), 0);
+  spare_file_close (&sf, false);
+  cleanup ();
+}
+
+/* Promise 23: what isn't a file. */
+static void
+test_wrong (void)
+{
+  struct spare_file sf;
+  struct message m;
+
+  setup ();
+  CU_ASSERT_EQUAL (mkdir (path, 0700), 0);
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, "directory"), EISDIR);
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, true, "neither"), EINVAL);
+  rmdir (path);
+  CU_ASSERT_EQUAL (mkfifo (path, 0600), 0);
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, "neither"), EINVAL);
+  unlink (path);
+  CU_ASSERT_EQUAL (spare_file_open (&sf, "/dev/null", 0, true, false, &m),
+                   EINVAL);
+  CU_ASSERT_EQUAL (spare_file_open (&sf, "/nonexistent/x", 0, true, false,
+                                    &m), ENOENT);
+  CU_ASSERT_PTR_NOT_NULL (strstr (m.text, "/nonexistent/x"));
+  cleanup ();
+}
+
+/* Reading and writing stays between the offset and the end. */
+static void
+test_io (void)
+{
+  struct spare_file sf;
+  uint8_t buf[8192], back[8192];
+  struct message m;
+  int fd;
+
+  setup ();
+  CU_ASSERT_EQUAL (open_it (&sf, 1000, true, false, ""), 0);
+  CU_ASSERT_EQUAL (sf.size, 0);
+  CU_ASSERT_EQUAL (device_pread (&sf.device, buf, 1, 0), EIO);
+  CU_ASSERT_EQUAL (spare_file_extend (&sf, 65536, &m), 0);
+  fill (buf, 0, sizeof buf, 3);
+  CU_ASSERT_EQUAL (device_pwrite (&sf.device, buf, 8192, 0), 0);
+  CU_ASSERT_EQUAL (device_pwrite (&sf.device, buf, 8192, 65536 - 8192), 0);
+  CU_ASSERT_EQUAL (device_pwrite (&sf.device, buf, 8192, 65536 - 8191), EIO);
+  CU_ASSERT_EQUAL (device_pwrite (&sf.device, buf, 1, UINT64_MAX), EIO);
+  CU_ASSERT_EQUAL (device_pread (&sf.device, back, 8192, 65536 - 8192), 0);
+  CU_ASSERT_EQUAL (memcmp (buf, back, 8192), 0);
+  CU_ASSERT_EQUAL (device_pread (&sf.device, back, 1, 65536), EIO);
+  CU_ASSERT_EQUAL (device_flush (&sf.device), 0);
+  CU_ASSERT_EQUAL (spare_file_drop_cache (&sf, &m), 0);
+  fd = open (path, O_RDWR);
+  CU_ASSERT_EQUAL (pread (fd, back, 8192, 1000), 8192);
+  CU_ASSERT_EQUAL (memcmp (buf, back, 8192), 0);
+
+  /* Somebody cuts it off: an error, not a crash. */
+  CU_ASSERT_EQUAL (ftruncate (fd, 2000), 0);
+  CU_ASSERT_EQUAL (device_pread (&sf.device, back, 8192, 0), EIO);
+  CU_ASSERT_EQUAL (device_pread (&sf.device, back, 1000, 0), 0);
+  close (fd);
+  spare_file_close (&sf, false);
+  cleanup ();
+}
+
+/* Promise 21: blank, with holes and without. */
+static void
+test_blank (void)
+{
+  struct spare_file sf;
+  struct message m;
+
+  setup ();
+  CU_ASSERT_EQUAL (open_it (&sf, 512, true, false, ""), 0);
+  CU_ASSERT_EQUAL (spare_file_extend (&sf, 3 * MIB, &m), 0);
+  CU_ASSERT_EQUAL (spare_file_is_blank (&sf, 0, 3 * MIB), 0);
+  CU_ASSERT_EQUAL (device_allocate (&sf.device, 0, 3 * MIB), 0);
+  CU_ASSERT_EQUAL (spare_file_is_blank (&sf, 0, 3 * MIB), 0);
+  CU_ASSERT_EQUAL (device_pwrite (&sf.device, "x", 1, 3 * MIB - 1), 0);
+  CU_ASSERT_EQUAL (spare_file_is_blank (&sf, 0, 3 * MIB), EEXIST);
+  CU_ASSERT_EQUAL (spare_file_is_blank (&sf, 0, 3 * MIB - 1), 0);
+  CU_ASSERT_EQUAL (spare_file_is_blank (&sf, 3 * MIB - 1, 3 * MIB), EEXIST);
+  CU_ASSERT_EQUAL (device_allocate (&sf.device, 0, 3 * MIB + 1), EIO);
+  CU_ASSERT_EQUAL (spare_file_extend (&sf, UINT64_MAX, &m), EFBIG);
+  CU_ASSERT_EQUAL (sf.size, 3 * MIB);
+  spare_file_close (&sf, false);
+  cleanup ();
+}
+
+/* Without fallocate(2), making room for slots means to write what is
+ * there: that must not undo what others write to the same place meanwhile.
+ */
+static void *
+write_thread (void *arg)
+{
+  const struct timespec ms = { .tv_nsec = 1000000 };
+  struct spare_file *sf = arg;
+  uint8_t buf[512];
+
+  memset (buf, 'w', sizeof buf);
+  while (atomic_load (&stage) != 2)
+    nanosleep (&ms, NULL);
+  CU_ASSERT_EQUAL (device_pwrite (&sf->device, buf, 512, SEC (3)), 0);
+  atomic_store (&stage, 3);
+  return NULL;
+}
+
+static void
+test_allocate_by_writing (void)
+{
+  struct spare_file sf;
+  struct message m;
+  uint8_t back[512];
+  pthread_t t;
+
+  setup ();
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, ""), 0);
+  CU_ASSERT_EQUAL (spare_file_extend (&sf, MIB, &m), 0);
+  fallocate_error = EOPNOTSUPP;
+  atomic_store (&stage, 1);
+  CU_ASSERT_EQUAL (pthread_create (&t, NULL, write_thread, &sf), 0);
+  CU_ASSERT_EQUAL (device_allocate (&sf.device, 0, MIB), 0);
+  pthread_join (t, NULL);
+  CU_ASSERT_EQUAL (device_pread (&sf.device, back, 512, SEC (3)), 0);
+  CU_ASSERT (back[0] == 'w' && back[511] == 'w');
+  CU_ASSERT_EQUAL (device_pread (&sf.device, back, 512, SEC (4)), 0);
+  CU_ASSERT_EQUAL (back[0], 0);
+  fallocate_error = ENOSPC;
+  CU_ASSERT_EQUAL (device_allocate (&sf.device, 0, MIB), ENOSPC);
+  fallocate_error = 0;
+  spare_file_close (&sf, false);
+  cleanup ();
+}
+
+int
+main (int argc, char *argv[])
+{
+  static const struct unit_test tests[] = {
+    { "create and remove (promise 21)", test_create },
+    { "lock (promise 22)", test_lock },
+    { "a race for the lock (promise 22)", test_lock_race },
+    { "not a file (promise 23)", test_wrong },
+    { "reading and writing (promise 23)", test_io },
+    { "blank (promise 21)", test_blank },
+    { "room without fallocate (promise 17)", test_allocate_by_writing },
+    { NULL }
+  };
+
+  return run_tests (argc, argv, "file", tests);
+}
