@@ -77,6 +77,12 @@ engine_main_size (const struct engine *e)
   return e->config.main_size;
 }
 
+uint32_t
+engine_main_block (const struct engine *e)
+{
+  return e->config.main_block;
+}
+
 void
 engine_conn_init (struct engine *e, struct engine_conn *conn)
 {

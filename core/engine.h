@@ -57,6 +57,7 @@ extern struct engine *engine_new (const struct engine_config *config,
 extern void engine_free (struct engine *e);
 
 extern uint64_t engine_main_size (const struct engine *e);
+extern uint32_t engine_main_block (const struct engine *e);
 
 extern void engine_conn_init (struct engine *e, struct engine_conn *conn);
 

@@ -68,8 +68,10 @@ finish_leaf (struct loader *l)
     return ENOMEM;
   leaf->h.n = l->leaf_n;
   leaf->base = l->start[0];
-  for (i = 0; i < l->leaf_n; i++)
+  for (i = 0; i < l->leaf_n; i++) {
     leaf->key[i] = l->start[i] - leaf->base;
+    leaf_reach (leaf, l->value[i]);
+  }
   memcpy (leaf_values (leaf), l->value, l->leaf_n * sizeof l->value[0]);
 
   l->node[l->n++] = &leaf->h;

@@ -131,6 +131,7 @@ make_leaf_private (struct map *map, struct node **ref, unsigned need)
   if (copy == NULL)
     return ENOMEM;
   copy->h.n = leaf->h.n;
+  copy->h.reach = leaf->h.reach;
   copy->base = leaf->base;
   memcpy (copy->key, leaf->key, leaf->h.n * sizeof leaf->key[0]);
   memcpy (leaf_values (copy), leaf_values (leaf),
@@ -247,6 +248,8 @@ append_leaf (struct map *map, struct node **ref, const struct leaf *right)
   memcpy (leaf_values (left) + left->h.n, leaf_values (right),
           right->h.n * sizeof (uint64_t));
   left->h.n += right->h.n;
+  if (left->h.reach < right->h.reach)
+    left->h.reach = right->h.reach;
   return 0;
 }
 
@@ -359,6 +362,7 @@ build_leaf (const struct entry *e, unsigned n)
   for (i = 0; i < n; i++) {
     leaf->key[i] = e[i].start - e[0].start;
     leaf_values (leaf)[i] = e[i].value;
+    leaf_reach (leaf, e[i].value);
   }
   return leaf;
 }
@@ -447,6 +451,7 @@ change_leaf (struct map *map, struct path *path, unsigned pos,
   for (i = 0; i < n; i++) {
     leaf->key[pos+i] = e[i].start - base;
     values[pos+i] = e[i].value;
+    leaf_reach (leaf, e[i].value);
   }
   return rebalance (map, path, path->n);
 }

@@ -44,6 +44,7 @@ struct node {
   uint16_t n;            /* entries or children in use */
   uint16_t cap;          /* room for so many; even in a leaf */
   uint16_t height;       /* 0 for a leaf */
+  uint16_t reach;        /* leaf: no entry is longer, see leaf_reach */
 };
 
 /* The entries' first sectors relative to BASE, ascending.  An array of as
@@ -174,23 +175,31 @@ map_continues (const struct run *a, const struct run *b)
   return a->slot == b->slot;
 }
 
-/* How many of N ascending keys (N > 0) are less than or equal to K.
- * Without branches that depend on the keys: a wrong guess costs more than
- * the few steps.
+/* How many of N ascending keys are less than or equal to K.  First finds
+ * the block of 16, then the key in it.  Unlike a binary search, this has
+ * two steps instead of seven that wait for each other: the loads within a
+ * step don't, and their cache misses overlap.
  */
 #define DEFINE_COUNT_UP_TO(name, type)                                  \
   static inline unsigned                                                \
   name (const type *key, unsigned n, type k)                            \
   {                                                                     \
-    const type *p = key;                                                \
+    unsigned block = 0, count = 0, i;                                   \
+    const type *p;                                                      \
                                                                         \
-    while (n > 1) {                                                     \
-      const unsigned half = n / 2;                                      \
-                                                                        \
-      p = p[half] <= k ? p + half : p;                                  \
-      n -= half;                                                        \
+    for (i = 16; i < n; i += 16)                                        \
+      block += key[i] <= k;                                             \
+    p = key + 16 * block;                                               \
+    n -= 16 * block;                                                    \
+    if (n >= 16) {              /* as a rule */                         \
+      for (i = 0; i < 16; i++)                                          \
+        count += p[i] <= k;                                             \
     }                                                                   \
-    return (p - key) + (*p <= k);                                       \
+    else {                                                              \
+      for (i = 0; i < n; i++)                                           \
+        count += p[i] <= k;                                             \
+    }                                                                   \
+    return 16 * block + count;                                          \
   }
 
 DEFINE_COUNT_UP_TO (count_up_to_32, uint32_t)
@@ -211,6 +220,27 @@ static inline struct run
 leaf_entry (const struct leaf *leaf, unsigned pos)
 {
   return map_unpack (leaf->base + leaf->key[pos], leaf_values (leaf)[pos]);
+}
+
+/* A lookup between two entries, the most frequent one, need not load the
+ * value of the entry before it if no entry of the leaf can reach so far.
+ */
+#define MAP_REACH_ANY UINT16_MAX
+
+static inline void
+leaf_reach (struct leaf *leaf, uint64_t value)
+{
+  const uint64_t count = map_unpack (0, value).count;
+
+  if (count > leaf->h.reach)
+    leaf->h.reach = count < MAP_REACH_ANY ? count : MAP_REACH_ANY;
+}
+
+static inline bool
+leaf_may_reach (const struct leaf *leaf, unsigned pos, sector_t k)
+{
+  return k - (leaf->base + leaf->key[pos]) < leaf->h.reach
+    || leaf->h.reach == MAP_REACH_ANY;
 }
 
 /* Adds an entry to the totals of a tree, or takes it out. */

@@ -35,7 +35,10 @@
  * has 24 bits (8 GiB); a longer REMAPPED or MAP_NOTE run takes several
  * entries, which readers join again; LOST and ZERO runs need no slot and
  * use its bits for the length, so that they are always one entry.  Keys and
- * values are separate arrays, since a search reads many keys and one value.
+ * values are separate arrays, since a search reads many keys and at most one
+ * value: most lookups end between two entries, and a leaf knows its longest
+ * entry, so that the value before the gap is read only if it matters.  In a
+ * large map a lookup costs what its cache misses cost, and little else.
  *
  * Public leaves that came from one change each have no slack.  A leaf that
  * grows again within the same update gets a quarter more room than it needs,
@@ -168,25 +171,12 @@ map_free (struct map *map)
   free (map);
 }
 
-/* Starts loading the lines of a leaf that a search will go through, all
- * at once: the header, and the keys behind it.
- */
-static inline void
-prefetch_leaf (const struct node *node)
-{
-  const char *p = (const char *) node;
-  size_t i;
-
-  for (i = 0; i < sizeof (struct leaf) + MAP_LEAF_MAX * sizeof (uint32_t);
-       i += 64)
-    __builtin_prefetch (p + i);
-}
-
 /* Finds the last entry that begins at or before K, and the beginning of
- * the one that follows.  NODE is the root of a tree, not NULL.
+ * the one that follows.  NODE is the root of a tree, not NULL.  S->entry is
+ * not set here.
  */
 static inline void
-find (const struct node *node, sector_t k, struct spot *s)
+find_position (const struct node *node, sector_t k, struct spot *s)
 {
   const struct leaf *leaf;
   unsigned i;
@@ -201,8 +191,6 @@ find (const struct node *node, sector_t k, struct spot *s)
       s->next = inner->key[i];
     if (i == 0)
       return;
-    if (node->height == 1)
-      prefetch_leaf (inner->child[i-1]);
     node = inner->child[i-1];
   }
 
@@ -215,7 +203,25 @@ find (const struct node *node, sector_t k, struct spot *s)
   s->found = true;
   s->leaf = leaf;
   s->pos = i - 1;
-  s->entry = leaf_entry (leaf, i - 1);
+}
+
+static inline void
+find (const struct node *node, sector_t k, struct spot *s)
+{
+  find_position (node, k, s);
+  if (s->found)
+    s->entry = leaf_entry (s->leaf, s->pos);
+}
+
+/* The same; returns whether the entry holds K, and sets it only then. */
+static inline bool
+find_holder (const struct node *node, sector_t k, struct spot *s)
+{
+  find_position (node, k, s);
+  if (!s->found || !leaf_may_reach (s->leaf, s->pos, k))
+    return false;
+  s->entry = leaf_entry (s->leaf, s->pos);
+  return k - s->entry.start < s->entry.count;
 }
 
 void
@@ -295,8 +301,7 @@ tree_lookup (const struct node *node, sector_t start, uint64_t count)
   struct run run;
   uint64_t skip;
 
-  find (node, start, &s);
-  if (!s.found || start - s.entry.start >= s.entry.count)
+  if (!find_holder (node, start, &s))
     return (struct run) {
       .start = start, .state = DIRECT, .slot = NO_SLOT,
       .count = s.next - start < count ? s.next - start : count,
@@ -347,9 +352,7 @@ map_all_direct (const struct map *map, sector_t start, uint64_t count)
   if (root != NULL) {
     struct spot s;
 
-    find (root->node, start, &s);
-    r = s.next - start >= count
-      && (!s.found || start - s.entry.start >= s.entry.count);
+    r = !find_holder (root->node, start, &s) && s.next - start >= count;
   }
   read_unlock ();
   return r;
