@@ -369,23 +369,36 @@ remap_cache (nbdkit_next *next, void *handle, uint32_t count,
 }
 
 /* What main says of DIRECT sectors; everything else is data, whatever main
- * says of the places that it left.
+ * says of the places that it left.  Main is asked about whole blocks: one
+ * that takes nothing else would refuse the question.
  */
 static int
 add_direct_extents (nbdkit_next *next, uint32_t count, uint64_t offset,
                     uint32_t flags, struct nbdkit_extents *extents)
 {
+  const uint32_t block = engine_main_block (engine);
+  const uint64_t size = engine_main_size (engine), end = offset + count;
+  uint64_t first = round_down (offset, block), last = round_up (end, block);
   struct nbdkit_extents *below;
   int err = 0, r = 0;
 
-  below = nbdkit_extents_full (next, count, offset,
+  if (last > size)
+    last = size;
+  if (last - first > UINT32_MAX) {
+    first = offset;
+    last = end;
+  }
+  below = nbdkit_extents_full (next, last - first, first,
                                flags & ~NBDKIT_FLAG_REQ_ONE, &err);
   if (below == NULL)
     return nbdkit_add_extent (extents, offset, count, 0);
   for (size_t i = 0; i < nbdkit_extents_count (below) && r == 0; i++) {
     struct nbdkit_extent e = nbdkit_get_extent (below, i);
 
-    r = nbdkit_add_extent (extents, e.offset, e.length, e.type);
+    first = e.offset > offset ? e.offset : offset;
+    last = e.offset + e.length < end ? e.offset + e.length : end;
+    if (first < last)
+      r = nbdkit_add_extent (extents, first, last - first, e.type);
   }
   nbdkit_extents_free (below);
   return r;

@@ -215,7 +215,8 @@ server_get_ready (int thread_model)
   static char label[SPARE_LABEL_MAX + 1];
   struct message message;
 
-  one_connection_only = thread_model == NBDKIT_THREAD_MODEL_SERIALIZE_CONNECTIONS;
+  one_connection_only =
+    thread_model == NBDKIT_THREAD_MODEL_SERIALIZE_CONNECTIONS;
 
   if (spare_file_open (&file, config.spare_path, config.spare_offset,
                        config.spare_create, false, &message))
