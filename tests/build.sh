@@ -138,7 +138,7 @@ copy_source ()
 
 configure_and_make ()
 {
-  local srcdir=$base/src builddir=$base/$variant
+  local srcdir=$base/src builddir=$base/$variant key module
 
   mkdir -p "$builddir"
   # One autoreconf at a time, and one build at a time in each folder.
@@ -150,13 +150,19 @@ configure_and_make ()
     (cd "$srcdir" && quietly "$base/autoreconf.log" autoreconf -i)
   fi
   cd "$builddir"
-  # Configured before, with these arguments and this configure?
+  # Configured before, with these arguments, this configure, and the same
+  # libraries?  An nbdkit that was upgraded refuses older filters, and what
+  # only the tests need may have been installed since.
+  key=$*
+  for module in nbdkit liburcu-bp ext2fs blkid cunit libnbd; do
+    key+=" $module=$(pkg-config --modversion "$module" 2>/dev/null || :)"
+  done
   if [ ! -f config.status ] || [ "$srcdir/configure" -nt config.status ] ||
-     [ "$(cat configure.args 2>/dev/null)" != "$*" ]; then
+     [ "$(cat configure.key 2>/dev/null)" != "$key" ]; then
     quietly configure.log ../src/configure "$@"
     # make doesn't know that the compiler's options may have changed.
     quietly make.log make clean
-    echo "$*" >configure.args
+    echo "$key" >configure.key
   fi
   quietly make.log make -j"$(nproc)" all
   quietly make-tests.log make -j"$(nproc)" -C tests build-tests

@@ -17,6 +17,8 @@
  *   miss_ns   one lookup at random, which mostly hits a gap
  *   direct_ns map_all_direct at random
  *   chain_ns  as hit_ns, but each waits for the one before
+ *   load_ns   the machine: one load at random from as many bytes, which
+ *             waits for the one before
  *   batch_ns  one map_set of a scattered new sector, 100,000 an update
  *   single_us one update with one map_set, published
  *
@@ -117,6 +119,40 @@ time_lookups (const struct map *map, const sector_t *where, enum kind kind)
   return best;
 }
 
+/* Nanoseconds for a load that depends on the one before, within BYTES. */
+static double
+time_loads (uint64_t bytes)
+{
+  const uint64_t n = bytes / 64 + 1;
+  struct line { uint64_t next, pad[7]; } *line = malloc (n * sizeof *line);
+  double best = 1e9, t;
+  uint64_t i, j, at = 0;
+  int round;
+
+  check (line == NULL, "malloc");
+  for (i = 0; i < n; i++)
+    line[i].next = i;
+  for (i = n - 1; i > 0; i--) { /* one cycle through all of them */
+    const uint64_t next = line[i].next;
+
+    j = random_below (i);
+    line[i].next = line[j].next;
+    line[j].next = next;
+  }
+  for (round = 0; round < 3; round++) {
+    t = now ();
+    for (i = 0; i < LOOKUPS; i++)
+      at = line[at].next;
+    t = (now () - t) * 1e9 / LOOKUPS;
+    if (t < best)
+      best = t;
+  }
+  if (at >= n)
+    printf ("impossible\n");
+  free (line);
+  return best;
+}
+
 /* Random gaps: ascending sectors without duplicates over about SPACE. */
 static void
 load (struct map *map, sector_t *entry, uint64_t n, uint64_t space)
@@ -165,6 +201,7 @@ bench (uint64_t n)
   struct map *map = map_new ();
   struct map_totals totals;
   double t, hit = 0, chain = 0, miss, direct, batch, single;
+  double load_ns;
   uint64_t rss, i;
 
   if (entry == NULL || where == NULL || map == NULL)
@@ -189,10 +226,12 @@ bench (uint64_t n)
     where[i] = random_below (space);
   miss = time_lookups (map, where, LOOKUP);
   direct = time_lookups (map, where, ALL_DIRECT);
-  printf ("%10" PRIu64 " %7.3f %8.2f %9.2f %7.1f %7.1f %9.1f %8.1f",
+  load_ns = time_loads (totals.bytes);
+  printf ("%10" PRIu64 " %7.3f %8.2f %9.2f %7.1f %7.1f %9.1f %8.1f %7.1f",
           n, t,
           n > 0 ? (double) totals.bytes / n : 0,
-          n > 0 ? (double) rss / n : 0, hit, miss, direct, chain);
+          n > 0 ? (double) rss / n : 0, hit, miss, direct, chain,
+          load_ns);
 
   batch = time_updates (map, space, 1, BATCH) * 1e9;
   single = time_updates (map, space, SINGLES, 1) * 1e6;
@@ -214,7 +253,7 @@ main (int argc, char *argv[])
   int arg;
 
   printf ("   entries  load_s  B/entry rss/entry  hit_ns miss_ns direct_ns"
-          " chain_ns batch_ns single_us  B/after\n");
+          " chain_ns load_ns batch_ns single_us  B/after\n");
   for (arg = 1; arg < argc; arg++)
     bench (strtoull (argv[arg], NULL, 0));
   for (i = 0; argc == 1 && i < sizeof standard / sizeof standard[0]; i++)

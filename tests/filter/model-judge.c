@@ -244,8 +244,11 @@ learn_lost (const struct op *op, uint64_t index)
     return;
   block_of (index, &first, &end);
   for (; first < end; first++)
-    if (sectors[first].unsure && is_settled (&sectors[first], op))
+    if (sectors[first].unsure && is_settled (&sectors[first], op) &&
+        !sectors[first].mapped) {
       sectors[first].mapped = true;
+      sectors[first].lost_since = now;
+    }
 }
 
 /* Main is lost, or was during the operation, according to the server's
@@ -403,8 +406,13 @@ judge_edges (const struct op *op)
         sectors[at[i]].changed <= op->begin)
       violation ("a %s of %" PRIu32 " bytes at %" PRIu64 " (operation %"
                  PRIu64 ") was acknowledged, but sector %" PRIu64 ", of which "
-                 "it covers a part, can't be known", kind_names[op->kind],
-                 op->count, op->offset, op->id, at[i]);
+                 "it covers a part, can't be known (bad since %" PRIu64
+                 ", unsure since %" PRIu64 ", begin %" PRIu64 ", changed %"
+                 PRIu64 ", now %" PRIu64 ", mapped %d)",
+                 kind_names[op->kind], op->count, op->offset, op->id, at[i],
+                 block_bad_since (at[i]), sectors[at[i]].unsure_since,
+                 op->begin, sectors[at[i]].changed, now,
+                 sectors[at[i]].mapped);
   }
 }
 
@@ -424,7 +432,8 @@ judge_extents (const struct op *op)
       struct wanted w = { 0 };
 
       range_of (&part, s, &w.from, &w.to);
-      if (is_unreadable (&sectors[s], op) && sectors[s].mapped)
+      if (is_unreadable (&sectors[s], op) && sectors[s].mapped &&
+          sectors[s].lost_since < op->begin)
         violation ("block status (operation %" PRIu64 ") says that sector %"
                    PRIu64 " reads as zeroes, but it is LOST", op->id, s);
       if (!state_any (&sectors[s], op->begin, matches, &w))

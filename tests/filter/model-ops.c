@@ -31,7 +31,6 @@ unsigned nr_conns = 3, depth = 4;
 
 static struct nbd_handle *conns[MAX_CONNS];
 static uint64_t next_id = 1;
-static int last_error;                  /* of the last answer */
 
 void
 pattern (uint64_t id, uint64_t offset, uint8_t *buf, uint64_t n)
@@ -117,7 +116,7 @@ completed (void *opaque, int *error)
 {
   struct op *op = opaque;
 
-  last_error = *error;
+  op->error = *error;
   /* A connection that broke: ops_killed says what that means. */
   if (op->in_flight && *error != ENOTCONN)
     judge (op, *error);
@@ -446,5 +445,5 @@ ops_one (unsigned conn, enum kind kind, uint64_t offset, uint32_t count,
   issue (op);
   while (op->in_flight)
     wait_for_answers ();
-  return last_error;
+  return op->error;
 }

@@ -182,7 +182,7 @@ gone_set (bool gone)
   }
 }
 
-/* ---- the process ---------------------------------------------------------- */
+/* ---- the process -------------------------------------------- */
 
 struct args {
   char *v[64];
@@ -287,7 +287,9 @@ read_line (const char *line)
 {
   static const char *const reports[] = {
     "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
-    "WARNING: ThreadSanitizer", "Assertion", "assertion"
+    "WARNING: ThreadSanitizer", "Assertion", "assertion",
+    /* blocksize-policy: something was not aligned to main's blocks. */
+    "request rejected"
   };
 
   for (unsigned i = 0; i < sizeof reports / sizeof *reports; i++)

@@ -383,6 +383,21 @@ block_bad_since (uint64_t s)
   return since;
 }
 
+/* A write in flight may have read the rest of its blocks before they went
+ * bad, and move it to the spare.
+ */
+static void
+may_have_moved (const struct op *op)
+{
+  uint64_t first, end, unused;
+
+  block_of (op->offset / SECTOR, &first, &unused);
+  block_of ((op->offset + op->count - 1) / SECTOR, &unused, &end);
+  for (; first < end; first++)
+    if (sectors[first].unsure)
+      sectors[first].tried = true;
+}
+
 void
 state_refresh (void)
 {
@@ -401,8 +416,10 @@ state_refresh (void)
       s->tried = true;
   }
   for (unsigned i = 0; i < MAX_OPS; i++)
-    if (ops[i].in_flight && (ops[i].kind == WRITE || ops[i].kind == ZERO))
+    if (ops[i].in_flight && (ops[i].kind == WRITE || ops[i].kind == ZERO)) {
       note_remaps (&ops[i]);
+      may_have_moved (&ops[i]);
+    }
 }
 
 bool

@@ -51,7 +51,8 @@ struct mode {
 };
 
 struct totals {
-  uint64_t ops, checks, kills, starts, bad_sectors, mapped_sectors, lost_sectors;
+  uint64_t ops, checks, kills, starts;
+  uint64_t bad_sectors, mapped_sectors, lost_sectors;
   uint64_t errors, no_space, main_lost, torn, wild, failing_reads, bad_blocks;
 };
 
@@ -110,6 +111,7 @@ struct op {
   bool fua;
   uint64_t id, begin;
   bool is_check;                        /* ops_one */
+  int error;                            /* of the answer */
   uint64_t list_changes;                /* at the begin */
   uint64_t main_lost;                   /* events, at the begin */
   bool was_lost;                        /* main, at the begin */
@@ -171,6 +173,7 @@ struct sector {
   uint64_t bad_since;          /* 0: good */
   uint64_t unsure_since;
   uint64_t cleared;            /* when unsure was last cleared */
+  uint64_t lost_since;         /* certainly */
   uint64_t wild_until;         /* when wild was last cleared */
 
   /* It may be LOST, or bad and not yet read: a read may fail. */

@@ -153,25 +153,41 @@ pattern (uint64_t word, unsigned tag)
   return z ^ (z >> 31);
 }
 
-static uint8_t
-byte_at (uint64_t offset, unsigned tag)
+/* Up to eight bytes, as many as lie in one word; returns how many. */
+static uint64_t
+piece_at (uint8_t piece[8], uint64_t offset, uint64_t count, unsigned tag)
 {
-  return tag ? pattern (offset / 8, tag) >> (offset % 8 * 8) : 0;
+  uint64_t word = tag ? pattern (offset / 8, tag) : 0;
+  uint64_t n = min_u64 (8 - offset % 8, count);
+
+  word >>= offset % 8 * 8;
+  memcpy (piece, &word, 8);
+  return n;
 }
 
 void
 fill (uint8_t *buf, uint64_t offset, uint64_t count, unsigned tag)
 {
-  for (uint64_t i = 0; i < count; i++)
-    buf[i] = byte_at (offset + i, tag);
+  uint8_t piece[8];
+  uint64_t n;
+
+  for (; count > 0; buf += n, offset += n, count -= n) {
+    n = piece_at (piece, offset, count, tag);
+    memcpy (buf, piece, n);
+  }
 }
 
 bool
 matches (const uint8_t *buf, uint64_t offset, uint64_t count, unsigned tag)
 {
-  for (uint64_t i = 0; i < count; i++)
-    if (buf[i] != byte_at (offset + i, tag))
+  uint8_t piece[8];
+  uint64_t n;
+
+  for (; count > 0; buf += n, offset += n, count -= n) {
+    n = piece_at (piece, offset, count, tag);
+    if (memcmp (buf, piece, n) != 0)
       return false;
+  }
   return true;
 }
 

@@ -297,6 +297,9 @@ walk_leaf (const struct leaf *leaf, struct walk *w)
     if (run.count == 0 || run.count > map_entry_max (run.state))
       return wrong ("entry at %" PRIu64 " of %" PRIu64 " sectors",
                     run.start, run.count);
+    if (leaf->h.reach < MAP_REACH_ANY && leaf->h.reach < run.count)
+      return wrong ("entry at %" PRIu64 " is longer than its leaf says",
+                    run.start);
     if (w->last.count > 0) {
       if (run.start < w->last.start + w->last.count)
         return wrong ("entries at %" PRIu64 " and %" PRIu64 " overlap",

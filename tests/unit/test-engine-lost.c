@@ -155,8 +155,8 @@ test_lost_ops (void)
   }
 }
 
-/* Gone in the middle of a request, as another one finds out: what fails
- * from then on isn't a bad sector.
+/* Gone in the middle of a request, as another one finds out during the last
+ * try of a block: what fails then isn't a bad sector.
  */
 static void
 lose_main (void *opaque, enum sim_op op, uint64_t offset, uint64_t count)
@@ -165,7 +165,7 @@ lose_main (void *opaque, enum sim_op op, uint64_t offset, uint64_t count)
   uint8_t buf[512];
 
   if (op != SIM_READ || offset != SEC (100) || count != 512 ||
-      r->main->sector[100].failed_reads < 2)
+      r->main->sector[100].failed_reads < 3)
     return;
   pthread_mutex_lock (&r->main->lock);
   r->main->hook = NULL;

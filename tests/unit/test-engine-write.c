@@ -214,7 +214,8 @@ test_error_numbers (void)
 
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
     for (int how = 0; how < 7; how++) {
-      const struct rig_options o = { .block = 4096 };
+      const struct rig_options o = { .block = 4096, .size = 64 * KIB,
+                                     .spare_size = MIB };
       struct engine_rig r;
       int err;
 
@@ -332,6 +333,24 @@ test_bad_slots (void)
   CU_ASSERT_EQUAL (rig_read (&r, SEC (5), SEC (1), 4), 0);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (6), SEC (14), 3), 0);
   CU_ASSERT_EQUAL (map_lookup (r.map, 5, 1).slot == run.slot, true);
+  rig_end (&r);
+}
+
+/* A request that gets slots for one half of it alone gives them back. */
+static void
+test_half (void)
+{
+  struct engine_rig r;
+
+  rig_init (&r, NULL);
+  set_state (&r, 10, 2, LOST, 0);
+  set_state (&r, 12, 2, ZERO, 0);
+  memdev_fail (r.mem, MEMDEV_WRITE, 2, ENOSPC, false);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (10), SEC (4), 2), ENOSPC);
+  CU_ASSERT_STRING_EQUAL (states (&r, 9, 6), "DLLZZD");
+  rig_check_idle (&r);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (10), SEC (4), 2), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (10), SEC (4), 2), 0);
   rig_end (&r);
 }
 
@@ -462,6 +481,7 @@ main (int argc, char *argv[])
     { "fast zero", test_fast_zero },
     { "spare full (promise 18)", test_full },
     { "bad slots (promise 17)", test_bad_slots },
+    { "half a request (promise 18)", test_half },
     { "unreadable slots", test_unreadable_slots },
     { "unreadable slots and zero", test_unreadable_slot_zeroed },
     { "spare failed (promise 16)", test_spare_failed },

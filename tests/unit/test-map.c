@@ -213,6 +213,39 @@ test_cutting (void)
   model_free (&m);
 }
 
+/* Leaves that become small are merged with the next, which has longer
+ * entries: lookups must still find where these end.
+ */
+static void
+test_merging (void)
+{
+  const unsigned n = 4 * MAP_LEAF_MAX;
+  struct map *map = new_map ();
+  struct model m = { 0 };
+  struct map_totals totals;
+  unsigned i;
+
+  for (i = 0; i < n; i++)
+    set (map, &m, 20 * i, i == n - 1 ? 10 : 1, REMAPPED, 7 * i);
+  for (i = 0; i < n - 1; i++) {
+    set (map, &m, 20 * i, 1, DIRECT, 0);
+    CU_ASSERT (is_run (map_lookup (map, 20 * (n - 1) + 9, 5),
+                       20 * (n - 1) + 9, 1, REMAPPED, 7 * (n - 1) + 9));
+    CU_ASSERT_FALSE (map_all_direct (map, 20 * (n - 1) + 9, 1));
+  }
+  map_get_totals (map, &totals);
+  CU_ASSERT_EQUAL (totals.runs, 1);
+
+  for (i = 0; i < n; i++)                       /* from the other end */
+    set (map, &m, 20 * i, i == 0 ? 10 : 1, LOST, 0);
+  for (i = n - 1; i > 0; i--) {
+    set (map, &m, 20 * i, 10, DIRECT, 0);
+    CU_ASSERT (is_run (map_lookup (map, 9, 5), 9, 1, LOST, 0));
+  }
+  map_free (map);
+  model_free (&m);
+}
+
 /* A change that changes nothing costs nothing. */
 static void
 test_no_change (void)
@@ -406,7 +439,7 @@ load_runs (struct map *map, struct model *m, unsigned n)
     CU_ASSERT_EQUAL_FATAL (map_load (map, &run), 0);
     model_set (m, &run);
     at = run.start + run.count
-      + random_below (i % 50 ? 3 : UINT64_C (1) << 34);
+      + random_below (i % 300 ? 3 : UINT64_C (1) << 34);
   }
   CU_ASSERT_EQUAL_FATAL (map_load_end (map), 0);
 }
@@ -488,7 +521,7 @@ test_update_without_memory (void)
   struct run run;
   int r;
 
-  load_runs (map, &before, 300);
+  load_runs (map, &before, 1000);
   for (nth = 1;; nth++) {
     const long live = alloc_live;
 
@@ -496,7 +529,8 @@ test_update_without_memory (void)
     map_begin (map);
     alloc_countdown = nth;
     for (i = r = 0; i < 120 && r == 0; i++) {
-      run = make_run (random_below (i % 15 ? 2000 : 40 * M24),
+      run = make_run (before.v[random_below (before.n)].start
+                      + random_below (9),
                       1 + random_below (i % 40 ? 5 : 3 * M24),
                       (enum sector_state) random_below (5),
                       random_below (1000));
@@ -565,6 +599,7 @@ main (void)
     { "the next run", test_next },
     { "joining runs", test_joining },
     { "cutting runs", test_cutting },
+    { "merging leaves", test_merging },
     { "changes that change nothing", test_no_change },
     { "limits", test_limits },
     { "long runs", test_long_runs },

@@ -693,7 +693,7 @@ test_torture (void)
   int err;
 
   rig_make (&r, MIB);
-  memdev_resize (r.m, 3 * MIB + MIB / 8);
+  memdev_resize (r.m, 4 * MIB);
   for (i = 0; i < cycles; ++i) {
     cycle (&r, &log, &size);
     n = memdev_random (&seed) % (r.m->nevents + 1);
