@@ -242,7 +242,12 @@ learn_lost (const struct op *op, uint64_t index)
   s->tried = false;
   if (variant.auto_off || mode->may_fill)
     return;
+  /* Its block went with it, if the blocks were always as large. */
   block_of (index, &first, &end);
+  if (mode->block == 0) {
+    first = index;
+    end = index + 1;
+  }
   for (; first < end; first++)
     if (sectors[first].unsure && is_settled (&sectors[first], op) &&
         !sectors[first].mapped) {

@@ -416,18 +416,40 @@ server_stop (void)
 
 /* ---- checks of what it left behind --------------------------------------- */
 
-/* Promise 5: failing reads of main, in total, are at most four for each
- * bad main block that they met.
+/* The first sectors of the bad blocks that the bytes touch: how many, and
+ * the last one.
+ */
+static uint64_t
+bad_blocks_in (uint64_t offset, uint64_t count, uint64_t *which, bool *met)
+{
+  const uint64_t last = (offset + count - 1) / SECTOR;
+  uint64_t n = 0, first, end;
+
+  for (uint64_t s = offset / SECTOR; s <= last; s = end) {
+    block_of (s, &first, &end);
+    if (block_bad_since (s)) {
+      n++;
+      *which = first;
+      met[first] = true;
+    }
+  }
+  return n;
+}
+
+/* Promise 5: failing reads of main are at most four for each bad main block
+ * that they met, in total; and for each block, of those that no other block
+ * can have made fail.
  */
 void
 check_failing_reads (void)
 {
   char *name = path_of ("baddisk.log"), line[256], kind[16], result[32];
+  unsigned *alone = calloc (nr_sectors, sizeof *alone);
   bool *met = calloc (nr_sectors, sizeof *met);
-  uint64_t offset, count, reads = 0, blocks = 0, first, end;
+  uint64_t offset, count, reads = 0, blocks = 0, which = 0;
   FILE *f = fopen (name, "r");
 
-  if (f == NULL || met == NULL)
+  if (f == NULL || met == NULL || alone == NULL)
     trouble ("%s: %m", name);
   while (fgets (line, sizeof line, f)) {
     if (sscanf (line, "%15s %" SCNu64 " %" SCNu64 " %31s", kind, &offset,
@@ -435,19 +457,15 @@ check_failing_reads (void)
         (strcmp (kind, "read") != 0 && strcmp (kind, "cache") != 0))
       continue;
     reads++;
-    for (uint64_t s = offset / SECTOR; s <= (offset + count - 1) / SECTOR; s++)
-      met[s] = true;
+    if (bad_blocks_in (offset, count, &which, met) == 1 && ++alone[which] > 4)
+      violation ("the bad block of sector %" PRIu64 " made more than 4 reads "
+                 "of main fail: see baddisk.log", which);
   }
   fclose (f);
-  for (uint64_t s = 0; s < nr_sectors; s = end) {
-    bool touched = false;
-
-    block_of (s, &first, &end);
-    for (uint64_t i = first; i < end; i++)
-      touched |= met[i];
-    blocks += touched && block_bad_since (s);
-  }
+  for (uint64_t s = 0; s < nr_sectors; s++)
+    blocks += met[s];
   free (met);
+  free (alone);
   totals.failing_reads += reads;
   totals.bad_blocks += blocks;
   if (reads > 4 * blocks)

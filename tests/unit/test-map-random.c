@@ -17,6 +17,7 @@
 #include <CUnit/Basic.h>
 
 #include "map-testing.h"
+#include "map-tree.h"
 
 /* A small space: the model is an array. */
 
@@ -296,6 +297,170 @@ test_grow_and_shrink (void)
   map_free (map);
 }
 
+/* The first key of the right half of some inner node that an update would
+ * split, or NO_SECTOR.
+ */
+static sector_t
+find_full_inner (const struct node *node)
+{
+  const struct inner *inner = (const struct inner *) node;
+  sector_t key;
+  unsigned i;
+
+  if (node->height == 0)
+    return NO_SECTOR;
+  if (node->n > MAP_INNER_MAX - MAP_SPREAD)
+    return inner->key[node->n/2];
+  for (i = 0; i < node->n; i++) {
+    key = find_full_inner (inner->child[i]);
+    if (key != NO_SECTOR)
+      return key;
+  }
+  return NO_SECTOR;
+}
+
+/* Takes away the first entry of what has just been split off. */
+static void
+test_split_and_delete (void)
+{
+  const unsigned n = MAP_LEAF_MAX * 160;
+  struct map *map = map_new ();
+  struct run run;
+  unsigned i, splits;
+  sector_t key;
+
+  for (i = 0; i < n; i++) {
+    run = make_run (UINT64_C (3) * i, 1, LOST, 0);
+    CU_ASSERT_EQUAL_FATAL (map_load (map, &run), 0);
+  }
+  CU_ASSERT_EQUAL_FATAL (map_load_end (map), 0);
+
+  for (splits = 0;; splits++) {
+    key = find_full_inner (map->root->node);
+    if (key == NO_SECTOR)
+      break;
+    map_begin (map);
+    run = make_run (key, 1, DIRECT, 0);
+    CU_ASSERT_EQUAL_FATAL (map_set (map, &run), 0);
+    map_publish (map);
+    ASSERT_FINE (check_structure (map));
+    CU_ASSERT (map_all_direct (map, key, 1));
+    CU_ASSERT_FALSE (map_all_direct (map, key + 3, 1));
+  }
+  CU_ASSERT (splits > 0 || MAP_INNER_MAX > 20);
+  map_free (map);
+}
+
+/* A third of the tree: in the program with small nodes, one inner node. */
+#define THIRD (15 * MAP_LEAF_MAX)
+
+static struct map *
+load_three_thirds (struct model *m)
+{
+  struct map *map = map_new ();
+  struct run run;
+  unsigned i;
+
+  for (i = 0; i < 3 * THIRD; i++) {
+    run = make_run (3 * i, 1, REMAPPED, 2 * i);
+    CU_ASSERT_EQUAL_FATAL (map_load (map, &run), 0);
+    model_set (m, &run);
+  }
+  CU_ASSERT_EQUAL_FATAL (map_load_end (map), 0);
+  return map;
+}
+
+static int
+delete (struct map *map, struct model *m, unsigned entry, unsigned entries)
+{
+  const struct run run = make_run (3 * entry, 3 * entries, DIRECT, 0);
+
+  if (m != NULL)
+    model_set (m, &run);
+  return map_set (map, &run);
+}
+
+/* The middle of the tree disappears, between full neighbours that its
+ * nodes can't be merged with.
+ */
+static void
+test_delete_middle (void)
+{
+  struct model m = { 0 };
+  struct map *map = load_three_thirds (&m);
+  unsigned i;
+
+  for (i = 0; i < THIRD; i++) {
+    map_begin (map);
+    CU_ASSERT_EQUAL_FATAL (delete (map, &m, THIRD + i, 1), 0);
+    map_publish (map);
+    if (i % 8 == 0 || THIRD - i < 20)
+      ASSERT_FINE (check_map (map, &m));
+  }
+  ASSERT_FINE (check_map (map, &m));
+  CU_ASSERT (map_all_direct (map, 3 * THIRD - 2, 3 * THIRD + 2));
+
+  map_begin (map);              /* all that is left, at once */
+  CU_ASSERT_EQUAL_FATAL (delete (map, &m, 1, 3 * THIRD - 2), 0);
+  map_publish (map);
+  ASSERT_FINE (check_map (map, &m));
+  map_begin (map);
+  CU_ASSERT_EQUAL_FATAL (delete (map, &m, 0, 3 * THIRD), 0);
+  map_publish (map);
+  ASSERT_FINE (check_map (map, &m));
+  map_free (map);
+  model_free (&m);
+}
+
+/* Merging with nodes that readers know takes memory.  All allocations of
+ * deletions fail once, of single entries and of many.
+ */
+static void
+test_delete_without_memory (void)
+{
+  struct model m = { 0 };
+  struct map *map = load_three_thirds (&m);
+  unsigned nth, failures = 0, i;
+  bool at_once;
+  int r;
+
+  map_begin (map);              /* thin it out */
+  for (i = 0; i < 3 * THIRD; i++) {
+    if (i % 5 >= 2)
+      CU_ASSERT_EQUAL_FATAL (delete (map, &m, i, 1), 0);
+  }
+  CU_ASSERT_EQUAL_FATAL (delete (map, &m, THIRD / 2, THIRD / 2), 0);
+  map_publish (map);
+
+  for (at_once = false, nth = 1;; nth++) {
+    const long live = alloc_live;
+
+    map_begin (map);
+    alloc_countdown = nth;
+    r = 0;
+    if (at_once)
+      r = delete (map, NULL, THIRD / 4, 2 * THIRD);
+    else {
+      for (i = 2 * THIRD - 1; i >= THIRD && r == 0; i--)
+        r = delete (map, NULL, i, 1);
+    }
+    alloc_countdown = 0;
+    map_abort (map);
+    CU_ASSERT_EQUAL_FATAL (alloc_live, live);
+    ASSERT_FINE (check_map (map, &m));
+    if (r == 0) {
+      failures += nth - 1;
+      if (at_once)
+        break;
+      at_once = true;
+      nth = 0;
+    }
+  }
+  CU_ASSERT (failures > 4);
+  map_free (map);
+  model_free (&m);
+}
+
 int
 main (void)
 {
@@ -303,6 +468,9 @@ main (void)
     { "a small space", test_small_space },
     { "a huge space", test_huge_space },
     { "growing and shrinking", test_grow_and_shrink },
+    { "splitting and deleting", test_split_and_delete },
+    { "deleting the middle", test_delete_middle },
+    { "deleting without memory", test_delete_without_memory },
   };
 
   return run_tests ("map, at random", tests,
