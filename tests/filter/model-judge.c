@@ -177,10 +177,13 @@ judge_read_sector (const struct op *op, uint64_t index, const uint8_t *got)
   s->met |= s->bad_since && s->bad_since < op->begin;
   if (is_settled (s, op)) {
     state_narrow (s, w.from, w.to, got);
-    if (s->unsure && s->unsure_since < op->begin) {
+    /* Where bad sectors may become readable, a read may have overtaken one
+     * that made the sector LOST.
+     */
+    if (s->unsure && s->unsure_since < op->begin && !mode->lenient) {
       s->unsure = false;
       s->cleared = now;
-      if (block_bad_since (index) && !mode->lenient)
+      if (block_bad_since (index))
         s->mapped = true;
       else
         s->maybe_mapped = true;
