@@ -51,6 +51,8 @@ run_tests (const char *name, const struct test *tests, size_t n)
   printf ("TEST_SEED=%" PRIu64 "\n", test_seed);
   if (divide != NULL && atoi (divide) > 0)
     test_divide = atoi (divide);
+  else if (getenv ("REMAP_VALGRIND") != NULL)
+    test_divide = 20;
 
   if (CU_initialize_registry () != CUE_SUCCESS
       || (suite = CU_add_suite (name, NULL, NULL)) == NULL)

@@ -11,7 +11,8 @@
 #include "map.h"
 
 /* Randomness.  TEST_SEED=N repeats a run; TEST_DIVIDE=N divides the number
- * of random operations, for tools that slow programs down.
+ * of random operations, for tools that slow programs down; under valgrind
+ * N is 20 unless it is given.
  */
 extern uint64_t test_seed;
 extern unsigned test_divide;
