@@ -239,12 +239,11 @@ write_edge (struct request *r, const uint8_t *buf, uint64_t start,
                       e->config.main_block) != 0)
     return ENOMEM;
   memset (edge.content, 0, e->config.main_block);
-  range_lock_exclusive (e->ranges, &hold, edge.block,
-                        edge.block + e->config.main_block);
+  lock_block (e, &hold, edge.block);
   err = edge_prepare (r, &edge);
   if (err == 0)
     err = edge_apply (r, &edge, buf);
-  range_unlock_exclusive (e->ranges, &hold);
+  unlock_block (e, &hold);
   free (edge.content);
   return err;
 }

@@ -180,6 +180,20 @@ max_u64 (uint64_t a, uint64_t b)
   return a > b ? a : b;
 }
 
+/* One main block, alone. */
+static inline void
+lock_block (struct engine *e, struct exclusive_hold *hold, uint64_t block)
+{
+  range_lock_exclusive (e->ranges, hold, block,
+                        block + e->config.main_block);
+}
+
+static inline void
+unlock_block (struct engine *e, struct exclusive_hold *hold)
+{
+  range_unlock_exclusive (e->ranges, hold);
+}
+
 /* What parts of the engine tell each other; no errno is negative, whatever
  * a device returns.
  */

@@ -71,9 +71,9 @@ for_each_block (struct engine *e, struct engine_conn *conn,
     next = block_end (e, pos);
     request_init (&r, e, conn, main, pos, next - pos);
     memset (buf, 0, 2 * (size_t) e->config.main_block);
-    range_lock_exclusive (e->ranges, &hold, pos, pos + e->config.main_block);
+    lock_block (e, &hold, pos);
     err = f (&r, pos, buf, opaque, res);
-    range_unlock_exclusive (e->ranges, &hold);
+    unlock_block (e, &hold);
     settle_canaries (&r);
   }
   free (buf);

@@ -111,7 +111,7 @@ slot_bytes_read (struct engine *e, uint8_t *buf, slot_t slot,
 
 /* Slots are read under a shared lock of their sectors; so nobody can free
  * or overwrite them meanwhile.  Reads at most to the end of the first run,
- * and says how far in *DONE.
+ * as far as the lock is to be had, and says how far in *DONE.
  */
 static int
 read_remapped (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
@@ -123,7 +123,8 @@ read_remapped (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
   int err = 0;
 
   end = min_u64 (end, round_down (start, SECTOR_SIZE) + PIECE_SIZE);
-  range_lock_shared (e->ranges, &hold, round_down (start, SECTOR_SIZE), end);
+  end = range_lock_shared (e->ranges, &hold,
+                           round_down (start, SECTOR_SIZE), end);
   run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
   *done = start;
   if (run.state == REMAPPED) {
@@ -252,10 +253,9 @@ isolate_block (struct request *r, void *buf, uint64_t block,
   bool weak = alone_failed;
   int err, err2;
 
-  range_lock_exclusive (e->ranges, &hold, block, block_of (e, block) +
-                        e->config.main_block);
+  lock_block (e, &hold, block);
   if (!map_all_direct (e->map, sector_of (block), sectors_in (block, end))) {
-    range_unlock_exclusive (e->ranges, &hold);
+    unlock_block (e, &hold);
     return read_range (r, buf, block, end);
   }
 
@@ -277,7 +277,7 @@ isolate_block (struct request *r, void *buf, uint64_t block,
     if (err2 == 0 && e->config.lost_zero)
       err = 0;
   }
-  range_unlock_exclusive (e->ranges, &hold);
+  unlock_block (e, &hold);
 
   if (err == 0 && !map_all_direct (e->map, sector_of (block), 1) &&
       e->config.lost_zero)
@@ -378,11 +378,10 @@ read_part (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
 
   if (classify (e, block, bend, &class_end) == MIXED &&
       atomic_load (&e->auto_remap)) {
-    range_lock_exclusive (e->ranges, &hold, block,
-                          block + e->config.main_block);
+    lock_block (e, &hold, block);
     if (classify (e, block, bend, &class_end) == MIXED)
       err = complete_block_locked (r, block);
-    range_unlock_exclusive (e->ranges, &hold);
+    unlock_block (e, &hold);
     if (err == 0)
       return read_range (r, buf, start, end);
     /* The spare can't take it: as long as main reads, so do we. */

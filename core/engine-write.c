@@ -192,13 +192,13 @@ put_blocks (struct request *r, const uint8_t *buf, uint64_t start,
             uint64_t end)
 {
   struct exclusive_hold hold;
-  uint64_t n;
+  uint64_t got;
   int err = 0;
 
-  for (; start < end && err == 0; start += n, buf += n) {
-    n = min_u64 (end - start, PIECE_SIZE);
-    range_lock_exclusive (r->e->ranges, &hold, start, start + n);
-    err = put_sectors (r, buf, start, start + n, WHY_AUTO_WRITE);
+  for (; start < end && err == 0; buf += got - start, start = got) {
+    got = range_lock_exclusive (r->e->ranges, &hold, start,
+                                min_u64 (start + PIECE_SIZE, end));
+    err = put_sectors (r, buf, start, got, WHY_AUTO_WRITE);
     range_unlock_exclusive (r->e->ranges, &hold);
   }
   return err;
@@ -216,8 +216,7 @@ write_mixed (struct request *r, const uint8_t *buf, uint64_t block)
   struct run run;
   int err = EIO;
 
-  range_lock_exclusive (e->ranges, &hold, block,
-                        block + e->config.main_block);
+  lock_block (e, &hold, block);
   if (atomic_load (&e->auto_remap))
     err = put_sectors (r, buf, block, end, WHY_AUTO_WRITE);
   if (err && !late_overlaps (e, block, end)) {
@@ -231,7 +230,7 @@ write_mixed (struct request *r, const uint8_t *buf, uint64_t block)
         err = put_sectors (r, buf + (pos - block), pos, run_end, WHY_CLIENT);
     }
   }
-  range_unlock_exclusive (e->ranges, &hold);
+  unlock_block (e, &hold);
   return err;
 }
 
@@ -266,18 +265,18 @@ write_failed (struct request *r, const uint8_t *buf, uint64_t start,
   return 0;
 }
 
-/* Whole blocks that the map said are DIRECT.  LOOK_AGAIN if they are not
- * any more.
+/* Whole blocks that the map said are DIRECT, as far as the lock is to be
+ * had: *DONE says how far.  LOOK_AGAIN if they are not DIRECT any more.
  */
 static int
 write_direct (struct request *r, const uint8_t *buf, uint64_t start,
-              uint64_t end)
+              uint64_t end, uint64_t *done)
 {
   struct engine *e = r->e;
   struct shared_hold hold;
   int err;
 
-  range_lock_shared (e->ranges, &hold, start, end);
+  end = *done = range_lock_shared (e->ranges, &hold, start, end);
   if (!map_all_direct (e->map, sector_of (start), sectors_in (start, end)))
     err = LOOK_AGAIN;
   else if (late_overlaps (e, start, end))
@@ -300,34 +299,35 @@ write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
 {
   struct engine *e = r->e;
   struct exclusive_hold hold;
-  uint64_t n, class_end;
+  uint64_t done, class_end;
   int err = 0;
 
-  for (; start < end && err == 0; start += n, buf += n) {
+  for (; start < end && err == 0; buf += done - start, start = done) {
     switch (classify (e, start, end, &class_end)) {
     case ALL_DIRECT:
-      n = class_end - start;
-      err = write_direct (r, buf, start, class_end);
+      err = write_direct (r, buf, start, class_end, &done);
       break;
     case ALL_MAPPED:
-      n = min_u64 (class_end - start, PIECE_SIZE);
-      range_lock_exclusive (e->ranges, &hold, start, start + n);
-      if (classify (e, start, start + n, &class_end) == ALL_MAPPED &&
-          class_end == start + n)
-        err = put_sectors (r, buf, start, start + n, WHY_CLIENT);
+      done = range_lock_exclusive (e->ranges, &hold, start,
+                                   min_u64 (start + PIECE_SIZE, class_end));
+      if (classify (e, start, done, &class_end) == ALL_MAPPED &&
+          class_end == done)
+        err = put_sectors (r, buf, start, done, WHY_CLIENT);
       else
         err = LOOK_AGAIN;
       range_unlock_exclusive (e->ranges, &hold);
       break;
     case MIXED:
     default:
-      n = class_end - start;
+      done = class_end;
       err = write_mixed (r, buf, start);
       break;
     }
     /* Somebody changed the state between the two looks. */
-    if (err == LOOK_AGAIN)
-      n = err = 0;
+    if (err == LOOK_AGAIN) {
+      done = start;
+      err = 0;
+    }
   }
   return err;
 }
@@ -338,6 +338,7 @@ engine_pwrite (struct engine *e, struct engine_conn *conn,
                uint32_t count, uint64_t offset, bool fua)
 {
   const uint64_t end = offset + count;
+  uint64_t done = offset;
   struct request r;
   int err;
 
@@ -347,9 +348,14 @@ engine_pwrite (struct engine *e, struct engine_conn *conn,
   stat_add (e, STAT_WRITE_BYTES, count);
   request_init (&r, e, conn, main, offset, count);
   if (is_aligned (e, offset, end)) {
-    err = write_direct (&r, buf, offset, end);
-    if (err == LOOK_AGAIN)
-      err = write_blocks (&r, buf, offset, end);
+    err = write_direct (&r, buf, offset, end, &done);
+    if (err == LOOK_AGAIN) {
+      done = offset;
+      err = 0;
+    }
+    if (err == 0 && done < end)
+      err = write_blocks (&r, (const uint8_t *) buf + (done - offset),
+                          done, end);
   }
   else
     err = write_range (&r, buf, offset, end);

@@ -73,11 +73,14 @@ record_zero_locking (struct request *r, uint64_t start, uint64_t end,
                      enum change_reason why)
 {
   struct exclusive_hold hold;
-  int err;
+  uint64_t got;
+  int err = 0;
 
-  range_lock_exclusive (r->e->ranges, &hold, start, end);
-  err = record_zero (r, start, end, why);
-  range_unlock_exclusive (r->e->ranges, &hold);
+  for (; start < end && err == 0; start = got) {
+    got = range_lock_exclusive (r->e->ranges, &hold, start, end);
+    err = record_zero (r, start, got, why);
+    range_unlock_exclusive (r->e->ranges, &hold);
+  }
   return err;
 }
 
@@ -102,15 +105,18 @@ zero_failed (struct request *r, uint64_t start, uint64_t end, unsigned flags,
   return err ? err : zero_blocks (r, half, end, flags);
 }
 
-/* Whole blocks that the map said are DIRECT; LOOK_AGAIN if they are not. */
+/* Whole blocks that the map said are DIRECT, as far as the lock is to be
+ * had: *DONE says how far.  LOOK_AGAIN if they are not DIRECT any more.
+ */
 static int
-zero_direct (struct request *r, uint64_t start, uint64_t end, unsigned flags)
+zero_direct (struct request *r, uint64_t start, uint64_t end, unsigned flags,
+             uint64_t *done)
 {
   struct engine *e = r->e;
   struct shared_hold hold;
   int err;
 
-  range_lock_shared (e->ranges, &hold, start, end);
+  end = *done = range_lock_shared (e->ranges, &hold, start, end);
   if (!map_all_direct (e->map, sector_of (start), sectors_in (start, end)))
     err = LOOK_AGAIN;
   else if (late_overlaps (e, start, end))
@@ -127,18 +133,20 @@ zero_direct (struct request *r, uint64_t start, uint64_t end, unsigned flags)
   return zero_failed (r, start, end, flags, err);
 }
 
-/* Whole sectors that are not DIRECT; LOOK_AGAIN if some are. */
+/* Whole sectors that are not DIRECT, as far as the lock is to be had: *DONE
+ * says how far.  LOOK_AGAIN if some are DIRECT.
+ */
 static int
-zero_mapped (struct request *r, uint64_t start, uint64_t end)
+zero_mapped (struct request *r, uint64_t start, uint64_t end, uint64_t *done)
 {
   struct engine *e = r->e;
   struct exclusive_hold hold;
   struct run run;
-  sector_t sector = sector_of (start);
-  const sector_t sector_end = sector + sectors_in (start, end);
+  sector_t sector = sector_of (start), sector_end;
   int err = 0;
 
-  range_lock_exclusive (e->ranges, &hold, start, end);
+  end = *done = range_lock_exclusive (e->ranges, &hold, start, end);
+  sector_end = sector + sectors_in (start, end);
   while (sector < sector_end && err == 0) {
     run = map_lookup (e->map, sector, sector_end - sector);
     if (run.state == DIRECT)
@@ -177,15 +185,14 @@ zero_mixed (struct request *r, uint64_t start, uint64_t end)
   uint64_t class_end;
   int err = LOOK_AGAIN;
 
-  range_lock_exclusive (e->ranges, &hold, block,
-                        block + e->config.main_block);
+  lock_block (e, &hold, block);
   if (classify (e, block, bend, &class_end) == MIXED) {
     err = start == block && end == bend ? 0
       : complete_block_locked (r, block);
     if (err == 0)
       err = record_zero (r, start, end, WHY_AUTO_WRITE);
   }
-  range_unlock_exclusive (e->ranges, &hold);
+  unlock_block (e, &hold);
   return err;
 }
 
@@ -199,7 +206,7 @@ zero_in_block (struct request *r, uint64_t start, uint64_t end)
   uint64_t class_end;
   int err;
 
-  err = zero_mapped (r, start, end);
+  err = zero_mapped (r, start, end, &class_end);
   if (err != LOOK_AGAIN)
     return err;
   if (classify (e, block_of (e, start), block_end (e, start),
@@ -213,26 +220,27 @@ static int
 zero_blocks (struct request *r, uint64_t start, uint64_t end, unsigned flags)
 {
   struct engine *e = r->e;
-  uint64_t class_end;
+  uint64_t class_end, done = start;
   int err = 0;
 
   while (start < end && err == 0) {
     switch (classify (e, start, end, &class_end)) {
     case ALL_DIRECT:
-      err = zero_direct (r, start, class_end, flags);
+      err = zero_direct (r, start, class_end, flags, &done);
       break;
     case ALL_MAPPED:
       class_end = min_u64 (class_end, start + ZERO_PIECE);
-      err = zero_mapped (r, start, class_end);
+      err = zero_mapped (r, start, class_end, &done);
       break;
     case MIXED:
+      done = class_end;
       err = zero_in_block (r, start, class_end);
       break;
     }
     if (err == LOOK_AGAIN)
       err = 0;
     else
-      start = class_end;
+      start = done;
   }
   return err;
 }
@@ -311,9 +319,8 @@ engine_trim (struct engine *e, struct engine_conn *conn,
   if (end != e->config.main_size)
     end = block_of (e, end);
   while (start < end && err == 0) {
-    class_end = 0;
     if (classify (e, start, end, &class_end) == ALL_DIRECT) {
-      range_lock_shared (e->ranges, &hold, start, class_end);
+      class_end = range_lock_shared (e->ranges, &hold, start, class_end);
       if (map_all_direct (e->map, sector_of (start),
                           sectors_in (start, class_end)))
         err = main_trim (&r, start, class_end);

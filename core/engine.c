@@ -40,8 +40,8 @@ engine_new (const struct engine_config *config, struct map *map,
   pthread_mutex_init (&e->late_mutex, NULL);
   pthread_mutex_init (&e->unreadable_mutex, NULL);
   canaries_init (&e->canaries, config->main_size, config->main_block);
-  e->ranges = range_lock_new ();
-  e->flushes = range_lock_new ();
+  e->ranges = range_lock_new (config->main_block);
+  e->flushes = range_lock_new (1);
   e->late = map_new ();
   e->unreadable = map_new ();
   if (e->ranges == NULL || e->flushes == NULL || e->late == NULL ||

@@ -21,13 +21,13 @@
  * published before matter, and those are read whole (start is written
  * before end, end is the flag).
  *
- * A hold in the list that waits notes what it waits for: the smallest range
- * that has all parts of its own which others kept it from so far.  Whoever
- * comes later and needs nothing of that goes first.  The range grows with
- * each look at those who do so, and never shrinks: sooner or later nobody
- * can overtake any more.  Those that wait for each other do so in the order
- * of the list, those that were granted wait for nobody: so there is no
- * deadlock.
+ * A locker gets what it can have from its start on, in whole units, and
+ * waits only if that is nothing; then for its first unit alone, which is
+ * all that others have to wait for because of it, in the order of arrival.
+ * So nobody waits for a unit that they don't need, and as only what came
+ * before counts, nobody starves.  Those that wait for each other do so in
+ * the order of the list, those that were granted wait for nobody: so there
+ * is no deadlock.
  *
  * When the table is full, a shared hold goes into the list as well.
  */
@@ -51,6 +51,7 @@ struct shared_entry {
 
 struct range_lock {
   struct shared_entry entry[NR_ENTRIES];
+  uint32_t unit;
 
   /* Exclusive holds, waiting ones included; raised under the mutex. */
   _Alignas (CACHE_LINE) atomic_uint nr_exclusive;
@@ -64,7 +65,7 @@ struct range_lock {
 };
 
 struct range_lock *
-range_lock_new (void)
+range_lock_new (uint32_t unit)
 {
   struct range_lock *rl;
 
@@ -77,6 +78,7 @@ range_lock_new (void)
     atomic_init (&rl->entry[i].end, 0);
   }
   atomic_init (&rl->nr_exclusive, 0);
+  rl->unit = unit;
   pthread_mutex_init (&rl->mutex, NULL);
   pthread_cond_init (&rl->cond, NULL);
   rl->holds = NULL;
@@ -101,7 +103,7 @@ append (struct range_lock *rl, struct range_hold *h, uint64_t start,
 {
   *h = (struct range_hold) {
     .start = start, .end = end, .exclusive = exclusive,
-    .wait_start = UINT64_MAX, .wait_end = 0, .prev = rl->holds_tail
+    .prev = rl->holds_tail
   };
   *rl->holds_tail = h;
   rl->holds_tail = &h->next;
@@ -118,49 +120,65 @@ take_off (struct range_lock *rl, struct range_hold *h)
     rl->holds_tail = h->prev;
 }
 
-/* Does the range overlap that of H?  Then H has to wait for the overlap. */
-static bool
-keeps_out (struct range_hold *h, uint64_t start, uint64_t end)
+/* How far H could reach from its start, to END at most, if it were not for
+ * a hold of the range from X_START to X_END.
+ */
+static inline uint64_t
+cut (const struct range_lock *rl, const struct range_hold *h, uint64_t end,
+     uint64_t x_start, uint64_t x_end)
 {
-  if (start < h->start)
-    start = h->start;
-  if (end > h->end)
-    end = h->end;
-  if (start >= end)
-    return false;
-  if (start < h->wait_start)
-    h->wait_start = start;
-  if (end > h->wait_end)
-    h->wait_end = end;
-  return true;
+  if (x_start >= end || x_end <= h->start)
+    return end;
+  x_start = round_down (x_start, rl->unit);
+  return x_start > h->start ? x_start : h->start;
 }
 
-/* The mutex is held, and H is in the list.  Looks at everything, even when
- * the answer is known, so that H notes all that it waits for.
+/* The mutex is held, and H is in the list.  How far it may have what it
+ * wants, from its start to END; its start if it has to wait.
  */
-static bool
-must_wait (struct range_lock *rl, struct range_hold *h)
+static uint64_t
+reach (struct range_lock *rl, struct range_hold *h, uint64_t end)
 {
   struct range_hold *x;
-  bool r = false, before = true;
-  uint64_t end;
+  bool before = true;
+  uint64_t x_end;
 
   for (x = rl->holds; x; x = x->next) {
     if (x == h)
       before = false;
-    else if (!x->exclusive && !h->exclusive)
-      continue;
-    else if (x->granted)
-      r |= keeps_out (h, x->start, x->end);
-    else if (before)
-      r |= keeps_out (h, x->wait_start, x->wait_end);
+    else if ((x->exclusive || h->exclusive) && (x->granted || before))
+      end = cut (rl, h, end, x->start, x->end);
   }
   for (size_t i = 0; i < NR_ENTRIES && h->exclusive; i++) {
-    end = atomic_load (&rl->entry[i].end);
-    if (end != 0)
-      r |= keeps_out (h, atomic_load (&rl->entry[i].start), end);
+    x_end = atomic_load (&rl->entry[i].end);
+    if (x_end != 0)
+      end = cut (rl, h, end, atomic_load (&rl->entry[i].start), x_end);
   }
-  return r;
+  return end;
+}
+
+/* The mutex is held, and H is in the list and can have nothing yet.  Waits
+ * until it can, and returns how far.
+ */
+static uint64_t
+wait_for_turn (struct range_lock *rl, struct range_hold *h, uint64_t end)
+{
+  uint64_t got, unit_end = round_down (h->start, rl->unit) + rl->unit;
+
+  h->end = unit_end < end ? unit_end : end;
+  do {
+    pthread_cond_wait (&rl->cond, &rl->mutex);
+    got = reach (rl, h, end);
+  } while (got == h->start);
+  return got;
+}
+
+/* The mutex is held. */
+static void
+grant (struct range_hold *h, uint64_t end)
+{
+  h->end = end;
+  h->granted = true;
 }
 
 /* A free entry, or NULL.  Each thread begins its search elsewhere, so that
@@ -206,33 +224,35 @@ wake (struct range_lock *rl)
 /* The slow half of range_lock_shared: there are exclusive holds, or the
  * table is full.  The entry, if there is one, is published.
  */
-static void __attribute__ ((noinline))
+static uint64_t __attribute__ ((noinline))
 lock_shared_slow (struct range_lock *rl, struct shared_hold *h,
                   uint64_t start, uint64_t end)
 {
+  uint64_t got;
+
   pthread_mutex_lock (&rl->mutex);
   append (rl, &h->hold, start, end, false);
-  if (!must_wait (rl, &h->hold)) {
-    if (h->entry)
-      take_off (rl, &h->hold);
+  got = reach (rl, &h->hold, end);
+  if (h->entry && got > start) {
+    take_off (rl, &h->hold);
+    atomic_store (&h->entry->end, got);
   }
-  else {
-    if (h->entry) {
-      atomic_store (&h->entry->end, 0);
-      atomic_store_explicit (&h->entry->taken, false, memory_order_release);
-      h->entry = NULL;
-      /* Somebody may have been waiting for just this entry. */
-      pthread_cond_broadcast (&rl->cond);
-    }
-    do
-      pthread_cond_wait (&rl->cond, &rl->mutex);
-    while (must_wait (rl, &h->hold));
+  else if (h->entry) {
+    atomic_store (&h->entry->end, 0);
+    atomic_store_explicit (&h->entry->taken, false, memory_order_release);
+    h->entry = NULL;
   }
-  h->hold.granted = true;
+  /* Somebody may have seen more of the entry than it is now. */
+  if (got < end)
+    pthread_cond_broadcast (&rl->cond);
+  if (got == start)
+    got = wait_for_turn (rl, &h->hold, end);
+  grant (&h->hold, got);
   pthread_mutex_unlock (&rl->mutex);
+  return got;
 }
 
-void
+uint64_t
 range_lock_shared (struct range_lock *rl, struct shared_hold *h,
                    uint64_t start, uint64_t end)
 {
@@ -240,9 +260,9 @@ range_lock_shared (struct range_lock *rl, struct shared_hold *h,
   if (h->entry) {
     publish (h->entry, start, end);
     if (atomic_load (&rl->nr_exclusive) == 0)
-      return;
+      return end;
   }
-  lock_shared_slow (rl, h, start, end);
+  return lock_shared_slow (rl, h, start, end);
 }
 
 void
@@ -262,17 +282,21 @@ range_unlock_shared (struct range_lock *rl, struct shared_hold *h)
   pthread_mutex_unlock (&rl->mutex);
 }
 
-void
+uint64_t
 range_lock_exclusive (struct range_lock *rl, struct exclusive_hold *h,
                       uint64_t start, uint64_t end)
 {
+  uint64_t got;
+
   pthread_mutex_lock (&rl->mutex);
   append (rl, &h->hold, start, end, true);
   atomic_fetch_add (&rl->nr_exclusive, 1);
-  while (must_wait (rl, &h->hold))
-    pthread_cond_wait (&rl->cond, &rl->mutex);
-  h->hold.granted = true;
+  got = reach (rl, &h->hold, end);
+  if (got == start)
+    got = wait_for_turn (rl, &h->hold, end);
+  grant (&h->hold, got);
   pthread_mutex_unlock (&rl->mutex);
+  return got;
 }
 
 void

@@ -10,9 +10,13 @@
  * before it looks the map up, an exclusive holder knows that nobody acts
  * on what the map said before (promise 8 of remap-promises(7)).
  *
- * Who waits is overtaken only by those who need nothing of what it waits
- * for: so nobody starves, and a sector that is stuck in main holds up
- * nobody who doesn't need it, be it by way of a large request that does.
+ * A lock is granted from its start on, as far as nobody is in the way:
+ * that much is returned, and is what the caller holds.  The edges within
+ * are multiples of the lock's unit, so a range within one unit is always
+ * granted whole.  What is left is asked for again.  So a large request
+ * holds up nobody because of a part that it waits for, be it for a sector
+ * that is stuck in main; and nobody is overtaken by who comes later, so
+ * nobody starves.
  *
  * A shared lock that meets no exclusive one costs a few atomic operations:
  * no mutex, no allocation, no system call (promise 24).
@@ -31,9 +35,11 @@ struct shared_entry;
 
 /* What the lock keeps of a hold, all of it guarded by its mutex. */
 struct range_hold {
-  uint64_t start, end;                  /* bytes, end is exclusive */
+  /* Bytes, END is exclusive.  Of one that waits: the unit that it waits
+   * for.
+   */
+  uint64_t start, end;
   bool exclusive, granted;
-  uint64_t wait_start, wait_end;        /* what it waits for; or empty */
   struct range_hold *next, **prev;
 };
 
@@ -46,16 +52,19 @@ struct exclusive_hold {
   struct range_hold hold;
 };
 
-extern struct range_lock *range_lock_new (void);
+/* UNIT: bytes, a power of 2. */
+extern struct range_lock *range_lock_new (uint32_t unit);
 extern void range_lock_free (struct range_lock *rl);
 
-extern void range_lock_shared (struct range_lock *rl, struct shared_hold *h,
-                               uint64_t start, uint64_t end);
+/* These return where the granted range ends: after START, at most END. */
+extern uint64_t range_lock_shared (struct range_lock *rl,
+                                   struct shared_hold *h,
+                                   uint64_t start, uint64_t end);
 extern void range_unlock_shared (struct range_lock *rl,
                                  struct shared_hold *h);
-extern void range_lock_exclusive (struct range_lock *rl,
-                                  struct exclusive_hold *h,
-                                  uint64_t start, uint64_t end);
+extern uint64_t range_lock_exclusive (struct range_lock *rl,
+                                      struct exclusive_hold *h,
+                                      uint64_t start, uint64_t end);
 extern void range_unlock_exclusive (struct range_lock *rl,
                                     struct exclusive_hold *h);
 

@@ -115,7 +115,8 @@ rig_check_idle (struct engine_rig *r)
   /* Whoever left something locked makes this wait for ever. */
   signal (SIGALRM, too_long);
   alarm (60);
-  range_lock_exclusive (r->e->ranges, &hold, 0, UINT64_MAX);
+  CU_ASSERT_EQUAL (range_lock_exclusive (r->e->ranges, &hold, 0, UINT64_MAX),
+                   UINT64_MAX);
   range_unlock_exclusive (r->e->ranges, &hold);
   alarm (0);
   spare_get_status (r->spare, &st);

@@ -14,12 +14,28 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine-rig.h"
 
 /* A test that hangs has failed. */
 #define PATIENCE 240    /* seconds */
+
+/* Waits until main has been asked to write the sector so often. */
+static void
+wait_for_writes (struct engine_rig *r, sector_t sector, unsigned n)
+{
+  const struct timespec ts = { .tv_nsec = 1000000 };
+
+  pthread_mutex_lock (&r->main->lock);
+  while (r->main->sector[sector].writes < n) {
+    pthread_mutex_unlock (&r->main->lock);
+    nanosleep (&ts, NULL);
+    pthread_mutex_lock (&r->main->lock);
+  }
+  pthread_mutex_unlock (&r->main->lock);
+}
 
 /* A weak block is moved while a write to it is in flight: what the write
  * brought must be what is moved.
@@ -147,6 +163,8 @@ test_failing_write_and_write (void)
   sim_wait (r.main, 0, 1);
   sim_bad (r.main, SIM_WRITE, 10, 3, EIO);
   job_start (&b, &r, JOB_WRITE, SEC (8), SEC (8), 3);
+  /* All at once, and each block alone, up to the one that A writes. */
+  wait_for_writes (&r, 9, 2);
   CU_ASSERT (!job_ended_early (&b));
   /* Other blocks of the same request are done, or go on. */
   CU_ASSERT_EQUAL (rig_write (&r, SEC (8), 512, 4), 0);
@@ -204,14 +222,15 @@ stick_on_second (void *opaque, enum sim_op op, uint64_t offset,
 }
 
 /* One sector is stuck in main.  Requests that don't need it go on: other
- * sectors, other states, and other blocks of a large request that waits.
+ * sectors, other states, and other blocks of a large request that waits,
+ * even one that it had to wait for at first.
  */
 static void
 test_stuck_sector (void)
 {
   struct engine_result res;
   struct engine_rig r;
-  struct job stuck, large;
+  struct job stuck, slow, large;
 
   alarm (PATIENCE);
   rig_init (&r, NULL);
@@ -226,7 +245,14 @@ test_stuck_sector (void)
   pthread_mutex_lock (&r.main->lock);
   r.main->hook = NULL;
   pthread_mutex_unlock (&r.main->lock);
+  sim_close (r.main, 1, SIM_READ, SEC (81), 512, false);
+  job_start (&slow, &r, JOB_WRITE, SEC (81) + 7, 9, 2);
+  sim_wait (r.main, 1, 1);
   job_start (&large, &r, JOB_WRITE, SEC (70), MIB, 3);
+  wait_for_writes (&r, 80, 1);
+  sim_open (r.main, 1);
+  CU_ASSERT_EQUAL (job_end (&slow), 0);
+  wait_for_writes (&r, 99, 1);
   CU_ASSERT (!job_ended_early (&large));
 
   sim_bad (r.main, SIM_MODIFY, 80, 2, EIO);
@@ -252,7 +278,13 @@ test_stuck_sector (void)
   sim_open (r.main, 0);
   CU_ASSERT_EQUAL (job_end (&stuck), EIO);
   CU_ASSERT_EQUAL (job_end (&large), 0);
-  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), MIB, 3), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), SEC (10), 3), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (80), SEC (1), 4), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (81), SEC (1), 0), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (82), SEC (8), 3), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (91), SEC (8), 3), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (99), 7, 4), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (100), SEC (70 + 2048 - 100), 3), 0);
   CU_ASSERT_EQUAL (*states (&r, 100, 1), 'R');
   alarm (0);
   rig_end (&r);

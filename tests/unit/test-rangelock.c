@@ -28,6 +28,7 @@ struct locker {
   uint64_t start, end;
   atomic_bool may_go;
   unsigned got;                 /* 1 for the first one that was granted */
+  uint64_t got_end;             /* how far it was */
   pthread_t thread;
 };
 
@@ -47,9 +48,9 @@ locker_thread (void *arg)
   struct shared_hold s;
 
   if (l->exclusive)
-    range_lock_exclusive (l->rl, &x, l->start, l->end);
+    l->got_end = range_lock_exclusive (l->rl, &x, l->start, l->end);
   else
-    range_lock_shared (l->rl, &s, l->start, l->end);
+    l->got_end = range_lock_shared (l->rl, &s, l->start, l->end);
   l->got = atomic_fetch_add (&counter, 1) + 1;
   while (!atomic_load (&l->may_go))
     pause_a_little ();
@@ -99,7 +100,7 @@ start_waiter (struct locker *l, struct range_lock *rl, bool exclusive,
 static void
 test_no_overlap (void)
 {
-  struct range_lock *rl = range_lock_new ();
+  struct range_lock *rl = range_lock_new (1);
   struct exclusive_hold x[3];
   struct shared_hold s[3];
 
@@ -131,7 +132,7 @@ test_excludes (void)
   alarm (PATIENCE);
   for (size_t i = 0; i < 3; i++)
     for (int side = 0; side < 2; side++) {
-      struct range_lock *rl = range_lock_new ();
+      struct range_lock *rl = range_lock_new (1);
       struct exclusive_hold x;
       struct shared_hold s;
       struct locker l;
@@ -140,7 +141,7 @@ test_excludes (void)
         range_lock_exclusive (rl, &x, 100, 200);
       else
         range_lock_shared (rl, &s, 100, 200);
-      start_waiter (&l, rl, cases[i].wanted, side ? 199 : 50,
+      start_waiter (&l, rl, cases[i].wanted, side ? 199 : 100,
                     side ? 300 : 101, 1);
       if (cases[i].held)
         range_unlock_exclusive (rl, &x);
@@ -156,7 +157,7 @@ test_excludes (void)
 static void
 test_order (void)
 {
-  struct range_lock *rl = range_lock_new ();
+  struct range_lock *rl = range_lock_new (1);
   struct exclusive_hold x;
   struct locker l[6];
 
@@ -173,14 +174,37 @@ test_order (void)
   range_lock_free (rl);
 }
 
-/* Promise 8: large requests wait for a part of their ranges, and hold up
- * nobody who needs another one; but who needs the same part waits.
+/* Shared holds that had to wait share as well. */
+static void
+test_shared_waiters (void)
+{
+  struct range_lock *rl = range_lock_new (1);
+  struct exclusive_hold x;
+  struct locker l[2];
+
+  alarm (PATIENCE);
+  range_lock_exclusive (rl, &x, 100, 200);
+  for (unsigned i = 0; i < 2; i++) {
+    start_waiter (&l[i], rl, false, 100, 200, i + 1);
+    atomic_store (&l[i].may_go, false);
+  }
+  range_unlock_exclusive (rl, &x);
+  wait_for_waiters (rl, 0);
+  for (unsigned i = 0; i < 2; i++) {
+    atomic_store (&l[i].may_go, true);
+    pthread_join (l[i].thread, NULL);
+  }
+  range_lock_free (rl);
+}
+
+/* Promise 8: large requests get what they can have; while they wait for a
+ * part of their ranges they hold up only those who need it.
  */
 static void
 test_no_convoy (void)
 {
   for (int kind = 0; kind < 4; kind++) {
-    struct range_lock *rl = range_lock_new ();
+    struct range_lock *rl = range_lock_new (1);
     struct exclusive_hold stuck, x;
     struct shared_hold stuck_s, s;
     struct locker large, same;
@@ -192,9 +216,17 @@ test_no_convoy (void)
       range_lock_exclusive (rl, &stuck, 500, 501);
     else
       range_lock_shared (rl, &stuck_s, 500, 501);
-    start_waiter (&large, rl, kind != 0, 0, 1000, 1);
-    range_lock_exclusive (rl, &x, 0, 500);
-    range_lock_shared (rl, &s, 501, 1000);
+    if (kind != 0) {
+      CU_ASSERT_EQUAL (range_lock_exclusive (rl, &x, 0, 1000), 500);
+      range_unlock_exclusive (rl, &x);
+    }
+    else {
+      CU_ASSERT_EQUAL (range_lock_shared (rl, &s, 0, 1000), 500);
+      range_unlock_shared (rl, &s);
+    }
+    start_waiter (&large, rl, kind != 0, 500, 1000, 1);
+    CU_ASSERT_EQUAL (range_lock_exclusive (rl, &x, 0, 1000), 500);
+    CU_ASSERT_EQUAL (range_lock_shared (rl, &s, 501, 1000), 1000);
     CU_ASSERT_EQUAL (waiting (rl), 1);
     start_waiter (&same, rl, true, 500, 501, 2);
     range_unlock_shared (rl, &s);
@@ -206,39 +238,100 @@ test_no_convoy (void)
     pthread_join (large.thread, NULL);
     pthread_join (same.thread, NULL);
     CU_ASSERT_EQUAL (large.got, 1);
+    CU_ASSERT_EQUAL (large.got_end, 1000);
     CU_ASSERT_EQUAL (same.got, 2);
     range_lock_free (rl);
   }
 }
 
-/* What a large request has waited for once, nobody takes before it: so
- * small ones in turns can't starve it.
+/* Who has to wait is granted as far as possible afterwards, and what came
+ * before counts, even if it waits itself.
  */
 static void
-test_no_starvation (void)
+test_waits_for_the_first (void)
 {
-  struct range_lock *rl = range_lock_new ();
+  struct range_lock *rl = range_lock_new (1);
   struct exclusive_hold a, b;
-  struct locker large, small;
+  struct locker first, large, small;
 
   alarm (PATIENCE);
   atomic_store (&counter, 0);
-  range_lock_exclusive (rl, &a, 0, 10);
-  start_waiter (&large, rl, false, 0, 1000, 1);
+  range_lock_exclusive (rl, &a, 0, 20);
   range_lock_exclusive (rl, &b, 900, 910);
+  start_waiter (&first, rl, true, 15, 30, 1);
+  start_waiter (&large, rl, false, 10, 1000, 2);
+  start_waiter (&small, rl, true, 10, 11, 3);
   range_unlock_exclusive (rl, &a);
-  /* It has to look first, and then waits for the other one. */
-  for (bool seen = false; !seen; pause_a_little ()) {
-    pthread_mutex_lock (&rl->mutex);
-    seen = rl->holds->wait_end == 910 || rl->holds->next->wait_end == 910;
-    pthread_mutex_unlock (&rl->mutex);
-  }
-  start_waiter (&small, rl, true, 0, 10, 2);
-  range_unlock_exclusive (rl, &b);
+  pthread_join (first.thread, NULL);
   pthread_join (large.thread, NULL);
   pthread_join (small.thread, NULL);
-  CU_ASSERT_EQUAL (large.got, 1);
+  CU_ASSERT_EQUAL (first.got_end, 30);
+  /* Up to the first one's, or to B if that one is done already. */
+  CU_ASSERT (large.got_end == 15 || large.got_end == 900);
+  CU_ASSERT (large.got < small.got);
+  range_unlock_exclusive (rl, &b);
+  CU_ASSERT_PTR_NULL (rl->holds);
   range_lock_free (rl);
+}
+
+/* Units are granted whole, and waited for as such. */
+static void
+test_units (void)
+{
+  for (int kind = 0; kind < 2; kind++) {
+    struct range_lock *rl = range_lock_new (16);
+    struct exclusive_hold x, y, z;
+    struct shared_hold s;
+    struct locker l;
+
+    alarm (PATIENCE);
+    if (kind == 0)
+      range_lock_exclusive (rl, &x, 40, 44);
+    else
+      range_lock_shared (rl, &s, 40, 44);
+    CU_ASSERT_EQUAL (range_lock_exclusive (rl, &y, 4, 48), 32);
+    CU_ASSERT_EQUAL (range_lock_exclusive (rl, &z, 44, 100), 100);
+    range_unlock_exclusive (rl, &z);
+    start_waiter (&l, rl, true, 36, 100, 1);
+    CU_ASSERT_EQUAL (range_lock_exclusive (rl, &z, 48, 100), 100);
+    range_unlock_exclusive (rl, &z);
+    if (kind == 0)
+      range_unlock_exclusive (rl, &x);
+    else
+      range_unlock_shared (rl, &s);
+    pthread_join (l.thread, NULL);
+    CU_ASSERT_EQUAL (l.got_end, 100);
+    range_unlock_exclusive (rl, &y);
+    range_lock_free (rl);
+  }
+}
+
+/* A shared hold that was cut short wakes whoever saw more of it. */
+static void
+test_cut_short (void)
+{
+  for (int i = 0; i < 500; i++) {
+    struct range_lock *rl = range_lock_new (1);
+    struct exclusive_hold x;
+    struct shared_hold s;
+    struct locker l;
+
+    alarm (PATIENCE);
+    range_lock_exclusive (rl, &x, 10, 20);
+    memset (&l, 0, sizeof l);
+    l.rl = rl;
+    l.exclusive = true;
+    l.start = 30;
+    l.end = 40;
+    atomic_store (&l.may_go, true);
+    pthread_create (&l.thread, NULL, locker_thread, &l);
+    CU_ASSERT_EQUAL (range_lock_shared (rl, &s, 0, 100), 10);
+    /* It must not wait for what isn't held. */
+    pthread_join (l.thread, NULL);
+    range_unlock_shared (rl, &s);
+    range_unlock_exclusive (rl, &x);
+    range_lock_free (rl);
+  }
 }
 
 /* More shared holds than the table has entries. */
@@ -246,7 +339,7 @@ static void
 test_table_full (void)
 {
   static struct shared_hold s[NR_ENTRIES + 50];
-  struct range_lock *rl = range_lock_new ();
+  struct range_lock *rl = range_lock_new (1);
   struct locker l[2];
   const size_t n = sizeof s / sizeof s[0];
 
@@ -296,7 +389,7 @@ stress_thread (void *arg)
     if (start + len > CELLS)
       len = CELLS - start;
     if ((rnd >> 16) % 3 == 0) {
-      range_lock_exclusive (st->rl, &x, start, start + len);
+      len = range_lock_exclusive (st->rl, &x, start, start + len) - start;
       for (c = start; c < start + len; c++) {
         int expected = 0;
 
@@ -309,7 +402,7 @@ stress_thread (void *arg)
       range_unlock_exclusive (st->rl, &x);
     }
     else {
-      range_lock_shared (st->rl, &s, start, start + len);
+      len = range_lock_shared (st->rl, &s, start, start + len) - start;
       for (c = start; c < start + len; c++) {
         if (atomic_fetch_add (&st->cell[c], 1) < 0)
           atomic_fetch_add (&st->wrong, 1);
@@ -332,7 +425,7 @@ test_stress (void)
   pthread_t t[THREADS];
 
   alarm (PATIENCE);
-  st.rl = range_lock_new ();
+  st.rl = range_lock_new (1);
   for (int i = 0; i < THREADS; i++)
     CU_ASSERT_EQUAL_FATAL (pthread_create (&t[i], NULL, stress_thread, &st),
                            0);
@@ -351,8 +444,11 @@ main (int argc, char *argv[])
     { "no overlap", test_no_overlap },
     { "overlap excludes", test_excludes },
     { "first come, first served", test_order },
+    { "shared ones that waited", test_shared_waiters },
     { "nobody waits for others' parts (promise 8)", test_no_convoy },
-    { "nobody starves", test_no_starvation },
+    { "what came before counts", test_waits_for_the_first },
+    { "units", test_units },
+    { "a shared hold is cut short", test_cut_short },
     { "the table is full", test_table_full },
     { "stress", test_stress },
     { NULL }
