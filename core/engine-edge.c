@@ -19,10 +19,13 @@
 
 #include "engine-internal.h"
 
-/* The bytes from START to END of the block at BLOCK are to be written. */
+/* The bytes from START to END of the block at BLOCK are to be written, or
+ * zeroed: then whole sectors that main doesn't take become ZERO.
+ */
 struct edge {
   uint64_t block, bend;
   uint64_t start, end;
+  bool zero;
   uint8_t *content;    /* of the whole block */
   bool weak;           /* main read the block only when asked again */
   bool unreadable;     /* its DIRECT sectors can't be read */
@@ -42,6 +45,13 @@ static bool
 written (const struct edge *edge, uint64_t pos)
 {
   return pos < edge->end && pos + SECTOR_SIZE > edge->start;
+}
+
+/* Can the map alone say what these bytes, a sector's, hold from now on? */
+static bool
+becomes_zero (const struct edge *edge, uint64_t pos, uint64_t next)
+{
+  return edge->zero && pos >= edge->start && next <= edge->end;
 }
 
 /* Reads the block of an edge from main, for its DIRECT sectors. */
@@ -93,8 +103,8 @@ edge_read_sector (struct request *r, struct edge *edge, uint64_t pos)
   return 0;
 }
 
-/* Reads what has to be kept of a block that is held exclusively.  Nothing
- * is written but what the map has to say about it.
+/* Reads what has to be kept of a block that is held exclusively, if
+ * anything has.  Nothing is written but what the map has to say about it.
  */
 static int
 edge_prepare (struct request *r, struct edge *edge)
@@ -104,6 +114,8 @@ edge_prepare (struct request *r, struct edge *edge)
   enum block_class class;
   int err;
 
+  if (edge->start == edge->block && edge->end == edge->bend)
+    return 0;
   class = classify (e, edge->block, edge->bend, &class_end);
   if (class == MIXED && atomic_load (&e->auto_remap) &&
       complete_block_locked (r, edge->block) == 0)
@@ -145,7 +157,9 @@ edge_move (struct request *r, struct edge *edge, enum change_reason why)
     enum sector_state state = map_lookup (e->map, sector_of (pos), 1).state;
 
     next = min_u64 (pos + SECTOR_SIZE, edge->bend);
-    if (written (edge, pos) || (state == DIRECT && !edge->unreadable))
+    if (becomes_zero (edge, pos, next))
+      err = zero_sectors (r, &list, pos, next, why);
+    else if (written (edge, pos) || (state == DIRECT && !edge->unreadable))
       err = place_sectors (r, &list, edge->content + (pos - edge->block),
                            pos, next, why, &moved);
     else if (state == DIRECT) {
@@ -184,7 +198,11 @@ edge_put_mapped (struct request *r, struct edge *edge)
   for (pos = round_down (edge->start, SECTOR_SIZE);
        pos < edge->end && err == 0; pos = next) {
     next = min_u64 (pos + SECTOR_SIZE, edge->bend);
-    if (map_lookup (e->map, sector_of (pos), 1).state != DIRECT)
+    if (map_lookup (e->map, sector_of (pos), 1).state == DIRECT)
+      continue;
+    if (becomes_zero (edge, pos, next))
+      err = record_zero (r, pos, next, WHY_CLIENT);
+    else
       err = put_sectors (r, edge->content + (pos - edge->block), pos, next,
                          WHY_CLIENT);
   }
@@ -199,8 +217,12 @@ edge_apply (struct request *r, struct edge *edge, const uint8_t *buf)
   enum block_class class;
   int err;
 
-  memcpy (edge->content + (edge->start - edge->block), buf,
-          edge->end - edge->start);
+  if (edge->zero)
+    memset (edge->content + (edge->start - edge->block), 0,
+            edge->end - edge->start);
+  else
+    memcpy (edge->content + (edge->start - edge->block), buf,
+            edge->end - edge->start);
   class = classify (e, edge->block, edge->bend, &class_end);
   if (class == ALL_MAPPED)
     return edge_put_mapped (r, edge);
@@ -223,14 +245,14 @@ edge_apply (struct request *r, struct edge *edge, const uint8_t *buf)
   return class == MIXED ? edge_put_mapped (r, edge) : 0;
 }
 
-static int
+int
 write_edge (struct request *r, const uint8_t *buf, uint64_t start,
             uint64_t end)
 {
   struct engine *e = r->e;
   struct edge edge = {
     .block = block_of (e, start), .bend = block_end (e, start),
-    .start = start, .end = end
+    .start = start, .end = end, .zero = buf == NULL
   };
   struct exclusive_hold hold;
   int err;

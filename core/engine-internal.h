@@ -49,6 +49,9 @@ struct engine {
   /* Failed flushes of main, ever; compared with engine_conn. */
   _Atomic uint64_t flush_failures;
 
+  /* Times that main was lost: a write that sees two values may be lost. */
+  _Atomic uint64_t losses;
+
   /* Flushes of main that are under way, counted and as shared holds of one
    * byte.
    */
@@ -95,6 +98,7 @@ struct request {
   unsigned nr_bad_canaries;
   uint64_t bad_canary[NR_CANARIES];     /* byte offsets */
   bool wrote_main, wrote_slots;         /* what FUA has to flush */
+  uint64_t losses;                      /* when it first wrote to main */
   unsigned failing_pieces;
 };
 
@@ -311,8 +315,23 @@ extern int put_sectors (struct request *r, const uint8_t *buf,
  */
 extern int look_at_edge (struct request *r, uint64_t end);
 
+/* Writes bytes within one main block (BUF is NULL: zeroes). */
+extern int write_edge (struct request *r, const uint8_t *buf,
+                       uint64_t start, uint64_t end);
+
 /* Writes bytes that don't cover whole main blocks. */
 extern int write_range (struct request *r, const uint8_t *buf,
                         uint64_t start, uint64_t end);
+
+/* engine-zero.c */
+
+/* Whole sectors, held exclusively, are to become ZERO whatever they were. */
+extern int zero_sectors (struct request *r, struct change_list *list,
+                         uint64_t start, uint64_t end,
+                         enum change_reason why);
+
+/* zero_sectors and commit. */
+extern int record_zero (struct request *r, uint64_t start, uint64_t end,
+                        enum change_reason why);
 
 #endif /* REMAP_ENGINE_INTERNAL_H */

@@ -68,6 +68,7 @@ main_went_away (struct engine *e, int err)
   if (news) {
     e->last_probe_ms = e->config.now_ms (e->config.opaque);
     atomic_store (&e->main_lost, true);
+    atomic_fetch_add (&e->losses, 1);
     /* What was not flushed may be gone: that is a failed flush. */
     if (atomic_exchange (&e->main_dirty, false))
       atomic_fetch_add (&e->flush_failures, 1);
@@ -185,6 +186,8 @@ piece (const struct engine *e, uint64_t start, uint64_t end, uint32_t max)
 static inline void
 will_write (struct request *r)
 {
+  if (!r->wrote_main)
+    r->losses = atomic_load (&r->e->losses);
   r->wrote_main = true;
   if (!atomic_load_explicit (&r->e->main_dirty, memory_order_relaxed))
     atomic_store (&r->e->main_dirty, true);

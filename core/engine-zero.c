@@ -37,18 +37,16 @@ retire_unreadable (struct engine *e, struct change_list *list,
   return err;
 }
 
-/* Whole sectors, held exclusively, become ZERO whatever they were. */
-static int
-record_zero (struct request *r, uint64_t start, uint64_t end,
-             enum change_reason why)
+int
+zero_sectors (struct request *r, struct change_list *list,
+              uint64_t start, uint64_t end, enum change_reason why)
 {
   struct engine *e = r->e;
-  struct change_list list = { 0 };
   uint64_t pos, run_end;
   struct run run;
-  int err;
+  int err = 0;
 
-  for (pos = start; pos < end; pos = run_end) {
+  for (pos = start; pos < end && err == 0; pos = run_end) {
     run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
     run_end = min_u64 ((run.start + run.count) << SECTOR_SHIFT, end);
     if (run.state != ZERO) {
@@ -56,16 +54,27 @@ record_zero (struct request *r, uint64_t start, uint64_t end,
                           .count = run.count, .slot = NO_SLOT,
                           .reason = run.state == DIRECT ? why : WHY_CLIENT };
 
-      err = change_list_add (&list, &c);
+      err = change_list_add (list, &c);
       if (err == 0)
-        err = retire_unreadable (e, &list, &run);
-      if (err) {
-        change_list_free (&list);
-        return err;
-      }
+        err = retire_unreadable (e, list, &run);
     }
   }
-  return commit (e, &list, NULL);
+  return err;
+}
+
+int
+record_zero (struct request *r, uint64_t start, uint64_t end,
+             enum change_reason why)
+{
+  struct change_list list = { 0 };
+  int err;
+
+  err = zero_sectors (r, &list, start, end, why);
+  if (err) {
+    change_list_free (&list);
+    return err;
+  }
+  return commit (r->e, &list, NULL);
 }
 
 static int
@@ -159,22 +168,6 @@ zero_mapped (struct request *r, uint64_t start, uint64_t end, uint64_t *done)
   return err;
 }
 
-static int
-write_zero_bytes (struct request *r, uint64_t start, uint64_t end)
-{
-  uint8_t *zeroes;
-  int err;
-
-  if (start >= end)
-    return 0;
-  zeroes = calloc (1, end - start);
-  if (zeroes == NULL)
-    return ENOMEM;
-  err = write_range (r, zeroes, start, end);
-  free (zeroes);
-  return err;
-}
-
 /* Zeroes whole sectors of a mixed block, after it was completed. */
 static int
 zero_mixed (struct request *r, uint64_t start, uint64_t end)
@@ -213,7 +206,7 @@ zero_in_block (struct request *r, uint64_t start, uint64_t end)
                 &class_end) == MIXED && atomic_load (&e->auto_remap) &&
       zero_mixed (r, start, end) == 0)
     return 0;
-  return write_zero_bytes (r, start, end);
+  return write_edge (r, NULL, start, end);
 }
 
 static int
@@ -257,12 +250,12 @@ zero_range (struct request *r, uint64_t start, uint64_t end, unsigned flags)
 
   /* Parts of sectors first: they can fail for a LOST one. */
   if (last < first)
-    return write_zero_bytes (r, start, end);
+    return write_edge (r, NULL, start, end);
   err = last < end ? look_at_edge (r, end) : 0;
-  if (err == 0)
-    err = write_zero_bytes (r, start, first);
-  if (err == 0)
-    err = write_zero_bytes (r, last, end);
+  if (err == 0 && start < first)
+    err = write_edge (r, NULL, start, first);
+  if (err == 0 && last < end)
+    err = write_edge (r, NULL, last, end);
   if (err || first == last)
     return err;
 

