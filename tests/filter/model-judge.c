@@ -378,7 +378,11 @@ static enum outcome
 judge_write_error (const struct op *op)
 {
   if (edge_may_fail (op)) {
-    if (variant.auto_off || op->list_changes != list_changes ||
+    /* Lenient: the edge may have been read well just when somebody else's
+     * read made it LOST.
+     */
+    if (variant.auto_off || mode->lenient ||
+        op->list_changes != list_changes ||
         op->was_lost || op->begin <= gone_until ||
         (op->fua && main_lost_events))
       return MAYBE_DONE;

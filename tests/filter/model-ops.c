@@ -30,7 +30,12 @@ uint64_t now = 1;
 unsigned nr_conns = 3, depth = 4;
 
 static struct nbd_handle *conns[MAX_CONNS];
-static uint64_t next_id = 1;
+
+/* Random operations, and those that verify, whose number depends on what
+ * the server answers: so they have numbers of their own.
+ */
+#define FIRST_CHECK (UINT64_C (1) << 31)
+static uint64_t next_id, next_check_id;
 
 void
 pattern (uint64_t id, uint64_t offset, uint8_t *buf, uint64_t n)
@@ -65,7 +70,8 @@ ops_init (void)
       trouble ("out of memory");
   }
   now = 1;
-  next_id = 1;
+  next_id = 2;
+  next_check_id = FIRST_CHECK;
 }
 
 void
@@ -436,7 +442,7 @@ ops_one (unsigned conn, enum kind kind, uint64_t offset, uint32_t count,
 
   op->conn = conn;
   op->is_check = true;
-  op->id = next_id++;
+  op->id = next_check_id++;
   op->kind = kind;
   op->offset = offset;
   op->count = count;

@@ -106,10 +106,12 @@ bad_random (uint64_t *sector)
   if (nr_bad == 0)
     return false;
   /* Mostly one of the latest. */
+  random_apart (true);
   if (percent (70) && nr_bad > 16)
     *sector = bad[nr_bad - 1 - random_below (mode->contended ? 4 : 16)];
   else
     *sector = bad[random_below (nr_bad)];
+  random_apart (false);
   return true;
 }
 

@@ -76,17 +76,25 @@ bool verbose;
 const char *directory;
 
 static struct mode this_mode;
-static uint64_t random_state;
+static uint64_t random_state[2];
+static bool random_is_apart;
 
 /* splitmix64 */
 uint64_t
 random_number (void)
 {
-  uint64_t z = (random_state += UINT64_C (0x9e3779b97f4a7c15));
+  uint64_t *state = &random_state[random_is_apart];
+  uint64_t z = (*state += UINT64_C (0x9e3779b97f4a7c15));
 
   z = (z ^ (z >> 30)) * UINT64_C (0xbf58476d1ce4e5b9);
   z = (z ^ (z >> 27)) * UINT64_C (0x94d049bb133111eb);
   return z ^ (z >> 31);
+}
+
+void
+random_apart (bool apart)
+{
+  random_is_apart = apart;
 }
 
 static const char *replay = "";
@@ -201,8 +209,10 @@ maybe_grow (void)
   uint64_t blocks = mode->size / variant.block;
   uint64_t limit = blocks / 80, now_bad = bad_unmapped_blocks ();
 
+  random_apart (true);
   if (now_bad < limit)
     bad_grow (1 + random_below (limit - now_bad));
+  random_apart (false);
 }
 
 /* The disk goes away with a write that was not flushed, of a sector that
@@ -219,12 +229,16 @@ go_away (uint64_t *s, bool busy)
     if (ops_one (i, FLUSH, 0, 0, false) != 0 &&
         ops_one (i, FLUSH, 0, 0, false) != 0)
       violation ("connection %u: a flush failed before main was gone", i);
+  random_apart (true);
   do {
     *s = random_below (nr_sectors - 8) & ~UINT64_C (7);
     if (++tries > 10000)
-      return false;
+      break;
   } while (block_bad_since (*s) || sectors[*s].maybe_mapped ||
            sectors[*s].mapped);
+  random_apart (false);
+  if (tries > 10000)
+    return false;
   if (ops_one (0, WRITE, *s * SECTOR, variant.block, false) != 0)
     violation ("a write failed before main was gone");
   /* An error that only says that the disk is gone may come any time. */
@@ -374,7 +388,8 @@ final_checks (void)
 static void
 run (uint64_t nr_ops, uint64_t nr_kills)
 {
-  random_state = seed;
+  random_state[0] = seed;
+  random_state[1] = ~seed;
   nr_conns = mode->single ? 1 : 3;
   depth = mode->single ? 1 : 4;
   unlink (path_of ("spare.img"));

@@ -70,8 +70,12 @@ extern bool verbose;
 extern const char *directory;           /* of this run's files */
 extern char *path_of (const char *name);
 
-/* Repeatable random numbers of this run. */
+/* Repeatable random numbers of this run.  What depends on the server's
+ * answers and their timing has numbers of its own, so that the rest of a
+ * replay is the same.
+ */
 extern uint64_t random_number (void);
+extern void random_apart (bool apart);
 static inline uint64_t
 random_below (uint64_t n)
 {
