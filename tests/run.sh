@@ -7,8 +7,9 @@
 #   tests/run.sh [OPTION...] [CATEGORY|NAME...]
 #
 # The categories are core, auto, perf, hardening and debug; without a word
-# all tests are run (under ten minutes on two processors).  A test can be
-# named as well; list.txt has all names.
+# all tests of these are run (under ten minutes on two processors).  The
+# category guest, tests with a kernel of their own under QEMU's emulation,
+# runs if it is named.  A test can be named as well; list.txt has all names.
 #
 #   --valgrind          the tests marked for it, under valgrind
 #   --sanitizers=LIST   a build with -fsanitize=LIST: address,undefined or
@@ -51,6 +52,7 @@ while [ $# -gt 0 ]; do
     --verbose) build_flags+=(--verbose) ;;
     --jobs) runner_flags+=(--jobs "$2"); shift ;;
     -*) echo "$0: unknown option: $1 (see --help)" >&2; exit 2 ;;
+    guest*) words+=("$1") groups+=" guest" ;;
     *) words+=("$1") ;;
   esac
   shift
