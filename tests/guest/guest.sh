@@ -34,7 +34,7 @@ guest_modules=(virtio_pci virtio_net virtio_blk virtio_scsi virtio_rng nbd loop
                scsi_debug sd_mod dm-mod dm-flakey ext4 crc32c_generic
                crct10dif_generic)
 guest_plugins=(file memory)
-guest_filters=(delay error offset)
+guest_filters=(delay error log offset)
 guest_files=()
 
 guest_requires ()
@@ -57,6 +57,13 @@ guest_requires ()
   guest_find_kernel
   guest_make_base
   exec {guest_lock}>&-
+}
+
+guest_requires_direct ()
+{
+  [ -e "${DIRECT_PLUGIN:-}" ] || skip "needs the direct plugin"
+  [ -x "$abs_top_builddir/tests/sectors" ] ||
+    skip "tests/sectors was not built, as libnbd was missing"
 }
 
 # Unpacked, not installed: nothing of this machine changes.
@@ -182,6 +189,7 @@ guest_start ()
   cp "$script" "$root/files/script"
   cp "$here_guest/in-guest.sh" "$REMAP_FILTER" "$BADDISK_FILTER" "$root/files/"
   [ ! -e "${DIRECT_PLUGIN:-}" ] || cp "$DIRECT_PLUGIN" "$root/files/"
+  cp "$abs_top_builddir/tests/sectors" "$root/files/" 2>/dev/null || :
   for file in "${guest_files[@]}"; do
     cp "$file" "$root/files/"
   done
@@ -194,7 +202,8 @@ guest_start ()
   qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m 1024 -M q35 -nodefaults \
     -kernel "$guest_kernel/boot/vmlinuz-$guest_version" \
     -initrd "$guest_name.initrd" \
-    -append "console=ttyS0 quiet panic=-1 mitigations=off" \
+    -append "console=ttyS0 quiet panic=-1 mitigations=off log_buf_len=16M \
+no_timer_check" \
     -display none -serial "file:$guest_name.serial" -no-reboot \
     -device virtio-rng-pci \
     -netdev user,id=net0 -device virtio-net-pci,netdev=net0,romfile= \

@@ -75,3 +75,89 @@ stop_nbdkit ()
     sleep 0.1
   done
 }
+
+# ---- disks that fail, and the filter over them --------------------------
+
+# The workload, see sectors.c.
+sectors ()
+{
+  /files/sectors "$@"
+}
+
+# scsi_debug_disk [PARAMETER...]: a disk of scsi_debug's, 8 MiB; sets disk
+# (sda) and host (the number of its SCSI host).
+scsi_debug_disk ()
+{
+  modprobe sd_mod
+  modprobe scsi_debug dev_size_mb=8 max_luns=1 delay=0 "$@"
+  await 30 scsi_debug_find
+}
+
+scsi_debug_find ()
+{
+  disk=$(basename "$(ls -d /sys/bus/pseudo/drivers/scsi_debug/*/host*/target*/*/block/* \
+                       2>/dev/null)")
+  [ -b "/dev/$disk" ]
+  host=$(ls -d /sys/bus/pseudo/drivers/scsi_debug/*/host*)
+  host=${host##*/host}
+}
+
+# scsi_debug_bad FIRST COUNT: these of its blocks can't be read; before, no
+# others can.  What it does for that is seen in the kernel's log.
+scsi_debug_bad ()
+{
+  echo 0 >/sys/bus/pseudo/drivers/scsi_debug/opts
+  echo "$1" >/sys/module/scsi_debug/parameters/medium_error_start
+  echo "$2" >/sys/module/scsi_debug/parameters/medium_error_count
+  echo 3 >/sys/bus/pseudo/drivers/scsi_debug/opts
+}
+
+# Commands that failed with a medium error (sense key 3) since the last time.
+scsi_debug_medium_errors ()
+{
+  dmesg -c | grep -c '\[0x3,0x11,0x' || :
+}
+
+# serve_remapped DEVICE [PARAMETER...]: DEVICE with the filter over it, and
+# a log of all that main is asked for below it.
+serve_remapped ()
+{
+  _device=$1
+  shift
+  start_nbdkit disk -v -D remap.verbose=1 --filter="$remap" --filter=log "$direct" "$_device" \
+    spare="${spare:-disk.spare}" logfile=disk.ops logappend=true "$@"
+  # For the scripts.
+  # shellcheck disable=SC2034
+  uri="nbd+unix:///?socket=$PWD/disk.sock"
+}
+
+# Reads of main that failed, since the spare was made.
+failing_reads ()
+{
+  grep -c 'Read .*return=-1' disk.ops || :
+}
+
+# lost_sectors: runs of them, FIRST+COUNT, one a line, in order.
+lost_sectors ()
+{
+  sed -n 's/.*sectors \([0-9]*\)-\([0-9]*\) .*from main: LOST$/\1 \2/p' \
+    disk.log | sort -n | merge_runs
+}
+
+# FIRST LAST on each line -> FIRST+COUNT
+merge_runs ()
+{
+  awk 'NR > 1 && $1 > end + 1 { print first "+" end + 1 - first; first = $1 }
+       NR == 1 { first = $1 }
+       { end = $2 }
+       END { if (NR > 0) print first "+" end + 1 - first }'
+}
+
+# sectors_are WHAT-IS-EXPECTED ARG...: what `sectors ARG...' prints.
+sectors_are ()
+{
+  _wanted=$1
+  shift
+  _got=$(sectors "$@") || fail "sectors $*"
+  assert_equal "$_got" "$_wanted" "sectors $*"
+}
