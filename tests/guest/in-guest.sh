@@ -144,6 +144,13 @@ lost_sectors ()
     disk.log | sort -n | merge_runs
 }
 
+# remapped_sectors: after errors, as the messages have it.
+remapped_sectors ()
+{
+  sed -n 's/.* \([0-9]*\) sectors remapped.*/\1/p' disk.log |
+    awk '{ n += $1 } END { print n + 0 }'
+}
+
 # FIRST LAST on each line -> FIRST+COUNT
 merge_runs ()
 {
@@ -160,4 +167,10 @@ sectors_are ()
   shift
   _got=$(sectors "$@") || fail "sectors $*"
   assert_equal "$_got" "$_wanted" "sectors $*"
+}
+
+# served SEED SECTOR: does it have that content now?
+served ()
+{
+  [ -z "$(sectors "$uri" read "$1" "$2" 1)" ]
 }
