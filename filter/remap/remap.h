@@ -30,6 +30,7 @@ struct remap_config {
   const char *label;                    /* NULL: not given */
 
   char *main_path;                      /* NULL: not seen */
+  bool main_is_direct;                  /* opened with O_DIRECT */
 };
 
 /* One per server. */
