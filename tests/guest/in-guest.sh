@@ -174,3 +174,34 @@ served ()
 {
   [ -z "$(sectors "$uri" read "$1" "$2" 1)" ]
 }
+
+# open_session: a connection that stays open, for session_is.
+open_session ()
+{
+  mkfifo session.in
+  sectors "$uri" - <session.in >session.out &
+  exec 8>session.in
+}
+
+close_session ()
+{
+  exec 8>&-
+}
+
+# session_is WHAT-IS-EXPECTED COMMAND...: as sectors_are.
+session_is ()
+{
+  _wanted=$1
+  shift
+  _before=$(grep -cx ok session.out || :)
+  _from=$(($(wc -l <session.out) + 1))
+  echo "$*" >&8
+  await 60 session_answered
+  assert_equal "$(tail -n "+$_from" session.out | grep -vx ok || :)" \
+               "$_wanted" "$*"
+}
+
+session_answered ()
+{
+  [ "$(grep -cx ok session.out)" -gt "$_before" ]
+}

@@ -7,6 +7,7 @@
  *   sectors TARGET write SEED FIRST COUNT [PIECE]
  *   sectors TARGET read SEED FIRST COUNT [PIECE]
  *   sectors TARGET write+flush SEED FIRST COUNT [PIECE]
+ *   sectors TARGET -
  *
  * TARGET is an NBD URI, direct:PATH (O_DIRECT) or cached:PATH (through the
  * page cache).  SEED tells one writing from another.  FIRST, COUNT and PIECE
@@ -21,6 +22,9 @@
  *
  * and what each of two flushes says: "flush ok" or "flush ERRNO".  The status
  * is 0 unless this program can't do its work.
+ *
+ * With - the commands are lines on stdin, for one connection: the answer to
+ * each ends with a line "ok".
  */
 
 #include <config.h>
@@ -177,23 +181,20 @@ flush_target (void)
   printf ("flush %s\n", err ? strerrorname_np (err) : "ok");
 }
 
-int
-main (int argc, char *argv[])
+static void
+command (int argc, char *argv[])
 {
   uint64_t first, end, piece = 128, n;
   uint8_t *buf;
 
-  if (argc < 6)
+  if (argc < 4)
     fail ("usage: sectors TARGET COMMAND SEED FIRST COUNT [PIECE]");
-  open_target (argv[1]);
-  writing = strncmp (argv[2], "write", 5) == 0;
-  seed = strtoull (argv[3], NULL, 0);
-  first = strtoull (argv[4], NULL, 0);
-  end = first + strtoull (argv[5], NULL, 0);
-  if (argc > 6)
-    piece = strtoull (argv[6], NULL, 0);
-  if (getenv ("UNIT"))
-    unit = strtoull (getenv ("UNIT"), NULL, 0);
+  writing = strncmp (argv[0], "write", 5) == 0;
+  seed = strtoull (argv[1], NULL, 0);
+  first = strtoull (argv[2], NULL, 0);
+  end = first + strtoull (argv[3], NULL, 0);
+  if (argc > 4)
+    piece = strtoull (argv[4], NULL, 0);
 
   if (posix_memalign ((void **) &buf, 4096, piece * SECTOR) != 0)
     fail ("memory");
@@ -203,10 +204,41 @@ main (int argc, char *argv[])
   }
   print_run ();
   free (buf);
-  if (strcmp (argv[2], "write+flush") == 0) {
+  if (strcmp (argv[0], "write+flush") == 0) {
     flush_target ();
     flush_target ();
   }
+}
+
+static void
+commands (FILE *fp)
+{
+  char line[256], *words[5], *save;
+  int n;
+
+  while (fgets (line, sizeof line, fp)) {
+    n = 0;
+    for (char *w = strtok_r (line, " \n", &save); w && n < 5;
+         w = strtok_r (NULL, " \n", &save))
+      words[n++] = w;
+    command (n, words);
+    puts ("ok");
+    fflush (stdout);
+  }
+}
+
+int
+main (int argc, char *argv[])
+{
+  if (argc < 3)
+    fail ("which target, and what to do?");
+  open_target (argv[1]);
+  if (getenv ("UNIT"))
+    unit = strtoull (getenv ("UNIT"), NULL, 0);
+  if (strcmp (argv[2], "-") == 0)
+    commands (stdin);
+  else
+    command (argc - 2, argv + 2);
   if (nbd) {
     nbd_shutdown (nbd, 0);
     nbd_close (nbd);

@@ -49,12 +49,15 @@ drop_caches ()
 # what is there when the page cache has forgotten it.
 use ()
 {
+  # The cache lives as long as anybody has the device open.
+  exec 9<$bad
   sectors "$1" write+flush 2 900 1600
   echo "at once:"
   sectors "$1" read 2 900 1600
   drop_caches
   echo "later:"
   sectors "$1" read 2 900 1600
+  exec 9<&-
 }
 
 check ()
@@ -109,10 +112,7 @@ later:
 error 1000+8 EIO
 error 2000+8 EIO"
 new_disk
-# The cache lives as long as anybody has the device open.
-exec 9<$bad
 check "the device, page cache" "$(use cached:$bad)" "$swallowed"
-exec 9<&-
 new_disk
 start_nbdkit plain file $bad
 check "the file plugin" "$(use "nbd+unix:///?socket=$PWD/plain.sock")" \

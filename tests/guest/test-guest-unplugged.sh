@@ -35,8 +35,10 @@ plugged_in ()
   [ -b "/dev/$disk" ]
 }
 
-# Writes and reads sectors 0 to 7999, again and again; what fails is tried
-# again.  Ends when there is a file stop, or at a content nobody wrote.
+# Writes and reads sectors 0 to 7999, again and again, on new connections;
+# what fails is tried again, connecting too (nobody is served anew while the
+# disk isn't there).  Ends when there is a file stop, or at a content nobody
+# wrote.
 load ()
 {
   _round=0
@@ -44,11 +46,11 @@ load ()
     _round=$((_round + 1))
     for _what in write read; do
       while :; do
-        UNIT=1000 sectors "$uri" "$_what" $_round 0 8000 1000 >load.out ||
-          return
+        UNIT=1000 sectors "$uri" "$_what" $_round 0 8000 1000 \
+          >load.out 2>&1 || echo "it failed" >>load.out
         ! grep wrong load.out >wrong || return
         [ -s load.out ] || break
-        : >saw-errors
+        cp load.out saw-errors
       done
     done
     echo "$_round" >round
@@ -70,10 +72,10 @@ mark ()
 only_the_map_is_served ()
 {
   await 60 test -e saw-errors
-  sectors_are "error 100+1 EIO" "$uri" read 1 100 1
-  sectors_are "error 100+1 EIO" "$uri" write 9 100 1
-  sectors_are "error 15000+1 EIO" "$uri" read 1 15000 1
-  sectors_are "" "$uri" read 2 15001 1
+  session_is "error 100+1 EIO" read 1 100 1
+  session_is "error 100+1 EIO" write 9 100 1
+  session_is "error 15000+1 EIO" read 1 15000 1
+  session_is "" read 2 15001 1
 }
 
 works_again ()
@@ -93,6 +95,7 @@ sectors_are "error 15000+2 EIO" "$uri" read 1 14000 2384
 sectors_are "" "$uri" write 2 15001 1
 echo 0 >/sys/bus/pseudo/drivers/scsi_debug/opts
 
+open_session
 load &
 _load=$!
 await 60 test -e round
@@ -120,12 +123,14 @@ plug_in "$_other"
 assert_equal "$disk" "$_was" "the name of the other disk"
 rm -f saw-errors
 only_the_map_is_served
-! logged "is back" || fail "another disk was taken for it"
+! logged ": is back, as" || fail "another disk was taken for it"
 plug_in "$_original"
 [ "$disk" != "$_was" ] || fail "it has its old name, so nothing was tested"
 works_again
-logged "is back"
+logged ": is back, as"
 
+session_is "" read 1 16000 384
+close_session
 touch stop
 wait "$_load"
 [ ! -s wrong ] || fail "$(cat wrong)"
