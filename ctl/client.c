@@ -185,6 +185,12 @@ receive_json (struct client *c)
 
   if (len == -1)
     return NULL;
+  /* jansson takes a NUL for the end. */
+  if (memchr (c->buf, '\0', len) != NULL) {
+    error ("%s: the reply is not JSON, but binary: this is no server of the "
+           "remap filter", c->path);
+    return NULL;
+  }
   reply = json_loadb (c->buf, len, JSON_REJECT_DUPLICATES, &why);
   c->len -= len + 1;
   memmove (c->buf, c->buf + len + 1, c->len);

@@ -177,8 +177,10 @@ table_from_spare (struct table *t, const char *path, uint64_t offset,
   ok = start < sectors && count <= sectors - start;
   t->start = start;
   t->end = count ? start + count : sectors;
-  if (ok)
+  if (ok) {
     add_runs (t, &h);
+    *status = STATUS_DONE;
+  }
   else
     error ("sectors from %" PRIu64 " on: the disk has %s", start,
            show_count (sectors, "sector").s);

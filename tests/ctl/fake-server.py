@@ -59,8 +59,9 @@ def serve(c):
         c.sendall(reply.encode() + b"\n")
 
 s = socket.socket(socket.AF_UNIX)
-s.bind(path)
+s.bind(path + ".new")
 s.listen(64)
+os.rename(path + ".new", path)      # from now on it answers
 while True:
     c, _ = s.accept()
     threading.Thread(target=serve, args=(c,), daemon=True).start()
