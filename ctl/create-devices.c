@@ -162,7 +162,7 @@ look_into_spare (struct create *c, uint64_t main_size)
 
   if (!c->spare.exists)
     return 0;
-  err = hold_open (&h, c->spare.path, offset, false, true, &opened);
+  err = hold_open (&h, c->spare.path, offset, 0, false, true, &opened);
   if (err) {
     error ("create: %s%s%s", opened ? c->spare.path : "",
            opened ? ": " : "", h.message.text);

@@ -197,7 +197,7 @@ command_format (struct ctl *ctl, int argc, char **argv)
     return STATUS_USAGE;
   }
 
-  err = hold_open (&h, path, offset, true, false, &opened);
+  err = hold_open (&h, path, offset, a.size, true, false, &opened);
   if (err) {
     error ("%s%s%s", opened ? path : "", opened ? ": " : "",
            h.message.text);

@@ -186,7 +186,7 @@ check (struct check *c, const char *path, uint64_t offset)
   bool opened;
   int err;
 
-  err = hold_open (h, path, offset, false, true, &opened);
+  err = hold_open (h, path, offset, 0, false, true, &opened);
   if (err && !opened) {
     error ("%s", h->message.text);
     return CHECK_NOT_LOOKED_AT;

@@ -35,7 +35,7 @@ content_name (enum spare_content content)
 
 int
 hold_open (struct held_spare *h, const char *path, uint64_t offset,
-           bool create, bool read_only, bool *opened)
+           uint64_t size, bool create, bool read_only, bool *opened)
 {
   int err;
 
@@ -48,8 +48,10 @@ hold_open (struct held_spare *h, const char *path, uint64_t offset,
   *opened = true;
   err = spare_file_drop_cache (&h->file, &h->message);
   if (err == 0)
-    err = spare_probe (&h->file.device, h->file.size, spare_file_next_data,
-                       &h->content, &h->id, &h->message);
+    err = spare_probe (&h->file.device,
+                       size && size < h->file.size ? size : h->file.size,
+                       spare_file_next_data, &h->content, &h->id,
+                       &h->message);
   if (create && (err == EINVAL || err == ENOTSUP)) {
     h->content = SPARE_FOREIGN;
     h->was_spare = true;
@@ -89,7 +91,7 @@ hold_spare (struct held_spare *h, const char *path, uint64_t offset,
 {
   bool opened;
 
-  if (hold_open (h, path, offset, false, read_only, &opened)) {
+  if (hold_open (h, path, offset, 0, false, read_only, &opened)) {
     error ("%s%s%s", opened ? path : "", opened ? ": " : "",
            h->message.text);
     return false;

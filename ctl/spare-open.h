@@ -26,11 +26,12 @@ struct held_spare {
 /* Opens, locks and probes.  Returns 0 or an errno; then the message says
  * why, nothing stays open, and nothing was printed.  OPENED says whether it
  * was the content that was refused.  With CREATE, for who is going to format
- * it, a spare that can't be used any more is FOREIGN.
+ * it, a spare that can't be used any more is FOREIGN.  Of SIZE bytes (0: all
+ * there are) it is said whether they are blank.
  */
 extern int hold_open (struct held_spare *h, const char *path,
-                      uint64_t offset, bool create, bool read_only,
-                      bool *opened);
+                      uint64_t offset, uint64_t size, bool create,
+                      bool read_only, bool *opened);
 
 /* Loads what was found to be a spare.  The same, but it stays open. */
 extern int hold_load (struct held_spare *h);
