@@ -15,7 +15,10 @@
 #include <unistd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <linux/fs.h>
+#include <linux/loop.h>
+#include <linux/major.h>
 
 #include "create.h"
 #include "disk.h"
@@ -38,6 +41,19 @@ absolute_path (const char *path)
   return text_of ("%s/%s", cwd, path);
 }
 
+/* A loop device is for trying things out: like an image file, which the
+ * filter doesn't look behind either.
+ */
+static bool
+is_image (int fd)
+{
+  struct loop_info64 info;
+  struct stat st;
+
+  return ioctl (fd, LOOP_GET_STATUS64, &info) == 0 &&
+         fstat (fd, &st) == 0 && major (st.st_rdev) == LOOP_MAJOR;
+}
+
 static int
 look_at_device (struct target *t, int fd)
 {
@@ -48,6 +64,7 @@ look_at_device (struct target *t, int fd)
       ioctl (fd, BLKSSZGET, &logical) == -1 ||
       ioctl (fd, BLKPBSZGET, &physical) == -1)
     return errno;
+  t->is_image = is_image (fd);
   t->logical = logical;
   t->physical = physical < (unsigned) logical ? (unsigned) logical : physical;
   return 0;

@@ -13,12 +13,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <sys/file.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -34,7 +35,9 @@ add (struct create *c, char *argument)
   c->argv[c->argc++] = argument;
 }
 
-/* In the child: only what may be called between fork and exec. */
+/* In the child: only what may be called between fork and exec.  ERROR_FD
+ * gets the errno if that fails.
+ */
 static void __attribute__ ((noreturn))
 become (char **argv, int fd, int error_fd)
 {
@@ -53,36 +56,65 @@ become (char **argv, int fd, int error_fd)
   _exit (127);
 }
 
-/* Runs it with its output to FD (-1: nowhere).  Returns 0 or the errno of
- * fork or exec.
- */
-static int
-run (char **argv, int fd, pid_t *pid)
+/* Reads what a child has to say; false if it ended or had nothing. */
+static bool
+hear (int fd, void *buf, size_t size)
 {
-  int p[2], err = 0;
   ssize_t r;
 
-  if (pipe2 (p, O_CLOEXEC) == -1)
+  do
+    r = read (fd, buf, size);
+  while (r == -1 && errno == EINTR);
+  return r == (ssize_t) size;
+}
+
+/* The grandchild: nbdkit, once its parent has gone. */
+static void __attribute__ ((noreturn))
+grandchild (char **argv, int log, const int go[2], int error_fd)
+{
+  char c;
+
+  close (go[1]);
+  hear (go[0], &c, 1);
+  become (argv, log, error_fd);
+}
+
+/* Starts nbdkit, with its output to LOG.  With -f it ends when its parent
+ * does, so it gets one that never does: a child forks it and ends, and only
+ * then may it begin.  *PIDFD shows its end.  Returns 0 or the errno of what
+ * failed.
+ */
+static int
+start_nbdkit (char **argv, int log, pid_t *pid, int *pidfd)
+{
+  int go[2], said[2], err = 0;
+  pid_t child;
+
+  if (pipe2 (go, O_CLOEXEC) == -1 || pipe2 (said, O_CLOEXEC) == -1)
     return errno;
   fflush (NULL);
-  *pid = fork ();
-  if (*pid == -1) {
-    err = errno;
-    close (p[0]);
-    close (p[1]);
-    return err;
+  child = fork ();
+  if (child == -1)
+    return errno;
+  if (child == 0) {
+    *pid = fork ();
+    if (*pid == 0)
+      grandchild (argv, log, go, said[1]);
+    _exit (write (said[1], pid, sizeof *pid) == -1);
   }
-  if (*pid == 0)
-    become (argv, fd, p[1]);
-  close (p[1]);
+  close (said[1]);
+  close (go[0]);
+  if (!hear (said[0], pid, sizeof *pid) || *pid == -1)
+    err = EAGAIN;
+  waitpid (child, NULL, 0);
+  *pidfd = err ? -1 : pidfd_open (*pid, 0);
+  if (err == 0 && *pidfd == -1)
+    err = errno;
+  close (go[1]);
   /* An exec that succeeds closes the other end. */
-  do
-    r = read (p[0], &err, sizeof err);
-  while (r == -1 && errno == EINTR);
-  close (p[0]);
-  if (r != sizeof err)
-    return 0;
-  waitpid (*pid, NULL, 0);
+  if (err == 0)
+    hear (said[0], &err, sizeof err);
+  close (said[0]);
   return err;
 }
 
@@ -95,7 +127,11 @@ has_direct_plugin (void)
   int status;
   pid_t pid;
 
-  return run (argv, -1, &pid) == 0 && waitpid (pid, &status, 0) == pid &&
+  fflush (NULL);
+  pid = fork ();
+  if (pid == 0)
+    become (argv, -1, -1);
+  return pid != -1 && waitpid (pid, &status, 0) == pid &&
          WIFEXITED (status) && WEXITSTATUS (status) == 0;
 }
 
@@ -135,6 +171,8 @@ create_command (struct create *c)
     add (c, text_of ("spare-size=%" PRIu64, c->spare_total << SECTOR_SHIFT));
   if (c->spare_valid)
     add (c, copy_text ("spare-create=no"));
+  if (c->same_disk || c->main.is_image)
+    add (c, copy_text ("spare-same-disk=yes"));
   if (c->label)
     add (c, text_of ("remap-label=%s", c->label));
   add (c, text_of ("remap-control=%s", c->control));
@@ -171,7 +209,7 @@ create_command_text (const struct create *c)
 
 /* The last error in what the server has written to the log. */
 static void
-say_why (const struct create *c, off_t from, int status)
+say_why (const struct create *c, off_t from)
 {
   FILE *fp = fopen (c->logfile, "re");
   char line[1024], why[1024] = "";
@@ -186,12 +224,8 @@ say_why (const struct create *c, off_t from, int status)
     }
   if (fp != NULL)
     fclose (fp);
-  if (WIFSIGNALED (status))
-    error ("create: nbdkit was killed by signal %d while it started (log: "
-           "%s)", WTERMSIG (status), c->logfile);
-  else
-    error ("create: nbdkit ended before it was ready: %s (log: %s)",
-           *why ? why : "it said nothing", c->logfile);
+  error ("create: nbdkit ended before it was ready: %s (log: %s)",
+         *why ? why : "it said nothing", c->logfile);
 }
 
 static bool
@@ -210,25 +244,31 @@ answers (const struct create *c)
 }
 
 static int
-await (struct create *c, pid_t pid, off_t log_start)
+await (struct create *c, pid_t pid, int pidfd, off_t log_start)
 {
-  const struct timespec pause = { .tv_nsec = POLL_MS * 1000000L };
-  int status;
+  struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
   for (int i = 0; i < START_SECONDS * 1000 / POLL_MS; i++) {
     if (access (c->control, F_OK) == 0 && server_pid (c->name) == pid &&
         answers (c))
       return CREATE_DONE;
-    if (waitpid (pid, &status, WNOHANG) == pid) {
-      say_why (c, log_start, status);
+    if (poll (&p, 1, POLL_MS) == 1) {
+      say_why (c, log_start);
       return CREATE_NOT_STARTED;
     }
-    nanosleep (&pause, NULL);
   }
-  kill (pid, SIGTERM);
+  pidfd_send_signal (pidfd, SIGTERM, NULL, 0);
   error ("create: nbdkit was not ready after %d s (log: %s)", START_SECONDS,
          c->logfile);
   return CREATE_NOT_STARTED;
+}
+
+int
+create_name_taken (const struct create *c)
+{
+  error ("create: a server '%s' is running: 'remapctl stop %s' ends it, "
+         "dm_name=NAME takes another name", c->name, c->name);
+  return CREATE_NAME_TAKEN;
 }
 
 /* One create at a time: the lock ends with this program. */
@@ -243,11 +283,8 @@ take_name (struct create *c)
            strerror (errno));
     return CREATE_FILES;
   }
-  if (server_pid (c->name) != 0) {
-    error ("create: a server '%s' is running: 'remapctl stop %s' ends it, "
-           "dm_name=NAME takes another name", c->name, c->name);
-    return CREATE_NAME_TAKEN;
-  }
+  if (server_pid (c->name) != 0)
+    return create_name_taken (c);
   /* What a server that was killed has left. */
   unlink (c->pid);
   unlink (c->nbd);
@@ -258,17 +295,19 @@ int
 create_start (struct create *c, FILE *log)
 {
   struct stat st = { 0 };
+  int err, pidfd = -1;
   pid_t pid;
-  int err;
 
   err = take_name (c);
   if (err)
     return err;
   fstat (fileno (log), &st);
-  err = run (c->argv, fileno (log), &pid);
+  err = start_nbdkit (c->argv, fileno (log), &pid, &pidfd);
   if (err) {
     error ("create: nbdkit can't be run: %s", strerror (err));
     return CREATE_NO_NBDKIT;
   }
-  return await (c, pid, st.st_size);
+  err = await (c, pid, pidfd, st.st_size);
+  close (pidfd);
+  return err;
 }

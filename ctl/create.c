@@ -79,6 +79,11 @@ parse_argument (struct create *c, char *argument)
     c->has_total = true;
     return parse_sectors (argument, value, &c->spare_total);
   }
+  else if (strcmp (key, "spare_same_disk") == 0) {
+    c->same_disk = strcmp (value, "yes") == 0;
+    return c->same_disk || strcmp (value, "no") == 0 ||
+           wrong (argument, "must be yes or no");
+  }
   else if (strcmp (key, "listen") == 0)
     return parse_listen (c, argument, value);
   else
@@ -204,6 +209,9 @@ print_parameters (const struct create *c, FILE *fp)
            "==================================\n", c->name, c->logfile);
   if (*c->adjusted)
     fputs (c->adjusted, fp);
+  if (c->main.is_image && !c->same_disk)
+    fprintf (fp, "Note: %s is a loop device: whether its file lies on the "
+             "spare's disk is not looked at\n", c->main.path);
 }
 
 static void
@@ -254,6 +262,9 @@ create (struct create *c)
   char *text;
   int status;
 
+  /* Or the error would be that its spare is in use. */
+  if (server_pid (c->name) != 0)
+    return create_name_taken (c);
   status = create_look (c);
   if (status == 0)
     status = create_align (c);

@@ -27,6 +27,7 @@ enum create_status {
 struct target {
   char *path;                           /* absolute */
   bool exists, is_block;
+  bool is_image;                        /* a loop device over a file */
   uint64_t size;                        /* bytes */
   uint32_t logical, physical;           /* bytes; 0: a file matches any */
 };
@@ -35,7 +36,7 @@ struct create {
   const char *main_arg, *spare_arg, *logfile_arg, *name;
   const char *listen_address, *listen_port;  /* NULL: a Unix socket */
   uint64_t main_start, spare_start, spare_total;  /* sectors */
-  bool has_total, dry_run;
+  bool has_total, same_disk, dry_run;
 
   struct target main, spare;
   bool spare_valid;                     /* there is one at spare_start */
@@ -55,6 +56,7 @@ extern int create_align (struct create *c);
 /* create-start.c */
 extern void create_command (struct create *c);
 extern char *create_command_text (const struct create *c);
+extern int create_name_taken (const struct create *c);
 extern int create_start (struct create *c, FILE *log);
 
 #endif /* REMAPCTL_CREATE_H */

@@ -59,7 +59,7 @@ static const struct command commands[] = {
   { "create", command_create,
     "[--dry-run] main_dev=PATH spare_dev=PATH [main_start=N]\n"
     "            [spare_start=N] [spare_total=N] [dm_name=NAME]\n"
-    "            [logfile=PATH] [listen=ADDR:PORT]",
+    "            [logfile=PATH] [listen=ADDR:PORT] [spare_same_disk=yes]",
     "starts a server" },
   { "list", command_list, "", "the servers that create has started" },
   { "stop", command_stop, "NAME", "ends one of them" },
