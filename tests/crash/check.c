@@ -107,7 +107,7 @@ static const char *
 use_further (struct world *w, struct model *m, uint64_t *end)
 {
   static uint8_t buf[MAX_SECTORS * SECTOR_SIZE];
-  const unsigned bad = strchr (w->setup->sectors, 'B') - w->setup->sectors;
+  const unsigned bad = sector_with (w, 'B');
   const struct op ops[] = {
     { .kind = 'z', .start = bad, .count = 1 },
     { .kind = 'w', .start = bad - 1, .count = 2 },

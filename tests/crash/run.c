@@ -51,7 +51,7 @@ model_reset (struct model *m, const uint8_t *content)
   }
   for (unsigned s = 0; s < w->nsectors; s++) {
     pattern (m->initial + SEC (s), s, 0);
-    if (w->setup->sectors[s % strlen (w->setup->sectors)] == 'Z')
+    if (sector_letter (w, s) == 'Z')
       memset (m->initial + SEC (s), 0, SECTOR_SIZE);
   }
 }
@@ -102,16 +102,19 @@ durable (const struct model *m, const struct record *r, unsigned s,
     moved_after (m->w, s, r->end_step, clock);
 }
 
-/* Has what was there at step STEP been replaced for good? */
+/* Has what was there at step STEP been replaced for good, or, of those that
+ * were under way later, what the record OLD wrote (-1: none)?
+ */
 static bool
-superseded (const struct model *m, unsigned s, uint64_t step, uint64_t clock)
+superseded (const struct model *m, unsigned s, uint64_t step, int old,
+            uint64_t clock)
 {
   const struct record *r;
 
   for (unsigned i = 0; i < m->n; i++) {
     r = &m->record[i];
     if ((r->effect[s] & WRITES) && !(r->effect[s] & SOFT) &&
-        r->begin_step > step &&
+        (r->begin_step > step || (old >= 0 && (r->beats[s] >> old & 1))) &&
         (clock == NEVER ? acked (r, clock) : durable (m, r, s, clock)))
       return true;
   }
@@ -121,13 +124,13 @@ superseded (const struct model *m, unsigned s, uint64_t step, uint64_t clock)
 uint32_t
 model_allowed (const struct model *m, unsigned s, uint64_t clock)
 {
-  uint32_t allowed = !superseded (m, s, 0, clock);
+  uint32_t allowed = !superseded (m, s, 0, -1, clock);
   const struct record *r;
 
   for (unsigned i = 0; i < m->n; i++) {
     r = &m->record[i];
     if ((r->effect[s] & WRITES) && r->begin_clock <= clock &&
-        (r->end_step == NEVER || !superseded (m, s, r->end_step, clock)))
+        !superseded (m, s, r->end_step, i, clock))
       allowed |= UINT32_C (2) << i;
   }
   return allowed;
@@ -218,6 +221,36 @@ prepare_sector (struct model *m, struct record *r, unsigned s)
     r->effect[s] |= UNSURE;
 }
 
+/* Operations that are under way. */
+static void
+note_active (struct model *m)
+{
+  uint64_t first = NEVER;
+
+  for (unsigned i = 0; i < m->n; i++)
+    if (m->record[i].end_step == NEVER && m->record[i].begin_step < first)
+      first = m->record[i].begin_step;
+  if (first != NEVER)
+    m->w->active_step = first;
+}
+
+/* Was another operation under way that may have changed this block's state
+ * meanwhile?
+ */
+static bool
+overlapped (const struct model *m, const struct record *self, unsigned s)
+{
+  const unsigned n = m->w->setup->block / SECTOR_SIZE;
+  const struct record *r;
+
+  for (r = m->record; r < m->record + m->n; r++)
+    if (r != self && r->end_step > self->begin_step &&
+        r->op.start < s / n * n + n &&
+        r->op.start + r->op.count > s / n * n)
+      return true;
+  return false;
+}
+
 struct record *
 op_begin (struct model *m, const struct op *op)
 {
@@ -236,6 +269,7 @@ op_begin (struct model *m, const struct op *op)
       whole.count = m->w->nsectors - whole.start;
   }
   memset (r->effect, 0, m->w->nsectors);
+  memset (r->beats, 0, m->w->nsectors);
   r->op = whole;
   r->data = data;
   r->err = -1;
@@ -245,8 +279,11 @@ op_begin (struct model *m, const struct op *op)
   for (unsigned s = 0; s < m->w->nsectors; s++)
     r->before[s] = sector_state_of (m->w, s);
   for (unsigned s = whole.start; s < whole.start + whole.count; s++)
+    r->allowed[s] = model_allowed (m, s, NEVER);
+  for (unsigned s = whole.start; s < whole.start + whole.count; s++)
     prepare_sector (m, r, s);
   m->n++;
+  note_active (m);
   return r;
 }
 
@@ -326,6 +363,23 @@ op_do (struct world *w, struct engine_conn *conn, const struct record *r,
   }
 }
 
+/* If the sector now holds what R wrote, then R came after all those that
+ * have ended by now, and not before.
+ */
+static void
+note_order (struct model *m, struct record *r, unsigned s)
+{
+  const uint8_t *now = world_peek (m->w, s);
+
+  if (now == NULL || !(r->effect[s] & WRITES) ||
+      memcmp (now, r->data + SEC (s - r->op.start), sector_len (m->w, s)))
+    return;
+  for (unsigned i = 0; i < m->n; i++)
+    if (&m->record[i] != r && m->record[i].end_step != NEVER &&
+        (m->record[i].effect[s] & WRITES))
+      r->beats[s] |= 1U << i;
+}
+
 void
 op_end (struct model *m, struct record *r, int err)
 {
@@ -334,13 +388,17 @@ op_end (struct model *m, struct record *r, int err)
   r->err = err;
   r->end_step = m->step++;
   r->end_clock = m->w->clock;
+  note_active (m);
   if (err)
     return;
   for (unsigned s = op->start; s < op->start + op->count; s++)
     if ((r->effect[s] & WRITES) &&
-        (op->fua || (!(r->effect[s] & UNSURE) &&
-                     sector_state_of (m->w, s) != r->before[s])))
+        (op->fua || (r->effect[s] & FAILED) ||
+         (!(r->effect[s] & UNSURE) && !overlapped (m, r, s) &&
+          sector_state_of (m->w, s) != r->before[s])))
       r->effect[s] |= DURABLE;
+  for (unsigned s = op->start; s < op->start + op->count; s++)
+    note_order (m, r, s);
 }
 
 static bool
@@ -368,13 +426,19 @@ check_result (struct model *m, const struct record *r, const uint8_t *buf)
   const struct op *op = &r->op;
   bool lost = false;
   enum sector_state state;
+  uint32_t allowed;
 
   for (unsigned s = op->start; s < op->start + op->count; s++) {
     state = STATE_OF (sector_state_of (w, s));
     lost |= state == LOST || STATE_OF (r->before[s]) == LOST;
+    /* What was right when it began, or came since. */
+    allowed = r->allowed[s];
+    for (unsigned i = 0; i < m->n; i++)
+      if ((m->record[i].effect[s] & WRITES) &&
+          m->record[i].begin_step > r->begin_step)
+        allowed |= UINT32_C (2) << i;
     if (op->kind == 'r' && r->err == 0 &&
-        !model_matches (m, s, model_allowed (m, s, NEVER),
-                        buf + SEC (s - op->start))) {
+        !model_matches (m, s, allowed, buf + SEC (s - op->start))) {
       snprintf (text, sizeof text, "sector %u: a read returned something "
                 "else than was written", s);
       return text;
@@ -414,6 +478,24 @@ check_all (struct model *m)
   return NULL;
 }
 
+/* Nothing is locked, and no slot is used but by the map. */
+const char *
+check_idle (struct world *w)
+{
+  struct exclusive_hold hold;
+  struct spare_status st;
+  struct map_totals t;
+
+  if (range_lock_exclusive (w->e->ranges, &hold, 0, NEVER) != NEVER)
+    return "a range is still locked";
+  range_unlock_exclusive (w->e->ranges, &hold);
+  spare_get_status (w->spare, &st);
+  map_get_totals (w->map, &t);
+  if (!st.failed && st.slots_used != t.remapped)
+    return "a slot is in use that no sector has";
+  return NULL;
+}
+
 const char *
 run_op (struct model *m, const struct op *op)
 {
@@ -423,7 +505,6 @@ run_op (struct model *m, const struct op *op)
   const char *wrong;
   int err;
 
-  w->active_step = r->begin_step;
   err = op_do (w, &w->conn, r, buf);
   if (w->map == NULL)
     return w->message.text[0] ? w->message.text : "it doesn't start again";

@@ -39,6 +39,8 @@ struct record {
   int err;
   uint8_t effect[MAX_SECTORS];          /* see below */
   uint64_t before[MAX_SECTORS];         /* sector_state_of */
+  uint32_t allowed[MAX_SECTORS];        /* model_allowed, then */
+  uint8_t beats[MAX_SECTORS];           /* records that it came after: bits */
   uint8_t *data;                        /* of the sectors of OP */
 };
 
@@ -47,6 +49,7 @@ struct record {
 #define SOFT 2          /* ... or not (trim) */
 #define DURABLE 4       /* since its state changed, at the latest at the end */
 #define UNSURE 8        /* the state may change without that */
+#define FAILED 16       /* main was asked to write it, and failed */
 
 struct model {
   struct world *w;
@@ -88,6 +91,7 @@ extern void op_end (struct model *m, struct record *r, int err);
 extern const char *check_result (struct model *m, const struct record *r,
                                  const uint8_t *buf);
 extern const char *check_all (struct model *m);
+extern const char *check_idle (struct world *w);
 extern const char *run_op (struct model *m, const struct op *op);
 
 /* Text, in a static buffer; and back (the end of what was understood, or

@@ -100,7 +100,7 @@ struct explorer {
   unsigned use_every;           /* further use is cut in one of N states */
 
   /* Where we are, for the reproducer. */
-  const char *workload;
+  const char *program, *workload;
   unsigned point[LEVELS];
   struct land lands[LEVELS][MAX_PENDING];
   unsigned npending[LEVELS];
@@ -121,6 +121,11 @@ extern bool explore_workload (struct explorer *x, const char *workload);
 extern bool explore_replay (struct explorer *x, const char *workload,
                             const char *where);
 
+
+/* The rest of it, behind the workload; after that was run. */
+extern bool replay_where (struct explorer *x, const char *where);
+
+#define MAX_FAILURES_SHOWN 20
 
 /* Reports; counts a failure. */
 extern void state_failed (struct explorer *x, int level, const char *fs, ...)

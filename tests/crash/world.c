@@ -15,15 +15,15 @@
 #define SPARE_ROOM (2 * SPARE_MIN_SIZE + 65536)  /* what it may grow into */
 
 const struct setup setups[] = {
-  { .name = "plain", .sectors = "DDBBrwRQLZDADDDD", .block = 512,
+  { .name = "plain", .sectors = "DDBBrwRQLZDATDDD", .block = 512,
     .share = 4 },
   /* A failing write has done a part; slots are scarce, and used again. */
-  { .name = "few", .sectors = "DDBBrwRQLZDADDDD", .block = 512,
+  { .name = "few", .sectors = "DDBBrwRQLZDATDDD", .block = 512,
     .partial = MEMDEV_SOME, .free_slots = 4, .share = 5 },
   /* The next commits make a checkpoint. */
-  { .name = "log", .sectors = "DDBBrwRQLZDADDDD", .block = 512,
+  { .name = "log", .sectors = "DDBBrwRQLZDATDDD", .block = 512,
     .partial = MEMDEV_GOOD, .log_left = 1, .share = 4 },
-  { .name = "high", .sectors = "DDBBrwRQLZDADDDD", .block = 512,
+  { .name = "high", .sectors = "DDBBrwRQLZDATDDD", .block = 512,
     .low_high_water = true, .share = 2 },
   /* Main blocks of four sectors, one of them mixed; a short last sector. */
   { .name = "block", .sectors = "DDDDDBDDDrDDDwDDRRQRDRLZLZLRDDDDDDDD",
@@ -31,6 +31,9 @@ const struct setup setups[] = {
   /* Checkpoints of several pages. */
   { .name = "many", .sectors = "DZBLRLZD", .times = 40, .block = 512,
     .share = 0 },
+  /* Commits of several pages. */
+  { .name = "pages", .sectors = "RLZL", .times = 45, .rest = "DDBBrwDDDD",
+    .block = 512, .share = 0 },
   { .name = "blank", .sectors = "DDBBrwDDDDDDDDDD", .block = 512,
     .blank = true, .share = 1 },
   { .name = NULL }
@@ -118,10 +121,25 @@ before_event (void *opaque, enum memdev_op op, uint64_t offset,
     world_look (w);
 }
 
-static char
-letter (const struct setup *setup, unsigned s)
+char
+sector_letter (const struct world *w, unsigned s)
 {
-  return setup->sectors[s % strlen (setup->sectors)];
+  const struct setup *setup = w->setup;
+  const unsigned len = strlen (setup->sectors);
+
+  if (setup->rest && s >= len * setup->times)
+    return setup->rest[s - len * setup->times];
+  return setup->sectors[s % len];
+}
+
+unsigned
+sector_with (const struct world *w, char c)
+{
+  unsigned s = 0;
+
+  while (s < w->nsectors && sector_letter (w, s) != c)
+    s++;
+  return s;
 }
 
 uint32_t
@@ -139,7 +157,8 @@ new_world (const struct setup *setup)
   if (w == NULL)
     bug ("out of memory");
   w->setup = setup;
-  w->nsectors = strlen (setup->sectors) * (setup->times ? setup->times : 1);
+  w->nsectors = strlen (setup->sectors) * (setup->times ? setup->times : 1) +
+    (setup->rest ? strlen (setup->rest) : 0);
   assert (w->nsectors <= MAX_SECTORS);
   w->config = (struct engine_config) {
     .main_size = (uint64_t) w->nsectors * SECTOR_SIZE, .retries = 1,
@@ -173,13 +192,17 @@ make_main (struct world *w)
   w->main->trim_zeroes = true;
   w->main->partial = w->setup->partial;
   for (unsigned s = 0; s < w->nsectors; s++) {
-    const char c = letter (w->setup, s);
+    const char c = sector_letter (w, s);
 
     pattern (buf, s, c == 'R' || c == 'Q' || c == 'Z' ? STALE : 0);
     memdev_poke (w->main, SEC (s), buf, sector_len (w, s));
     switch (c) {
     case 'B':
       memdev_set_bad (w->main, MEMDEV_MODIFY, SEC (s), SECTOR_SIZE, EIO);
+      break;
+    case 'T':
+      memdev_set_bad (w->main, MEMDEV_MODIFY, SEC (s), SECTOR_SIZE,
+                      ETIMEDOUT);
       break;
     case 'r':
       memdev_set_bad (w->main, MEMDEV_READ, SEC (s), SECTOR_SIZE, EIO);
@@ -204,7 +227,7 @@ set_state (struct world *w, struct change_list *list, unsigned s)
   struct change c = { .sector = s, .count = 1, .slot = NO_SLOT };
   uint8_t buf[SECTOR_SIZE] = { 0 };
 
-  switch (letter (w->setup, s)) {
+  switch (sector_letter (w, s)) {
   case 'R':
   case 'Q':
     pattern (buf, s, 0);
@@ -460,7 +483,7 @@ block_has (const struct world *w, unsigned s, const char *letters)
   const unsigned n = w->setup->block / SECTOR_SIZE;
 
   for (unsigned i = s / n * n; i < s / n * n + n && i < w->nsectors; i++)
-    if (strchr (letters, letter (w->setup, i)))
+    if (strchr (letters, sector_letter (w, i)))
       return true;
   return false;
 }
@@ -493,7 +516,7 @@ block_mixed (struct world *w, unsigned s)
 bool
 sector_writable (const struct world *w, unsigned s)
 {
-  char c = letter (w->setup, s);
+  char c = sector_letter (w, s);
 
-  return c != 'B' && c != 'A' && c != 'Q';
+  return strchr ("BAQT", c) == NULL;
 }

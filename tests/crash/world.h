@@ -11,6 +11,7 @@
  *   A  DIRECT; all fails     R  REMAPPED, main is good and holds old data
  *   Q  REMAPPED, all fails   L  LOST, but main can be read again
  *   Z  ZERO, main holds old data
+ *   T  DIRECT; writes time out
  */
 
 #ifndef CRASH_WORLD_H
@@ -28,6 +29,7 @@ struct setup {
   const char *name;
   const char *sectors;          /* the letters; repeated TIMES times */
   unsigned times;               /* 0: once */
+  const char *rest;             /* those that follow; may be NULL */
   uint32_t block;               /* of main, bytes */
   unsigned tail;                /* bytes of the last sector; 0: all */
   enum memdev_partial partial;
@@ -94,6 +96,9 @@ extern int world_open (struct world *w, bool may_format);
 /* Ends it: CLEAN as with SIGTERM, otherwise as with SIGKILL. */
 extern void world_close (struct world *w, bool clean);
 
+/* The first sector with that letter. */
+extern unsigned sector_with (const struct world *w, char c);
+extern char sector_letter (const struct world *w, unsigned s);
 extern uint32_t sector_len (const struct world *w, unsigned s);
 
 /* Takes a snapshot if something has changed. */
