@@ -170,6 +170,7 @@ add_event (struct memdev *m, bool flush, uint64_t offset, uint32_t count,
   e = &m->event[m->nevents++];
   *e = (struct memdev_event) {
     .flush = flush, .offset = offset, .count = count,
+    .time = m->clock ? (*m->clock)++ : 0,
   };
   if (!flush) {
     e->data = get (count);
@@ -193,8 +194,24 @@ settle (struct memdev *m)
 }
 
 static void
+note_dirty (struct memdev *m, uint64_t offset, uint32_t count)
+{
+  uint64_t i;
+
+  if (m->dirty == NULL || count == 0)
+    return;
+  for (i = offset / PAGE; i <= (offset + count - 1) / PAGE; ++i) {
+    if (!m->dirty[i]) {
+      m->dirty[i] = 1;
+      m->dirty_list[m->ndirty++] = i;
+    }
+  }
+}
+
+static void
 store (struct memdev *m, const void *buf, uint32_t count, uint64_t offset)
 {
+  note_dirty (m, offset, count);
   memcpy (m->data + offset, buf, count);
   add_event (m, false, offset, count, buf);
 }
@@ -224,7 +241,10 @@ verdict (struct memdev *m, enum memdev_op op, uint64_t offset,
   for (i = 0; i < m->nbad; ++i) {
     if ((m->bad[i].ops & op) != 0 &&
         offset < m->bad[i].offset + m->bad[i].count &&
-        m->bad[i].offset < offset + count) {
+        m->bad[i].offset < offset + count &&
+        (m->bad[i].times == 0 || m->bad[i].left > 0)) {
+      if (m->bad[i].times > 0)
+        m->bad[i].left--;
       *bad = &m->bad[i];
       m->failed++;
       return m->bad[i].err;
@@ -397,6 +417,13 @@ memdev_trim (void *ctx, uint32_t count, uint64_t offset)
   pthread_mutex_lock (&m->lock);
   m->trims++;
   err = verdict (m, MEMDEV_TRIM, offset, count, &bad);
+  if (err == 0 && m->trim_zeroes) {
+    void *zeroes = get (count);
+
+    memset (zeroes, 0, count);
+    store (m, zeroes, count, offset);
+    put (zeroes);
+  }
   pthread_mutex_unlock (&m->lock);
   return err;
 }
@@ -475,6 +502,10 @@ memdev_free (struct memdev *m)
     put (m->event[i].data);
   put (m->event);
   put (m->bad);
+  if (m->dirty) {
+    put (m->dirty);
+    put (m->dirty_list);
+  }
   put_pages (m->data, m->size + 1);
   put_pages (m->base, m->size + 1);
   put_pages (m->has_storage, m->size / PAGE + 1);
@@ -551,10 +582,19 @@ memdev_set_bad (struct memdev *m, unsigned ops, uint64_t offset,
       v[n++] = m->bad[i];
   }
   if (ops != 0)
-    v[n++] = (struct memdev_bad) { ops, offset, count, err };
+    v[n++] = (struct memdev_bad) { ops, offset, count, err, 0, 0 };
   put (m->bad);
   m->bad = v;
   m->nbad = n;
+  pthread_mutex_unlock (&m->lock);
+}
+
+void
+memdev_set_weak (struct memdev *m, unsigned times)
+{
+  pthread_mutex_lock (&m->lock);
+  assert (m->nbad > 0);
+  m->bad[m->nbad-1].times = m->bad[m->nbad-1].left = times;
   pthread_mutex_unlock (&m->lock);
 }
 
@@ -657,4 +697,89 @@ memdev_kill (struct memdev *m, size_t n)
     store (c, m->event[i].data, m->event[i].count, m->event[i].offset);
   pthread_mutex_unlock (&m->lock);
   return c;
+}
+
+static void
+track (struct memdev *m)
+{
+  const size_t pages = m->size / PAGE + 1;
+
+  if (m->dirty == NULL) {
+    m->dirty = get (pages);
+    m->dirty_list = get (pages * sizeof *m->dirty_list);
+  }
+  memset (m->dirty, 0, pages);
+  m->ndirty = 0;
+  m->recording = true;
+}
+
+void
+memdev_freeze (struct memdev *m)
+{
+  pthread_mutex_lock (&m->lock);
+  settle (m);
+  assert (memcmp (m->base, m->data, m->size) == 0);
+  track (m);
+  pthread_mutex_unlock (&m->lock);
+}
+
+void
+memdev_rewind (struct memdev *m)
+{
+  size_t i;
+
+  pthread_mutex_lock (&m->lock);
+  for (i = 0; i < m->nevents; ++i)
+    put (m->event[i].data);
+  m->nevents = 0;
+  for (i = 0; i < m->ndirty; ++i) {
+    const uint64_t offset = (uint64_t) m->dirty_list[i] * PAGE;
+    const uint64_t rest = m->size - offset;
+
+    memcpy (m->data + offset, m->base + offset, rest < PAGE ? rest : PAGE);
+    m->dirty[m->dirty_list[i]] = 0;
+  }
+  m->ndirty = 0;
+  for (i = 0; i < m->nbad; ++i)
+    m->bad[i].left = m->bad[i].times;
+  pthread_mutex_unlock (&m->lock);
+}
+
+void
+memdev_patch (struct memdev *m, uint64_t offset, const void *buf,
+              uint32_t count)
+{
+  pthread_mutex_lock (&m->lock);
+  note_dirty (m, offset, count);
+  memcpy (m->data + offset, buf, count);
+  pthread_mutex_unlock (&m->lock);
+}
+
+struct memdev *
+memdev_clone (struct memdev *m)
+{
+  struct memdev *c = new_device (m->size, false);
+
+  pthread_mutex_lock (&m->lock);
+  memcpy (c->base, m->base, m->size);
+  memcpy (c->data, m->base, m->size);
+  c->bad = get ((m->nbad + 1) * sizeof *c->bad);
+  if (m->nbad > 0)
+    memcpy (c->bad, m->bad, m->nbad * sizeof *c->bad);
+  c->nbad = m->nbad;
+  c->partial = m->partial;
+  c->trim_zeroes = m->trim_zeroes;
+  track (c);
+  pthread_mutex_unlock (&m->lock);
+  memdev_rewind (c);
+  return c;
+}
+
+void
+memdev_inject (struct memdev *m, uint64_t offset, const void *buf,
+               uint32_t count)
+{
+  pthread_mutex_lock (&m->lock);
+  store (m, buf, count, offset);
+  pthread_mutex_unlock (&m->lock);
 }
