@@ -5,8 +5,8 @@
  *
  * nbdkit-baddisk-filter(1) says what each operation does.  In this order:
  * is the disk gone; is a sector bad, and does that make the operation
- * fail; wait, as a disk does (or sum that up); do it, or the part of it that a failing
- * disk would have done; log it; answer.
+ * fail; wait, as a disk does, or sum that up; do it, or the part of it that
+ * a failing disk would have done; log it; answer.
  */
 
 #include <config.h>
