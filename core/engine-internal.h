@@ -48,6 +48,11 @@ struct engine {
   /* Main has been written since its last flush began. */
   atomic_bool main_dirty;
 
+  /* Main has been written, zeroed or trimmed since the engine was made.  Set
+   * before that reaches main, by who holds its range.
+   */
+  atomic_bool main_written;
+
   /* Failed flushes of main, ever; compared with engine_conn. */
   _Atomic uint64_t flush_failures;
 

@@ -186,8 +186,11 @@ piece (const struct engine *e, uint64_t start, uint64_t end, uint32_t max)
 static inline void
 will_write (struct request *r)
 {
-  if (!r->wrote_main)
+  if (!r->wrote_main) {
     r->losses = atomic_load (&r->e->losses);
+    if (!atomic_load_explicit (&r->e->main_written, memory_order_relaxed))
+      atomic_store (&r->e->main_written, true);
+  }
   r->wrote_main = true;
   if (!atomic_load_explicit (&r->e->main_dirty, memory_order_relaxed))
     atomic_store (&r->e->main_dirty, true);
