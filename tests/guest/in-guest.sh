@@ -8,6 +8,8 @@
 # shellcheck shell=dash
 
 set -eu
+# The programs of this project, remapctl and sectors (see sectors.c).
+PATH=/files:$PATH
 
 # For the scripts.
 # shellcheck disable=SC2034
@@ -77,12 +79,6 @@ stop_nbdkit ()
 }
 
 # ---- disks that fail, and the filter over them --------------------------
-
-# The workload, see sectors.c.
-sectors ()
-{
-  /files/sectors "$@"
-}
 
 # scsi_debug_disk [PARAMETER...]: a disk of scsi_debug's, 8 MiB; sets disk
 # (sda) and host (the number of its SCSI host).

@@ -14,7 +14,7 @@
 . "${abs_top_srcdir:?}/tests/guest/guest.sh"
 
 guest_requires
-guest_requires_direct
+guest_requires_sectors
 
 # QEMU's disks, with the content of seed 1.
 for i in 1 2; do
