@@ -302,8 +302,9 @@ declare_lost_piece (struct operation *op, uint64_t start, uint64_t end,
                           done);
 
   if (err == 0 && op->res->done > before)
-    log_lost (op->e, start, *done, "LOST by command, as far as they were "
-              "on main");
+    engine_log (op->e, LOG_DEBUG, "%" PRIu64 " of the sectors %" PRIu64
+                "-%" PRIu64 ": LOST by command", op->res->done - before,
+                sector_of (start), sector_of (*done - 1));
   return err;
 }
 
@@ -439,7 +440,7 @@ recover_sectors (struct request *r, uint64_t block, const uint8_t *buf,
     next = min_u64 (pos + SECTOR_SIZE, end);
     if (map_lookup (e->map, sector_of (pos), 1).state == LOST)
       err = place_sectors (r, &list, buf + (pos - block), pos, next,
-                           WHY_AUTO_READ, &moved);
+                           WHY_MANUAL, &moved);
   }
   if (err) {
     spare_abandon (e->spare, &list);

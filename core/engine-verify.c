@@ -123,6 +123,9 @@ engine_explain (struct engine *e, int err, struct message *message)
     message_set (message, "stopped: the server is ending, or whoever asked "
                  "has gone");
     break;
+  case ESHUTDOWN:
+    message_set (message, "stopped: the server is ending");
+    break;
   case EINVAL:
     message_set (message, "the range isn't within main, which has %" PRIu64
                  " sectors", e->nr_sectors);

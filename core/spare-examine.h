@@ -13,7 +13,7 @@
 
 struct spare_header_report {
   uint64_t offset;     /* bytes, where it is */
-  const char *what;    /* "complete", "wrong checksum", ... or an errno's text */
+  const char *what;    /* "complete", "wrong checksum", ..., or an error */
   bool complete;
   uint64_t sequence;   /* if it is complete */
 };

@@ -370,24 +370,28 @@ control_error (const char *text)
   return reply;
 }
 
+/* Not json_dumps: where that finds no memory it may leave something out, and
+ * doesn't say so.
+ */
 char *
 control_encode (json_t *reply, size_t *len)
 {
-  char *line, *p;
+  char *line = NULL;
+  size_t size;
 
   if (reply == NULL)
     return NULL;
-  line = json_dumps (reply, JSON_COMPACT);
-  json_decref (reply);
-  if (line == NULL)
-    return NULL;
-  *len = strlen (line);
-  p = realloc (line, *len + 2);
-  if (p == NULL) {
-    free (line);
-    return NULL;
+  size = json_dumpb (reply, NULL, 0, JSON_COMPACT);
+  if (size > 0)
+    line = malloc (size + 2);
+  if (line && json_dumpb (reply, line, size, JSON_COMPACT) == size) {
+    memcpy (line + size, "\n", 2);
+    *len = size + 1;
   }
-  memcpy (p + *len, "\n", 2);
-  ++*len;
-  return p;
+  else {
+    free (line);
+    line = NULL;
+  }
+  json_decref (reply);
+  return line;
 }

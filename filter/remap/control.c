@@ -35,6 +35,7 @@ struct peer {
   size_t in_len;
   bool eof;                     /* nothing more will come */
   bool closing;                 /* as soon as the reply has gone */
+  bool draining;                /* all that still comes is thrown away */
   char *out;                    /* a reply, NULL: none */
   size_t out_len, out_done;
   struct job *job;              /* its request that is under way */
@@ -140,6 +141,19 @@ send_reply (struct peer *p)
   }
 }
 
+/* A socket that is closed with input unread resets the connection, and the
+ * peer sees that error in place of our last reply: so it is the peer that
+ * closes.
+ */
+static void
+say_goodbye (struct peer *p)
+{
+  if (p->eof || atomic_load (&stopping) || shutdown (p->fd, SHUT_WR) == -1)
+    close_peer (p);
+  else
+    p->draining = true;
+}
+
 /* Executes the lines that are there, one after the other, as far as the
  * replies go.
  */
@@ -154,7 +168,7 @@ serve_peer (struct peer *p)
     if (p->fd == -1 || p->out || p->job)
       return;
     if (p->closing || atomic_load (&stopping)) {
-      close_peer (p);
+      say_goodbye (p);
       return;
     }
     end = memchr (p->in, '\n', p->in_len);
@@ -187,6 +201,11 @@ read_peer (struct peer *p)
     return;
   if (r == -1) {
     close_peer (p);
+    return;
+  }
+  if (p->draining) {
+    if (r == 0)
+      close_peer (p);
     return;
   }
   if (r == 0)

@@ -429,8 +429,11 @@ server_grow (uint64_t size, struct message *message)
     message_set (&why, "that isn't more");
     err = EINVAL;
   }
-  else
-    err = grow_to (&st, size, &why);
+  else {
+    err = spare_file_find_size (&file, &why);
+    if (err == 0)
+      err = grow_to (&st, size, &why);
+  }
   pthread_mutex_unlock (&grow_mutex);
   if (err)
     message_set (message, "the spare can't be enlarged from %" PRIu64 " to %"

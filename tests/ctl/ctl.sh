@@ -8,6 +8,7 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../functions.sh"
 
+# shellcheck disable=SC2034
 data=$abs_top_srcdir/tests/ctl/data
 
 # Nothing of the machine is touched or looked at, and output is the same

@@ -7,7 +7,7 @@
 #   fake-server.py SOCKET FILE
 #
 # FILE has a line for each request that is understood: a regular expression,
-# a tab, and the reply.  The first that matches is used; a reply that
+# an arrow (->), and the reply.  The first that matches is used; a reply that
 # begins with ! is one of the ways to misbehave below.  Requests are printed.
 
 import os, re, socket, sys, threading
@@ -16,7 +16,7 @@ path, script = sys.argv[1:3]
 rules = []
 for line in open(script):
     if line.strip() and not line.startswith("#"):
-        pattern, reply = line.rstrip("\n").split("\t", 1)
+        pattern, reply = line.rstrip("\n").split(" -> ", 1)
         rules.append((re.compile(pattern + "$"), reply))
 
 def misbehave(c, how):

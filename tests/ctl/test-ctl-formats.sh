@@ -180,8 +180,8 @@ assert_grep '100 TiB; a cell is' out
 ctl 0 table --mapfile
 assert_grep '0x000FB600  0x63FFFFF04A00  \+' out
 cat >small.replies <<'TEXT'
-status	{"ok":true,"main":{"size":700}}
-table 0 2	{"ok":true,"runs":[{"start":1,"count":1,"state":"lost","slot":null,"since":5,"why":"weak"}],"next":null}
+status -> {"ok":true,"main":{"size":700}}
+table 0 2 -> {"ok":true,"runs":[{"start":1,"count":1,"state":"lost","slot":null,"since":5,"why":"weak"}],"next":null}
 TEXT
 fake small.replies
 ctl 0 map

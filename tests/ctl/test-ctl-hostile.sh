@@ -12,7 +12,7 @@
 hostile ()
 {
   local regex=$1
-  printf '.*\t%s\n' "$2" >hostile.replies
+  printf '.* -> %s\n' "$2" >hostile.replies
   shift 2
   fake hostile.replies
   says "$regex" 3 "$@"
@@ -50,8 +50,8 @@ hostile 'missing' '{"ok":true}' grow 1G
 # Every field of a status, left out or of another type.
 /usr/bin/python3 - "$data/disk.replies" <<'PY'
 import copy, json, sys
-st = [json.loads(l.split("\t")[1]) for l in open(sys.argv[1])
-      if l.startswith("status\t")][0]
+st = [json.loads(l.split(" -> ", 1)[1]) for l in open(sys.argv[1])
+      if l.startswith("status ->")][0]
 def paths(o, at=()):
     for k in o:
         if k == "ok":
@@ -105,7 +105,7 @@ PY
 /usr/bin/python3 each.py
 
 # Tables that go backwards, overlap, leave the disk, or never end.
-status='status	{"ok":true,"main":{"size":1048576}}'
+status='status -> {"ok":true,"main":{"size":1048576}}'
 run='"state":"lost","slot":null,"since":1,"why":"weak"'
 wrong_table ()
 {
@@ -118,26 +118,26 @@ wrong_table ()
     says "$regex" 3 $c
   done
 }
-t='table 0 2048	{"ok":true,"next":null,"runs":'
-wrong_table 'out of order' "$t[{\"start\":5,\"count\":2,$run},\
+t='table 0 2048 -> {"ok":true,"next":null,"runs":'
+wrong_table 'out of order' "${t}[{\"start\":5,\"count\":2,$run},\
 {\"start\":6,\"count\":1,$run}]}"
-wrong_table 'out of order' "$t[{\"start\":2048,\"count\":1,$run}]}"
-wrong_table 'out of order' "$t[{\"start\":5,\"count\":2044,$run}]}"
-wrong_table 'out of order' "$t[{\"start\":5,\"count\":0,$run}]}"
+wrong_table 'out of order' "${t}[{\"start\":2048,\"count\":1,$run}]}"
+wrong_table 'out of order' "${t}[{\"start\":5,\"count\":2044,$run}]}"
+wrong_table 'out of order' "${t}[{\"start\":5,\"count\":0,$run}]}"
 wrong_table 'out of order' \
-  "$t[{\"start\":5,\"count\":9223372036854775807,$run}]}"
-wrong_table 'missing' "$t[{\"start\":5}]}"
-wrong_table 'missing' "$t[5]}"
-wrong_table "no state 'gone'" "$t[{\"start\":5,\"count\":1,\"state\":\"gone\",\
+  "${t}[{\"start\":5,\"count\":9223372036854775807,$run}]}"
+wrong_table 'missing' "${t}[{\"start\":5}]}"
+wrong_table 'missing' "${t}[5]}"
+wrong_table "no state 'gone'" "${t}[{\"start\":5,\"count\":1,\"state\":\"gone\",\
 \"slot\":null,\"since\":1,\"why\":\"weak\"}]}"
-wrong_table 'slot' "$t[{\"start\":5,\"count\":1,\"state\":\"remapped\",\
+wrong_table 'slot' "${t}[{\"start\":5,\"count\":1,\"state\":\"remapped\",\
 \"slot\":null,\"since\":1,\"why\":\"weak\"}]}"
-wrong_table 'begins before' 'table 0 2048	{"ok":true,"runs":[],"next":0}'
-wrong_table 'next' 'table 0 2048	{"ok":true,"runs":[],"next":"5"}'
-wrong_table 'array' 'table 0 2048	{"ok":true,"runs":{},"next":null}'
+wrong_table 'begins before' 'table 0 2048 -> {"ok":true,"runs":[],"next":0}'
+wrong_table 'next' 'table 0 2048 -> {"ok":true,"runs":[],"next":"5"}'
+wrong_table 'array' 'table 0 2048 -> {"ok":true,"runs":{},"next":null}'
 # A page that is beyond the end ends the table; no reason is unknown.
 { echo "$status"
-  echo "table 0 2048	{\"ok\":true,\"runs\":[{\"start\":5,\"count\":1,\
+  echo "table 0 2048 -> {\"ok\":true,\"runs\":[{\"start\":5,\"count\":1,\
 \"state\":\"zero\",\"slot\":null,\"since\":1,\"why\":\"\\u001b[2J\"}],\
 \"next\":999999}"; } >odd.replies
 fake odd.replies
@@ -145,14 +145,14 @@ ctl 0 table
 assert_grep 'zero.*unknown' out
 
 # A disk without sectors has no picture to divide by.
-printf 'status\t{"ok":true,"main":{"size":0}}\n' >empty.replies
+printf 'status -> {"ok":true,"main":{"size":0}}\n' >empty.replies
 fake empty.replies
 ctl 1 map
 ctl 1 table
 
 # What a server says doesn't steer the terminal.
-printf 'ping\t{"ok":true,"version":"\\u001b[31m1\\n2","uptime":1}\n' >esc
-printf '.*\t{"ok":false,"error":"no\\u001b[2J\\nremapctl: all is well"}\n' \
+printf 'ping -> {"ok":true,"version":"\\u001b[31m1\\n2","uptime":1}\n' >esc
+printf '.* -> {"ok":false,"error":"no\\u001b[2J\\nremapctl: all is well"}\n' \
   >>esc
 fake esc
 ctl 0 ping
