@@ -29,9 +29,10 @@ tmp=${tmp:?}
 
 here_guest=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 guest_programs=(busybox blockdev dash dmsetup e2fsck fio losetup mkfs.ext4
-                nbd-client nbdcopy nbdinfo ddrescue fallocate)
+                nbd-client nbdcopy nbdfuse nbdinfo ddrescue ddrescuelog
+                fallocate)
 guest_modules=(virtio_pci virtio_net virtio_blk virtio_scsi virtio_rng nbd loop
-               scsi_debug sd_mod dm-mod dm-flakey ext4 crc32c_generic
+               fuse scsi_debug sd_mod dm-mod dm-flakey ext4 crc32c_generic
                crct10dif_generic)
 guest_plugins=(file memory)
 guest_filters=(delay error log offset)
@@ -59,9 +60,8 @@ guest_requires ()
   exec {guest_lock}>&-
 }
 
-guest_requires_direct ()
+guest_requires_sectors ()
 {
-  [ -e "${DIRECT_PLUGIN:-}" ] || skip "needs the direct plugin"
   [ -x "$abs_top_builddir/tests/sectors" ] ||
     skip "tests/sectors was not built, as libnbd was missing"
 }
@@ -134,7 +134,8 @@ guest_make_base ()
   key=$({
     cat "$here_guest/guest.sh" "$here_guest/init"
     echo "$guest_version"
-    dpkg-query -W nbdkit busybox-static nbd-client fio e2fsprogs
+    dpkg-query -W nbdkit busybox-static nbd-client fio e2fsprogs dmsetup \
+               gddrescue libnbd-bin
   } | sha256sum | cut -c 1-16)
   guest_base=$guest_cache/base-$key.cpio
   [ ! -s "$guest_base" ] || return 0
@@ -188,7 +189,8 @@ guest_start ()
   mkdir -p "$root/files"
   cp "$script" "$root/files/script"
   cp "$here_guest/in-guest.sh" "$REMAP_FILTER" "$BADDISK_FILTER" "$root/files/"
-  [ ! -e "${DIRECT_PLUGIN:-}" ] || cp "$DIRECT_PLUGIN" "$root/files/"
+  cp "$DIRECT_PLUGIN" "$abs_top_builddir/ctl/remapctl" "$root/files/"
+  # Not built without libnbd.
   cp "$abs_top_builddir/tests/sectors" "$root/files/" 2>/dev/null || :
   for file in "${guest_files[@]}"; do
     cp "$file" "$root/files/"

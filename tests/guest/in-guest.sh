@@ -8,6 +8,8 @@
 # shellcheck shell=dash
 
 set -eu
+# The programs of this project, remapctl and sectors (see sectors.c).
+PATH=/files:$PATH
 
 # For the scripts.
 # shellcheck disable=SC2034
@@ -78,12 +80,6 @@ stop_nbdkit ()
 
 # ---- disks that fail, and the filter over them --------------------------
 
-# The workload, see sectors.c.
-sectors ()
-{
-  /files/sectors "$@"
-}
-
 # scsi_debug_disk [PARAMETER...]: a disk of scsi_debug's, 8 MiB; sets disk
 # (sda) and host (the number of its SCSI host).
 scsi_debug_disk ()
@@ -124,12 +120,16 @@ serve_remapped ()
 {
   _device=$1
   shift
-  start_nbdkit disk -v -D remap.verbose=1 --filter="$remap" --filter=log "$direct" "$_device" \
-    spare="${spare:-disk.spare}" logfile=disk.ops logappend=true "$@"
+  start_nbdkit disk --filter="$remap" --filter=log "$direct" "$_device" \
+    spare=disk.spare remap-control="$REMAP_CONTROL" \
+    logfile=disk.ops logappend=true "$@"
   # For the scripts.
   # shellcheck disable=SC2034
   uri="nbd+unix:///?socket=$PWD/disk.sock"
 }
+
+# Where remapctl finds that server.
+export REMAP_CONTROL=/tmp/disk.ctl
 
 # Reads of main that failed, since the spare was made.
 failing_reads ()
@@ -137,18 +137,15 @@ failing_reads ()
   grep -c 'Read .*return=-1' disk.ops || :
 }
 
-# lost_sectors: runs of them, FIRST+COUNT, one a line, in order.
-lost_sectors ()
+# in_state lost|remapped|zero [--spare=SPARE]: runs of such sectors,
+# FIRST+COUNT, one a line.
+in_state ()
 {
-  sed -n 's/.*sectors \([0-9]*\)-\([0-9]*\) .*from main: LOST$/\1 \2/p' \
-    disk.log | sort -n | merge_runs
-}
-
-# remapped_sectors: after errors, as the messages have it.
-remapped_sectors ()
-{
-  sed -n 's/.* \([0-9]*\) sectors remapped.*/\1/p' disk.log |
-    awk '{ n += $1 } END { print n + 0 }'
+  _state=$1
+  shift
+  remapctl table --csv "$@" |
+    awk -F , -v state="$_state" '$3 == state { print $1, $1 + $2 - 1 }' |
+    merge_runs
 }
 
 # FIRST LAST on each line -> FIRST+COUNT

@@ -13,7 +13,7 @@
 . "${abs_top_srcdir:?}/tests/guest/guest.sh"
 
 guest_requires
-guest_requires_direct
+guest_requires_sectors
 
 cat >script <<'EOF2'
 . /files/in-guest.sh
@@ -42,13 +42,16 @@ check_disk ()
   sectors_are "error $_a+$_na EIO" "$uri" read 1 $((_a - 7)) $((_na + 20)) 7
   sectors_are "error $_a+$_na EIO" "$uri" read 1 0 16384 128
   assert_equal "$(failing_reads)" "$_reads" "failing reads of what is LOST"
-  assert_equal "$(lost_sectors)" "$_a+$_na" "LOST of $_geometry"
+  assert_equal "$(in_state lost)" "$_a+$_na" "LOST of $_geometry"
 
   # Three others do, and those heal: nobody is to believe them.
   _b=$((12000 / _ratio * _ratio)) _nb=$((3 * _ratio))
   scsi_debug_bad $((_b / _ratio)) 3
   sectors_are "error $_a+$_na EIO
 error $_b+$_nb EIO" "$uri" read 1 0 16384 64
+  assert_equal "$(remapctl status --json |
+                    sed 's/.*"errors":{"read":\([0-9]*\),.*/\1/')" \
+               "$(failing_reads)" "errors.read of the status"
 
   # What is written is there again, with sectors beside it untouched; after
   # kill -9 as well.
@@ -63,8 +66,11 @@ error $_b+$_nb EIO" "$uri" read 1 0 16384 64
               "$uri" read 1 $((_a + _na - _ratio)) 300 300
   sectors_are "" "$uri" read 1 $((_b + _nb + 50)) 2000
   stop_nbdkit disk
-  assert_equal "$(lost_sectors)" "$_a+$_na
-$_b+$_nb" "all that ever was LOST of $_geometry"
+  assert_equal "$(in_state lost --spare=disk.spare)" "$_a+$_ratio
+$((_a + _na - _ratio))+$_ratio" "LOST in the end of $_geometry"
+  assert_equal "$(in_state remapped --spare=disk.spare)" \
+               "$((_a + _ratio))+$((_na - 2 * _ratio))
+$_b+$_nb" "REMAPPED in the end of $_geometry"
 
   _reads=$(failing_reads)
   _asked=$(scsi_debug_medium_errors)

@@ -13,7 +13,7 @@
 . "${abs_top_srcdir:?}/tests/guest/guest.sh"
 
 guest_requires
-guest_requires_direct
+guest_requires_sectors
 
 cat >script <<'EOF2'
 . /files/in-guest.sh

@@ -14,7 +14,7 @@
 . "${abs_top_srcdir:?}/tests/guest/guest.sh"
 
 guest_requires
-guest_requires_direct
+guest_requires_sectors
 
 # QEMU's disks, with the content of seed 1.
 for i in 1 2; do
@@ -75,15 +75,17 @@ check_dm ()
   # and nothing but them is remapped.
   become 1000:8:error "2000:$((2 * _ratio)):error" 3000:40:error 9000:80:error
   sectors_are "" "$uri" write 2 900 2500 2048
-  assert_equal "$(remapped_sectors)" $((48 + 2 * _ratio)) \
-               "sectors remapped of $_geometry"
+  _remapped="1000+8
+2000+$((2 * _ratio))
+3000+40"
+  assert_equal "$(in_state remapped)" "$_remapped" "REMAPPED of $_geometry"
   sectors_are "" "$uri" read 2 900 2500 64
   assert_equal "$(failing_reads)" 0 "failing reads of what was written"
 
   # Another one is read only.
   sectors_are "error 9000+80 EIO" "$uri" read 1 3400 12984 1000
   sectors_are "error 9000+80 EIO" "$uri" read 1 3400 12984 64
-  assert_equal "$(lost_sectors)" 9000+80 "LOST of $_geometry"
+  assert_equal "$(in_state lost)" 9000+80 "LOST of $_geometry"
   _blocks=$((80 / _ratio))
   [ "$(failing_reads)" -le $((4 * _blocks)) ] ||
     fail "$(failing_reads) failing reads of $_blocks blocks"
@@ -91,13 +93,13 @@ check_dm ()
   # One that can be read, but not written.
   become "12000:32:flakey 1 error_writes"
   sectors_are "" "$uri" write 3 11900 1000 100
-  assert_equal "$(remapped_sectors)" $((80 + 2 * _ratio)) \
-               "sectors remapped of $_geometry"
+  _remapped="$_remapped
+12000+32"
+  assert_equal "$(in_state remapped)" "$_remapped" "REMAPPED of $_geometry"
   sectors_are "" "$uri" read 3 11900 1000 100
 
   # All of it fails: it is gone, nothing changes, and what the map has is
   # there.
-  _lost=$(lost_sectors) _remapped=$(remapped_sectors)
   become 0:16384:flakey
   sectors_are "error 100+8 EIO" "$uri" read 1 100 8
   sectors_are "error 100+8 EIO" "$uri" write 4 100 8
@@ -108,12 +110,12 @@ check_dm ()
   sectors_are "" "$uri" read 1 100 8
   sectors_are "" "$uri" read 2 900 2500 64
   sectors_are "" "$uri" read 3 11900 1000 100
-  assert_equal "$(lost_sectors)" "$_lost" "LOST while the disk was gone"
-  assert_equal "$(remapped_sectors)" "$_remapped" \
-               "remapped while the disk was gone"
+  assert_equal "$(in_state lost)" 9000+80 "LOST after the disk was gone"
+  assert_equal "$(in_state remapped)" "$_remapped" \
+               "REMAPPED after the disk was gone"
   stop_nbdkit disk
 
-  # What the disk has now was readable all the time.
+  # Was it really the spare?
   assert_equal "$(sectors direct:/dev/mapper/bad read 2 904 2496 | wc -l)" 3 \
                "places that are not on the disk"
   dmsetup remove bad
@@ -126,10 +128,14 @@ check_blkdebug ()
   rm -f disk.*
   serve_remapped "$1"
   sectors_are "error 9000+1 EIO" "$uri" read 1 0 16384 2048
+  assert_equal "$(in_state lost)" 9000+1 "LOST of $1"
   sectors_are "" "$uri" write 2 900 10000 2048
   sectors_are "" "$uri" read 2 900 10000 64
-  assert_equal "$(remapped_sectors)" 3 "writes remapped of $1"
-  assert_equal "$(lost_sectors)" 9000+1 "LOST of $1"
+  assert_equal "$(in_state remapped)" "1000+1
+1007+1
+5000+1
+9000+1" "REMAPPED of $1"
+  assert_equal "$(in_state lost)" "" "LOST of $1"
   [ "$(failing_reads)" -le 4 ] || fail "$(failing_reads) failing reads"
   stop_nbdkit disk
   serve_remapped "$1"
