@@ -107,12 +107,16 @@ find_pending (struct explorer *x, int level, unsigned n,
 {
   struct events *ev = &x->events[level];
   unsigned i, k = 0, flushed[2] = { 0, 0 };
+  bool lost[2] = { false, false };
 
-  for (i = 0; i < n; i++)
-    if (ev->v[i].e->flush)
-      flushed[ev->v[i].main] = i + 1;
+  /* What a failed flush has lost no later one makes durable. */
   for (i = 0; i < n; i++) {
-    if (ev->v[i].e->flush || i < flushed[ev->v[i].main])
+    if (ev->v[i].e->flush && !lost[ev->v[i].main])
+      flushed[ev->v[i].main] = i + 1;
+    lost[ev->v[i].main] |= ev->v[i].units == 0 && !ev->v[i].e->flush;
+  }
+  for (i = 0; i < n; i++) {
+    if (ev->v[i].units == 0 || i < flushed[ev->v[i].main])
       continue;
     if (k == MAX_PENDING)
       bug ("too many unflushed writes");

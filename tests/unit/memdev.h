@@ -71,6 +71,11 @@ struct memdev {
   /* Trimmed bytes become zeroes; otherwise they stay as they are. */
   bool trim_zeroes;
 
+  /* A flush that fails leaves an event without bytes behind: what was
+   * written before it stays unflushed for ever, as with a page cache.
+   */
+  bool flush_loses;
+
   /* See memdev_freeze.  DIRTY: for each page of 4096, whether it has
    * changed since; DIRTY_LIST: which ones have.
    */
