@@ -105,6 +105,7 @@ verdict (struct memdev *m, enum memdev_op op, uint64_t offset,
       if (m->fail_forever)
         m->fail_after = 1;
       m->failed++;
+      m->fail_hits++;
       return m->fail_err;
     }
   }
@@ -267,10 +268,13 @@ memdev_flush (void *ctx)
   m->flushes++;
   err = verdict (m, MEMDEV_FLUSH, 0, 0, &bad);
   if (err == 0) {
-    if (m->recording)
+    if (m->recording) {
       add_event (m, true, 0, 0, NULL);
+      m->event[m->nevents-1].heals = m->reopened;
+    }
     else
       memdev_settle (m);
+    m->reopened = false;
   }
   else if (m->flush_loses && m->recording)
     add_event (m, false, 0, 0, NULL);
@@ -435,7 +439,7 @@ memdev_fail (struct memdev *m, unsigned ops, uint64_t n, int err,
   m->fail_after = n;
   m->fail_err = err;
   m->fail_forever = forever;
-  m->failed = 0;
+  m->failed = m->fail_hits = 0;
   pthread_mutex_unlock (&m->lock);
 }
 
