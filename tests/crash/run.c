@@ -410,6 +410,8 @@ error_ok (struct model *m, const struct record *r, bool lost)
 
   if (r->err == 0)
     return true;
+  if (m->faults)
+    return r->err == error_for_nbd (r->err);
   if (r->err == EIO && (r->op.kind == 'r' || r->op.kind == 'p'))
     return lost;
   /* Parts of a block that can't be read. */
@@ -470,7 +472,7 @@ check_all (struct model *m)
     data = world_peek (w, s);
     if (data ? !model_matches (m, s, model_allowed (m, s, NEVER), data)
         : w->nsnapshots > 0 && STATE_OF (w->snapshot[0].state[s]) != LOST &&
-        !block_unreadable (w, s)) {
+        !block_unreadable (w, s) && !(m->faults && block_weak (w, s))) {
       snprintf (text, sizeof text, "sector %u: %s", s, data
                 ? "holds something else than was written" : "LOST for nothing");
       return text;
@@ -506,7 +508,11 @@ run_op (struct model *m, const struct op *op)
   const char *wrong;
   int err;
 
+  if (w->failing)
+    w->failing (true);
   err = op_do (w, &w->conn, r, buf);
+  if (w->failing)
+    w->failing (false);
   if (w->map == NULL)
     return w->message.text[0] ? w->message.text : "it doesn't start again";
   world_look (w);

@@ -58,6 +58,7 @@ struct model {
   struct record record[MAX_OPS];
   uint8_t *initial;             /* contents before the first record */
   uint8_t *memory;
+  bool faults;                  /* anything may fail, with a clean error */
 };
 
 extern struct model *model_new (struct world *w);

@@ -100,23 +100,36 @@ collect_events (struct explorer *x, int level)
     add_event (x, level, &w->mem->event[i], false, &memory);
 }
 
-/* The writes among the first N events of that run that a crash may undo. */
+/* The writes among the first N events of that run that a crash may undo: a
+ * flush makes all durable that came before it, but not what an earlier one
+ * that failed has lost.
+ */
 unsigned
 find_pending (struct explorer *x, int level, unsigned n,
               struct event **pending)
 {
   struct events *ev = &x->events[level];
-  unsigned i, k = 0, flushed[2] = { 0, 0 };
+  unsigned i, j, k = 0, kept, failed[2] = { 0, 0 };
+  const struct event *e;
 
-  for (i = 0; i < n; i++)
-    if (ev->v[i].e->flush)
-      flushed[ev->v[i].main] = i + 1;
   for (i = 0; i < n; i++) {
-    if (ev->v[i].e->flush || i < flushed[ev->v[i].main])
-      continue;
-    if (k == MAX_PENDING)
-      bug ("too many unflushed writes");
-    pending[k++] = &ev->v[i];
+    e = &ev->v[i];
+    if (e->e->heals)
+      failed[e->main] = 0;
+    if (e->units > 0) {
+      if (k == MAX_PENDING)
+        bug ("too many unflushed writes");
+      pending[k++] = &ev->v[i];
+    }
+    else if (!e->e->flush)
+      failed[e->main] = i;
+    else {
+      for (j = kept = 0; j < k; j++)
+        if (pending[j]->main != e->main ||
+            pending[j]->e->time < failed[e->main])
+          pending[kept++] = pending[j];
+      k = kept;
+    }
   }
   return k;
 }
@@ -187,6 +200,7 @@ make_expect (struct explorer *x, int level, uint64_t n)
   /* The last snapshot before; until the server has started, the first. */
   while (i + 1 < w->nsnapshots && w->snapshot[i+1].clock <= n)
     i++;
+  ex->any_digest = false;
   ex->ndigests = 1;
   ex->digest[0] = w->snapshot[i].digest;
   if (i + 1 < w->nsnapshots && w->snapshot[i].clock <= n)
@@ -334,23 +348,36 @@ tear_all (struct explorer *x, int level, unsigned n,
   }
 }
 
-/* All states after the first N events of that level's run. */
+/* All states after the first N events of that level's run in which no
+ * write is torn.
+ */
 void
-explore_point (struct explorer *x, int level, unsigned n)
+explore_subsets (struct explorer *x, int level, unsigned n)
 {
   static uint64_t subsets[LEVELS][MAX_SUBSETS];
   struct event *pending[MAX_PENDING];
   struct land lands[MAX_PENDING];
   unsigned k = find_pending (x, level, n, pending);
-  unsigned nsubsets = choose_subsets (k, MAX_ALL, subsets[level], n), i;
+  unsigned nsubsets = choose_subsets (k, MAX_ALL, subsets[level], n);
 
-  for (i = 0; i < nsubsets; i++) {
+  for (unsigned i = 0; i < nsubsets; i++) {
     set_lands (lands, k, subsets[level][i]);
     emit (x, level, n, lands, k);
   }
+}
+
+/* And with those. */
+void
+explore_point (struct explorer *x, int level, unsigned n)
+{
+  static uint64_t subsets[LEVELS][MAX_SUBSETS];
+  struct event *pending[MAX_PENDING];
+  unsigned k = find_pending (x, level, n, pending), i;
+  unsigned nsubsets = choose_subsets (k, MAX_ALL_TORN, subsets[level], n);
+
+  explore_subsets (x, level, n);
   for (i = 0; i < k; i++)
     tear_one (x, level, n, pending, k, i);
   for (i = 0; i < nsubsets; i++)
-    if (k <= MAX_ALL_TORN || i < 2)
-      tear_all (x, level, n, pending, k, subsets[level][i]);
+    tear_all (x, level, n, pending, k, subsets[level][i]);
 }

@@ -74,6 +74,7 @@ struct image {
 struct expect {
   unsigned ndigests;
   uint64_t digest[4];
+  bool any_digest;              /* a commit may be there, or not */
   bool may_format;
   uint64_t hash;
   unsigned nchoices[MAX_SECTORS];
@@ -134,6 +135,7 @@ extern void state_failed (struct explorer *x, int level, const char *fs, ...)
 /* states.c */
 extern void collect_events (struct explorer *x, int level);
 extern void make_expect (struct explorer *x, int level, uint64_t n);
+extern void explore_subsets (struct explorer *x, int level, unsigned n);
 extern void explore_point (struct explorer *x, int level, unsigned n);
 extern void build_image (struct explorer *x, int level, unsigned n,
                          const struct land *lands);

@@ -108,7 +108,9 @@ env_random (void *opaque, void *buf, size_t len)
 static uint64_t
 engine_now (void *opaque)
 {
-  return 1000000;
+  struct world *w = opaque;
+
+  return w->now_ms;
 }
 
 static void
@@ -163,7 +165,9 @@ new_world (const struct setup *setup)
   w->config = (struct engine_config) {
     .main_size = (uint64_t) w->nsectors * SECTOR_SIZE, .retries = 1,
     .main_block = setup->block, .auto_remap = true, .now_ms = engine_now,
+    .opaque = w,
   };
+  w->now_ms = 1000000;
   if (setup->tail)
     w->config.main_size -= SECTOR_SIZE - setup->tail;
   w->env = (struct spare_env) {
@@ -337,6 +341,7 @@ world_rewind (struct world *w, uint64_t seed)
   w->nsnapshots = 0;
   w->seed = seed;
   w->watch = false;
+  w->now_ms = 1000000;
 }
 
 static int
@@ -366,6 +371,21 @@ open_spare (struct world *w, bool may_format)
   return err ? err : spare_start (w->spare, &w->message);
 }
 
+static int
+open_all (struct world *w, bool may_format)
+{
+  int err;
+
+  w->map = map_new ();
+  err = w->map == NULL ? ENOMEM : open_spare (w, may_format);
+  if (err == 0) {
+    w->e = engine_new (&w->config, w->map, w->spare);
+    if (w->e == NULL)
+      err = errno;
+  }
+  return err;
+}
+
 int
 world_open (struct world *w, bool may_format)
 {
@@ -373,18 +393,17 @@ world_open (struct world *w, bool may_format)
   int err;
 
   w->message.text[0] = '\0';
-  w->map = map_new ();
-  if (w->map == NULL)
-    bug ("out of memory");
   w->watch = false;
-  err = open_spare (w, may_format);
+  w->mem->reopened = true;
+  if (w->failing)
+    w->failing (true);
+  err = open_all (w, may_format);
+  if (w->failing)
+    w->failing (false);
   if (err) {
     world_close (w, false);
     return err;
   }
-  w->e = engine_new (&w->config, w->map, w->spare);
-  if (w->e == NULL)
-    bug ("out of memory");
   engine_conn_init (w->e, &w->conn);
   w->watch = watch;
   if (watch)

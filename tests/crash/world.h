@@ -61,6 +61,7 @@ struct world {
   uint64_t clock;               /* events of both so far */
 
   struct engine_config config;
+  uint64_t now_ms;
   struct spare_env env;
   uint64_t seed;                /* of nonces: another one at each opening */
   struct message message;
@@ -71,6 +72,7 @@ struct world {
 
   /* Snapshots are taken before each event if WATCH is set. */
   bool watch;
+  void (*failing) (bool on);    /* around calls of the core; may be NULL */
   uint64_t active_step;         /* copied to new snapshots */
   struct snapshot *snapshot;
   unsigned nsnapshots;

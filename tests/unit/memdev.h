@@ -41,6 +41,7 @@ struct memdev_event {
   uint32_t count;       /* bytes */
   uint8_t *data;
   uint64_t time;        /* see struct memdev, clock */
+  bool heals;           /* see flush_loses */
 };
 
 struct memdev_bad {
@@ -71,6 +72,13 @@ struct memdev {
   /* Trimmed bytes become zeroes; otherwise they stay as they are. */
   bool trim_zeroes;
 
+  /* A flush that fails leaves an event without bytes behind: later ones say
+   * nothing about what was written before it, as with a page cache.  Only
+   * the first one after the program has opened the device anew (REOPENED
+   * is set then) does: what can be read at that time is on the disk.
+   */
+  bool flush_loses, reopened;
+
   /* See memdev_freeze.  DIRTY: for each page of 4096, whether it has
    * changed since; DIRTY_LIST: which ones have.
    */
@@ -89,6 +97,7 @@ struct memdev {
   int fail_err;
   bool fail_forever;
   uint64_t failed;      /* how many failed on command */
+  uint64_t fail_hits;   /* of these, by memdev_fail */
   enum memdev_partial partial;
   int gone;             /* if not 0, all operations fail with it */
 
