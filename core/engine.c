@@ -33,6 +33,9 @@ engine_new (const struct engine_config *config, struct map *map,
   if (e->config.now_ms == NULL)
     e->config.now_ms = system_now_ms;
   e->nr_sectors = bytes_to_sectors (config->main_size);
+  e->max_call = MAX_CALL;
+  if (config->main_max >= config->main_block && config->main_max < MAX_CALL)
+    e->max_call = round_down (config->main_max, config->main_block);
   e->map = map;
   e->spare = spare;
   atomic_init (&e->auto_remap, config->auto_remap);
@@ -89,18 +92,17 @@ engine_conn_init (struct engine *e, struct engine_conn *conn)
   atomic_init (&conn->flush_failures_told, atomic_load (&e->flush_failures));
 }
 
-/* Threads count in shards of their own as far as there are enough. */
-void
-stat_add (struct engine *e, enum engine_stat stat, uint64_t n)
+_Thread_local intptr_t stat_home = -1;
+
+intptr_t
+stat_choose_home (void)
 {
   static atomic_uint next_thread;
-  static _Thread_local unsigned home;
+  unsigned n = atomic_fetch_add_explicit (&next_thread, 1,
+                                          memory_order_relaxed);
 
-  if (home == 0)
-    home = 1 + atomic_fetch_add_explicit (&next_thread, 1,
-                                          memory_order_relaxed) % STAT_SHARDS;
-  atomic_fetch_add_explicit (&e->stats[home - 1].v[stat], n,
-                             memory_order_relaxed);
+  stat_home = n % STAT_SHARDS * sizeof (struct stat_shard);
+  return stat_home;
 }
 
 void
@@ -272,11 +274,8 @@ engine_flush (struct engine *e, struct engine_conn *conn,
   return err;
 }
 
-/* Ends a request that wrote: with FUA, flushes what it wrote to.  Changes
- * of state are durable already.
- */
 int
-finish_write (struct request *r, int err, bool fua)
+finish_write_slowly (struct request *r, int err, bool fua)
 {
   struct engine *e = r->e;
 
@@ -297,7 +296,7 @@ finish_write (struct request *r, int err, bool fua)
     err = flush_both (r, r->wrote_main, r->wrote_slots);
   }
   settle_canaries (r);
-  return error_for_nbd (err);
+  return err ? error_for_nbd (err) : 0;
 }
 
 enum sector_state
