@@ -292,12 +292,12 @@ isolate_block (struct request *r, void *buf, uint64_t block,
 }
 
 void
-settle_canaries (struct request *r)
+settle_bad_canaries (struct request *r)
 {
   struct engine *e = r->e;
   void *buf;
 
-  if (r->nr_bad_canaries == 0 || !atomic_load (&e->auto_remap) ||
+  if (!atomic_load (&e->auto_remap) ||
       posix_memalign (&buf, 4096, e->config.main_block) != 0)
     return;
   for (unsigned i = 0; i < r->nr_bad_canaries; i++)
@@ -344,16 +344,22 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
   return 0;
 }
 
-/* Whole blocks that the map says are DIRECT. */
+/* Main failed with ERR to read whole blocks that the map says are DIRECT. */
+static int
+read_failed (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
+             int err)
+{
+  if (!may_act_on (r, err))
+    return err;
+  return isolate (r, buf, start, end, end - start <= r->e->config.main_block);
+}
+
 static int
 read_direct (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
 {
-  int err;
+  int err = main_read (r, buf, start, end);
 
-  err = main_read (r, buf, start, end);
-  if (err == 0 || !may_act_on (r, err))
-    return err;
-  return isolate (r, buf, start, end, end - start <= r->e->config.main_block);
+  return err ? read_failed (r, buf, start, end, err) : 0;
 }
 
 /* DIRECT bytes from START to END within one main block, of which they are
@@ -476,14 +482,16 @@ engine_pread (struct engine *e, struct engine_conn *conn,
 
   if (count == 0)
     return 0;
-  stat_add (e, STAT_READS, 1);
-  stat_add (e, STAT_READ_BYTES, count);
+  stat_request (e, STAT_READS, count);
   request_init (&r, e, conn, main, offset, count);
-  if (is_aligned (e, offset, end) &&
-      map_all_direct (e->map, sector_of (offset), sectors_in (offset, end)))
-    err = read_direct (&r, buf, offset, end);
+  if (is_aligned (e, offset, end) && count <= e->max_call &&
+      map_all_direct (e->map, sector_of (offset), sectors_in (offset, end))) {
+    err = main_read_once (&r, buf, count, offset);
+    if (err)
+      err = read_failed (&r, buf, offset, end, err);
+  }
   else
     err = read_range (&r, buf, offset, end);
   settle_canaries (&r);
-  return error_for_nbd (err);
+  return err ? error_for_nbd (err) : 0;
 }
