@@ -26,14 +26,21 @@ struct direct_config config = { .timeout = 30 };
 
 NBDKIT_DLL_PUBLIC int direct_debug_verbose;
 
+static atomic_uint nr_connections;
+
 /* A connection. */
 struct handle {
   atomic_uint failures;                 /* disk_failures that it was told of */
 };
 
+/* nbdkit may end while requests are under way (a second signal, a client
+ * that doesn't go away): what they use stays, too.
+ */
 static void
 direct_unload (void)
 {
+  if (atomic_load (&nr_connections) > 0)
+    return;
   lanes_stop ();
   disk_stop ();
   requests_stop ();
@@ -180,6 +187,7 @@ direct_open (int readonly)
     return NULL;
   }
   atomic_init (&h->failures, disk_failures ());
+  atomic_fetch_add (&nr_connections, 1);
   return h;
 }
 
@@ -187,6 +195,7 @@ static void
 direct_close (void *handle)
 {
   free (handle);
+  atomic_fetch_sub (&nr_connections, 1);
 }
 
 static int64_t

@@ -92,7 +92,9 @@ read_pieces (struct target *t, uint8_t *buf, uint64_t from, uint64_t upto)
   int err;
 
   err = lane_take (true, min_u64 (end - start, LANE_BUFFER), &lane);
-  for (; err == 0 && start < end; start = op.offset + op.count) {
+  if (err)
+    return err;
+  for (; start < end; start += op.count) {
     op.offset = start;
     op.count = min_u64 (end - start, LANE_BUFFER);
     op.buf = lane_buffer (lane);
@@ -100,11 +102,10 @@ read_pieces (struct target *t, uint8_t *buf, uint64_t from, uint64_t upto)
     last = min_u64 (start + op.count, upto);
     op.need = last - start;
     err = lane_run (&lane, &op);
-    if (err == 0)
-      memcpy (buf + (first - from), (uint8_t *) op.buf + (first - start),
-              last - first);
-    else
+    if (err)
       break;
+    memcpy (buf + (first - from), (uint8_t *) op.buf + (first - start),
+            last - first);
   }
   lane_give (lane);
   return err;

@@ -33,6 +33,9 @@ detach_loop ()
 # LOSETUP_ARGS, BELOW_BADDISK: more arguments of losetup and of nbdkit.
 #
 # nbdkit serves it, FUSE makes a file of that, and the kernel a block device.
+# nbdfuse takes its connections in turn, and a request waits for the one
+# before it on its connection: with CONNECTIONS (default 4) a slow one holds
+# up every fourth of the others.
 make_bad_device ()
 {
   local file=$1 i
@@ -40,10 +43,10 @@ make_bad_device ()
 
   [ -e bad.txt ] || : >bad.txt
   # shellcheck disable=SC2086
-  start_nbdkit device ${BELOW_BADDISK:-} --filter=baddisk file "$file" \
+  start_nbdkit device -t 1 ${BELOW_BADDISK:-} --filter=baddisk file "$file" \
                baddisk-list=bad.txt baddisk-log=device-ops.txt "$@"
   mkdir -p fuse
-  nbdfuse fuse "$uri" </dev/null >>nbdfuse.log 2>&1 &
+  nbdfuse -C "${CONNECTIONS:-4}" fuse "$uri" </dev/null >>nbdfuse.log 2>&1 &
   fuse_pid=$!
   cleanup_fn end_fuse
   for ((i = 0; i < 600; i++)); do
