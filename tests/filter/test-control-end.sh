@@ -71,7 +71,7 @@ wait $! || fail "the peers"
 
 # What was done is done.
 serve remap-control=ctl.sock
-DONE=$(cat done) URI=$disk_uri client <<'PY'
+DONE=$(cat "done") URI=$disk_uri client <<'PY'
 does("status", manual_remaps=4 + int(os.environ["DONE"]))
 is_(does("status")["sectors"]["remapped"], 4 + int(os.environ["DONE"]))
 is_(read(2000, 30000), orig(2000, 30000))
