@@ -335,6 +335,11 @@ main_is_lost (struct request *r)
  */
 extern bool may_act_on (struct request *r, int err);
 
+/* May DIRECT sectors be moved without main being asked about them?  Not
+ * while main is lost (promise 12).
+ */
+extern bool may_move (struct request *r);
+
 /* One call, of at most max_call bytes. */
 static inline int
 main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
