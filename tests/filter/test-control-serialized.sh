@@ -13,8 +13,9 @@ requires_plugin sh
 requires_filter noparallel
 
 make_main $((2 << 20))
+# A sanitizer's library is for nbdkit alone.
 cat >main.sh <<'SH'
-#!/bin/bash -
+#!/usr/bin/env -S -u LD_PRELOAD bash
 # Handles are numbered; calls.txt has a line at the begin and the end of
 # each call.  Appending a line is atomic.
 case $1 in
