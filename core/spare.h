@@ -226,6 +226,14 @@ extern int spare_checkpoint (struct spare *spare);
 extern int spare_grow (struct spare *spare, uint64_t new_size,
                        struct message *message);
 
+/* Gives the spare to another disk: a copy of the one that it belongs to.
+ * LABEL has at most SPARE_LABEL_MAX bytes.  After ENOSPC the label is as it
+ * was, or the new one: whichever it is, both headers will agree on it when
+ * the spare is started again.  EINVAL, EROFS, ENOSPC, EIO, ENOMEM.
+ */
+extern int spare_relabel (struct spare *spare, const char *label,
+                          struct message *message);
+
 struct spare_status {
   uint64_t size;                        /* bytes that the spare uses */
   uint64_t claimed;                     /* bytes that are its own: more than
