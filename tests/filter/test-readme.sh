@@ -79,7 +79,7 @@ done < <(sed -n 's/^    \([a-z].*\)/\1/p' "$readme")
 [ "$commands" -ge 4 ] || fail "only $commands commands found in README.md"
 
 # Names in the text: files of the tree, parameters of the filters.
-grep -oE '\((core|ctl|tests|filter|plugin|examples)/[a-zA-Z0-9_./-]+\)' \
+grep -oE '\((core|ctl|tests|filter|plugin|examples)/[a-zA-Z0-9_.@/-]+\)' \
      "$readme" |
   tr -d '()' | while read -r f; do
     [ -e "$abs_top_srcdir/$f" ] || fail "README.md names $f"
