@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -78,12 +79,16 @@ class Server:
                 [w.replace("SOCKET", self.socket) for w in command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + ready
-        while not os.path.exists(self.socket):
+        while not self.answers():
             if self.process.poll() is not None or time.monotonic() > end:
-                self.process.kill()
+                self.stop()
                 raise RuntimeError("%s did not start:\n%s" %
                                    (name, self.messages()))
             time.sleep(0.01)
+
+    def answers(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(self.socket) == 0
 
     def messages(self):
         with open(self.log, errors="replace") as f:
@@ -117,8 +122,8 @@ def run(*command, check=True, **kwargs):
                        text=True, **kwargs)
     if check and r.returncode != 0:
         raise RuntimeError("%s: status %d\n%s%s" % (
-            " ".join(command), r.returncode, r.stdout[-2000:],
-            r.stderr[-2000:]))
+            " ".join(command), r.returncode, r.stdout[-300:],
+            r.stderr[-1000:]))
     return r
 
 
