@@ -15,7 +15,7 @@ readme=$abs_top_srcdir/README.md
 # was installed there is used.
 install_and_serve ()
 {
-  local filterdir
+  local filterdir plugindir
 
   cp -r "$abs_top_srcdir" source
   rm -rf source/build source/autom4te.cache
@@ -27,8 +27,10 @@ install_and_serve ()
   for f in remap baddisk; do
     [ -f "$filterdir/nbdkit-$f-filter.so" ] || fail "not installed: $f"
   done
+  plugindir=$tmp/root$(pkg-config --variable=plugindir nbdkit)
+  [ -f "$plugindir/nbdkit-direct-plugin.so" ] || fail "not installed: direct"
   for page in man1/nbdkit-remap-filter.1 man1/nbdkit-baddisk-filter.1 \
-              man1/remapctl.1 \
+              man1/nbdkit-direct-plugin.1 man1/remapctl.1 \
               man5/remap-spare.5 man7/remap-promises.7; do
     find root -path "*/man/$page" | grep -q . || fail "not installed: $page"
   done
@@ -64,6 +66,12 @@ while IFS= read -r line; do
     "uri='nbd+unix:///?socket=/run/nbdkit-remap/my_remap.nbd'")
       # test-readme-table.sh uses it.
       ;;
+    "nbdkit --filter=remap direct /dev/sdX spare=/mnt/other/sdX.spare")
+      # test-direct-failing-disk.sh does it with a device; here, a file.
+      truncate -s 1M sdX.img
+      line=${line//\/dev\/sdX/sdX.img}
+      eval "${line//\/mnt\/other\//} -U - --run 'nbdinfo --size \"\$uri\"'" >size
+      assert_equal "$(cat size)" 1048576 "$line" ;;
     *)
       fail "README.md has a command that no test runs: $line" ;;
   esac
@@ -71,7 +79,8 @@ done < <(sed -n 's/^    \([a-z].*\)/\1/p' "$readme")
 [ "$commands" -ge 4 ] || fail "only $commands commands found in README.md"
 
 # Names in the text: files of the tree, parameters of the filters.
-grep -oE '\((core|ctl|tests|filter|examples)/[a-zA-Z0-9_./-]+\)' "$readme" |
+grep -oE '\((core|ctl|tests|filter|plugin|examples)/[a-zA-Z0-9_.@/-]+\)' \
+     "$readme" |
   tr -d '()' | while read -r f; do
     [ -e "$abs_top_srcdir/$f" ] || fail "README.md names $f"
   done
