@@ -95,23 +95,27 @@ assert_no_grep Adjusted out
 says 'has 40960 sectors from' 5 create main_dev="$main512" \
      spare_dev="$spare512" spare_total=40968
 
-# Who may not open a device is told so.
-if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
-  chmod 755 .
-  mkdir -m 777 user
-  status=0
-  REMAP_RUNTIME_DIR=$tmp/user/run setpriv --reuid=65534 --regid=65534 \
-    --clear-groups "$(command -v remapctl)" create main_dev="$main512" \
-    spare_dev=user/spare.img >out 2>err || status=$?
-  unset REMAP_LOG_DIR
-  # And where others than root have their logs.
-  truncate -s 8M user/main.img
-  chmod 666 user/main.img
-  HOME=/nowhere XDG_STATE_HOME=$tmp/user/state \
-    REMAP_RUNTIME_DIR=$tmp/user/run setpriv --reuid=65534 --regid=65534 \
-    --clear-groups "$(command -v remapctl)" create --dry-run \
-    main_dev=user/main.img spare_dev=user/spare.img >out2
-  assert_grep "^Log file: +$tmp/user/state/nbdkit-remap/remap_test_remap_" out2
-  assert_equal "$status" 4 "status of permission denied"
-  assert_grep 'permission denied' err
-fi
+# Who may not open a device is told so.  In a folder that others than root
+# can reach.
+command -v setpriv >/dev/null || exit 0
+user=$(mktemp -d /tmp/remap-user-XXXXXX)
+cleanup_fn rm -rf "$user"
+truncate -s 8M "$user/main.img"
+chmod 777 "$user" "$user/main.img"
+as_nobody ()
+{
+  # Where others than root have their logs, too.
+  env -u REMAP_LOG_DIR HOME=/nowhere XDG_STATE_HOME="$user/state" \
+      REMAP_RUNTIME_DIR="$user/run" \
+      setpriv --reuid=65534 --regid=65534 --clear-groups \
+      "$(command -v remapctl)" "$@"
+}
+as_nobody --version >/dev/null 2>&1 || exit 0
+status=0
+as_nobody create main_dev="$main512" spare_dev="$user/spare.img" \
+          >out 2>err || status=$?
+assert_equal "$status" 4 "status of permission denied"
+assert_grep 'permission denied' err
+as_nobody create --dry-run main_dev="$user/main.img" \
+          spare_dev="$user/spare.img" >out
+assert_grep "^Log file: +$user/state/nbdkit-remap/remap_test_remap_" out

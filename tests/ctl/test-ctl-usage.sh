@@ -135,6 +135,8 @@ says 'the disk has 204800 sectors' 1 table 1 18446744073709551615
 echo 204800 >list
 says 'beyond the disk.*Nothing was changed' 1 import --as=lost \
      --block-size=512 list
+printf '0x0 ? 1\n0x63FFE00 0x400 -\n' >list
+says 'beyond the disk.*Nothing was changed' 1 import --as=lost list
 printf '0\n5 5\n' >list
 says 'list: line 2' 1 import --as=lost list
 says 'nowhere: No such file' 1 import --as=lost nowhere
