@@ -31,6 +31,7 @@ remap_unload (void)
   server_stop ();
   free (config.spare_path);
   free (config.main_path);
+  config.spare_path = config.main_path = NULL;
 }
 
 static int
