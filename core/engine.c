@@ -292,6 +292,15 @@ finish_write (struct request *r, int err, bool fua)
          atomic_exchange (&e->main_dirty, false)))
       main_flush_failed (e);
   }
+  /* What main refused is durable from here on (promise 13).  New slots are;
+   * but where another request had moved the block meanwhile, this one has
+   * merely overwritten its slot.
+   */
+  if (err == 0 && !fua && r->failing_pieces > 0 && r->wrote_slots &&
+      spare_flush (e->spare) != 0) {
+    stat_add (e, STAT_SPARE_ERRORS, 1);
+    err = EIO;
+  }
   if (err == 0 && fua) {
     stat_add (e, STAT_FUAS, 1);
     err = flush_both (r, r->wrote_main, r->wrote_slots);

@@ -40,12 +40,16 @@ struct memdev_event {
   uint64_t offset;
   uint32_t count;       /* bytes */
   uint8_t *data;
+  uint64_t time;        /* see struct memdev, clock */
+  bool heals;           /* see flush_loses */
 };
 
 struct memdev_bad {
   unsigned ops;
   uint64_t offset, count;
   int err;
+  unsigned times;       /* fails only so often; 0: always */
+  unsigned left;        /* of these */
 };
 
 struct memdev {
@@ -59,6 +63,29 @@ struct memdev {
   size_t nevents, cap;
   bool recording;       /* if not, a flush forgets what came before */
 
+  /* If not NULL each event takes this number, and raises it.  Devices that
+   * share it have their events in one order.  (Nobody may use them from two
+   * threads at once, then.)
+   */
+  uint64_t *clock;
+
+  /* Trimmed bytes become zeroes; otherwise they stay as they are. */
+  bool trim_zeroes;
+
+  /* A flush that fails leaves an event without bytes behind: later ones say
+   * nothing about what was written before it, as with a page cache.  Only
+   * the first one after the program has opened the device anew (REOPENED
+   * is set then) does: what can be read at that time is on the disk.
+   */
+  bool flush_loses, reopened;
+
+  /* See memdev_freeze.  DIRTY: for each page of 4096, whether it has
+   * changed since; DIRTY_LIST: which ones have.
+   */
+  uint8_t *dirty;       /* NULL: not frozen */
+  uint32_t *dirty_list;
+  size_t ndirty;
+
   /* Operations so far, those that failed included; set to 0 at will. */
   uint64_t reads, writes, flushes, zeroes, trims, allocates, probes;
   uint64_t bytes_read, bytes_written;
@@ -70,6 +97,7 @@ struct memdev {
   int fail_err;
   bool fail_forever;
   uint64_t failed;      /* how many failed on command */
+  uint64_t fail_hits;   /* of these, by memdev_fail */
   enum memdev_partial partial;
   int gone;             /* if not 0, all operations fail with it */
 
@@ -113,6 +141,11 @@ extern void memdev_fail (struct memdev *m, unsigned ops, uint64_t n, int err,
 extern void memdev_set_bad (struct memdev *m, unsigned ops, uint64_t offset,
                             uint64_t count, int err);
 
+/* The last range that was set bad fails only so many times (0: always),
+ * and is good then, until memdev_rewind.
+ */
+extern void memdev_set_weak (struct memdev *m, unsigned times);
+
 /* How many more pages of 4096 bytes may get storage; UINT64_MAX: any. */
 extern void memdev_set_room (struct memdev *m, uint64_t pages);
 
@@ -137,6 +170,22 @@ extern struct memdev *memdev_crash (struct memdev *m, size_t n,
  * writes can be read, and those not flushed may still be lost in a crash.
  */
 extern struct memdev *memdev_kill (struct memdev *m, size_t n);
+
+/* Images by the hundred thousand: freeze makes what the device holds now
+ * the state to which rewind returns, with all events gone; that costs only
+ * as much as was changed since.  patch changes bytes without an event.  A
+ * frozen device is always recording.  clone is a frozen device like M,
+ * which must be frozen, but without M's hook and clock.
+ */
+extern void memdev_freeze (struct memdev *m);
+extern void memdev_rewind (struct memdev *m);
+extern void memdev_patch (struct memdev *m, uint64_t offset, const void *buf,
+                          uint32_t count);
+extern struct memdev *memdev_clone (struct memdev *m);
+
+/* An event as of a write that succeeds, wherever it is. */
+extern void memdev_inject (struct memdev *m, uint64_t offset,
+                           const void *buf, uint32_t count);
 
 /* A number that looks random, from a seed that is changed. */
 extern uint64_t memdev_random (uint64_t *seed);

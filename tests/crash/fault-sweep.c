@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * fault-sweep: for each workload and each kind of fault, the Nth operation
+ * that can have it does, for every N until none is left; once, and from
+ * then on.  Each operation must end well or with a clean error, without
+ * inventing or losing anything; when the fault is over service resumes; and
+ * what was acknowledged is there after a restart, whatever a crash does to
+ * the writes that were not flushed (promises 1, 10 to 18 and 23 of
+ * remap-promises(7)).
+ *
+ *   fault-sweep
+ *   fault-sweep --replay SETUP/OP,OP/FAULT/N/once|forever[/POINT/LANDS]
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fail-malloc.h"
+#include "states.h"
+
+#define MAIN 1
+#define SPARE 2
+#define MEMORY 4
+
+static const struct fault {
+  const char *name;
+  unsigned where;
+  unsigned ops;
+  int err;                      /* of main */
+  int spare_err;                /* of the spare, if both fail */
+} faults[] = {
+  { "main-EIO", MAIN, MEMDEV_ANY, EIO },
+  { "main-ETIMEDOUT", MAIN, MEMDEV_ANY, ETIMEDOUT },
+  { "main-ENODEV", MAIN, MEMDEV_ANY, ENODEV },
+  { "main-EPERM", MAIN, MEMDEV_ANY, EPERM },
+  { "main-read", MAIN, MEMDEV_READ, EIO },
+  { "main-write", MAIN, MEMDEV_MODIFY, EIO },
+  { "main-late", MAIN, MEMDEV_MODIFY, ETIMEDOUT },
+  { "main-flush", MAIN, MEMDEV_FLUSH, EIO },
+  { "main-flush-ENODEV", MAIN, MEMDEV_FLUSH, ENODEV },
+  { "spare-EIO", SPARE, MEMDEV_ANY, EIO },
+  { "spare-read", SPARE, MEMDEV_READ, EIO },
+  { "spare-write", SPARE, MEMDEV_WRITE, EIO },
+  { "spare-flush", SPARE, MEMDEV_FLUSH, EIO },
+  { "spare-ENOSPC", SPARE, MEMDEV_WRITE | MEMDEV_ALLOCATE, ENOSPC },
+  { "spare-EDQUOT", SPARE, MEMDEV_ALLOCATE, EDQUOT },
+  { "memory", MEMORY, 0, ENOMEM },
+  { "both", MAIN | SPARE, MEMDEV_ANY, EIO, EIO },
+  { "both-gone", MAIN | SPARE, MEMDEV_ANY, ENODEV, EIO },
+  { "both-full", MAIN | SPARE, MEMDEV_MODIFY, EIO, ENOSPC },
+  { NULL }
+};
+
+static const struct {
+  const char *setup, *ops;
+} workloads[] = {
+  { "plain", "w0+4,f,r0+8,w2f" },
+  { "plain", "r4,r5,w6+4,f" },
+  { "plain", "z2+2,z6+4,t0+2,f,w8" },
+  { "plain", "m0+2,w0,u6+2,f,w6" },
+  { "plain", "y8,l8,w12,p6,f" },
+  { "plain", "w2,c,w3,z2,w0f" },
+  { "plain", "w2,g,w3,G,f" },
+  { "plain", "w2,x,w3,k,f" },
+  { "few", "w2+2,z6+2,w8,w9f,f" },
+  { "few", "m0+2,u0+2,w2,r0+16" },
+  { "log", "w2,z2,w3,w8f,f" },
+  { "log", "r4,r5,m1,c,w2" },
+  { "high", "w2,r4,z9,w9,f" },
+  { "block", "w4+2,p8,r12,f,w5f" },
+  { "block", "z20+4,w21,p24,r0+36,f" },
+  { "block", "m0+2,u16,y20,w34+2,f" },
+  { NULL }
+};
+
+static const struct fault *fault;
+static struct explorer *x;
+static uint64_t runs, clean, hits;
+
+static void
+no_memory (bool on)
+{
+  static unsigned left;
+
+  /* The world's own needs are not the core's. */
+  if (on)
+    malloc_countdown = left;
+  else {
+    left = malloc_countdown;
+    malloc_countdown = 0;
+  }
+}
+
+static void
+set_memory (unsigned n, bool forever)
+{
+  malloc_countdown = n;
+  malloc_forever = forever;
+  malloc_hits = 0;
+  no_memory (false);
+}
+
+static void
+arm (struct world *w, unsigned n, bool forever)
+{
+  const int spare_err = fault->spare_err ? fault->spare_err : fault->err;
+  const unsigned spare_ops = spare_err == ENOSPC
+    ? MEMDEV_WRITE | MEMDEV_ALLOCATE : fault->ops;
+
+  if (fault->where & MAIN)
+    memdev_fail (w->main, fault->ops, n, fault->err, forever);
+  /* Of two, the spare has it from the beginning. */
+  if (fault->where == SPARE)
+    memdev_fail (w->mem, spare_ops, n, spare_err, forever);
+  else if (fault->where & SPARE)
+    memdev_fail (w->mem, spare_ops, 4, spare_err, true);
+  if (fault->where & MEMORY)
+    set_memory (n, forever);
+}
+
+/* Returns how many faults there were. */
+static uint64_t
+disarm (struct world *w)
+{
+  uint64_t n = 0;
+
+  if (fault->where & MEMORY)
+    n = malloc_hits;
+  else if (fault->where & MAIN)
+    n = w->main->fail_hits;
+  else
+    n = w->mem->fail_hits;
+  memdev_fail (w->main, 0, 0, 0, false);
+  memdev_fail (w->mem, 0, 0, 0, false);
+  set_memory (0, false);
+  return n;
+}
+
+/* Once the fault is over, a write that needs main and spare succeeds, and
+ * so does a flush (the first one may still tell of an earlier failure);
+ * unless the spare has failed.
+ */
+static const char *
+resume (struct world *w, struct model *m)
+{
+  static char text[100];
+  const struct op ops[] = {
+    { .kind = 'w', .start = sector_with (w, 'B') - 1, .count = 2 },
+    { .kind = 'f' }, { .kind = 'f' },
+  };
+  const char *wrong = NULL;
+  bool ok;
+
+  /* Main that is lost is asked again once a second. */
+  w->now_ms += 5000;
+  for (unsigned i = 0; i < 3 && wrong == NULL; i++) {
+    wrong = run_op (m, &ops[i]);
+    ok = m->record[m->n-1].err == 0;
+    if (!ok && i != 1 && wrong == NULL && !spare_failed (w->spare) &&
+        w->setup->free_slots == 0) {
+      snprintf (text, sizeof text, "%s fails when the fault is over: %s",
+                i == 0 ? "a write" : "a flush",
+                strerror (m->record[m->n-1].err));
+      return text;
+    }
+  }
+  if (wrong == NULL && spare_failed (w->spare) &&
+      (fault->where == MAIN || fault->where == MEMORY ||
+       fault->err == ENOSPC || fault->err == EDQUOT))
+    return "the spare has failed, but has no error";
+  return wrong;
+}
+
+/* A clean failure: of the first start, or of one in between. */
+static bool
+restart (struct world *w, const char **wrong)
+{
+  clean++;
+  disarm (w);
+  if (world_open (w, false) == 0)
+    return true;
+  *wrong = w->message.text;
+  return false;
+}
+
+static const char *
+run_all (struct world *w, struct model *m, const char *ops)
+{
+  const char *wrong = NULL;
+  struct op op;
+
+  if (world_open (w, false) != 0 && !restart (w, &wrong))
+    return wrong;
+  while (*ops && wrong == NULL) {
+    ops = op_parse (ops, &op);
+    ops += *ops == ',';
+    wrong = run_op (m, &op);
+    if (wrong && w->map == NULL) {
+      /* It said why it doesn't start: that is all right. */
+      op_end (m, &m->record[m->n-1], EIO);
+      wrong = NULL;
+      if (!restart (w, &wrong))
+        return wrong;
+    }
+    if (m->record[m->n-1].err)
+      clean++;
+  }
+  return wrong;
+}
+
+/* One run; false if the fault didn't come. */
+static bool
+sweep_one (const char *ops, unsigned n, bool forever, const char *where)
+{
+  struct world *w = x->w[0];
+  struct model *m = x->m[0];
+  static char name[200];
+  const char *wrong;
+  uint64_t n_hits;
+
+  snprintf (name, sizeof name, "%s/%s/%u/%s", ops, fault->name, n,
+            forever ? "forever" : "once");
+  x->workload = name;
+  runs++;
+  world_rewind (w, 1);
+  model_reset (m, NULL);
+  m->faults = true;
+  w->mem->flush_loses = true;
+  w->watch = true;
+  w->failing = fault->where & MEMORY ? no_memory : NULL;
+  arm (w, n, forever);
+  wrong = run_all (w, m, ops);
+  n_hits = disarm (w);
+  w->failing = NULL;
+  hits += n_hits;
+  if (wrong == NULL)
+    wrong = resume (w, m);
+  if (wrong) {
+    state_failed (x, 0, "%s", wrong);
+    return n_hits > 0;
+  }
+
+  collect_events (x, 0);
+  if (where) {
+    x->shallow = true;
+    replay_where (x, where);
+    return true;
+  }
+  make_expect (x, 0, x->events[0].n);
+  x->expect[1].any_digest = spare_failed (w->spare);
+  explore_subsets (x, 0, x->events[0].n);
+  check_kill (x, x->events[0].n);
+  return n_hits > 0;
+}
+
+static void
+sweep (const char *ops)
+{
+  for (fault = faults; fault->name; fault++)
+    for (int forever = 0; forever < 2; forever++)
+      for (unsigned n = 1; sweep_one (ops, n, forever, NULL); n++)
+        if (n == 2000)
+          bug ("it never ends: %s, %s", ops, fault->name);
+}
+
+static void
+new_explorer (const char *setup, size_t len)
+{
+  if (setup_find (setup, len) == NULL)
+    bug ("no such setup: %s", setup);
+  x = explorer_new (setup_find (setup, len));
+  x->program = "fault-sweep";
+  x->use_every = UINT32_MAX;
+}
+
+static int
+replay (const char *text)
+{
+  char *copy = strdup (text), *v[6] = { copy };
+  unsigned n = 1;
+
+  while (n < 6 && (v[n] = strchr (v[n-1], '/')) != NULL)
+    *v[n++]++ = '\0';
+  if (n < 5)
+    bug ("not SETUP/OPS/FAULT/N/once: %s", text);
+  for (fault = faults; fault->name && strcmp (fault->name, v[2]); fault++)
+    ;
+  if (fault->name == NULL)
+    bug ("no such fault: %s", v[2]);
+  new_explorer (v[0], strlen (v[0]));
+  sweep_one (v[1], strtoul (v[3], NULL, 10), !strcmp (v[4], "forever"),
+             n > 5 ? v[5] : NULL);
+  n = x->totals.failures;
+  printf ("%s\n", n ? "not ok" : "ok");
+  explorer_free (x);
+  free (copy);
+  return n ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int
+main (int argc, char *argv[])
+{
+  const char *sanitizers = getenv ("REMAP_SANITIZERS");
+  uint64_t states = 0, failures = 0, before;
+
+  setvbuf (stdout, NULL, _IOLBF, 0);
+  if (argc > 2 && strcmp (argv[1], "--replay") == 0)
+    return replay (argv[2]);
+  for (unsigned i = 0; workloads[i].setup; i++) {
+    if (i % 4 > 0 && sanitizers && *sanitizers &&
+        getenv ("REMAP_TEST_LONG") == NULL)
+      continue;
+    new_explorer (workloads[i].setup, strlen (workloads[i].setup));
+    before = runs;
+    sweep (workloads[i].ops);
+    printf ("%s/%s: %" PRIu64 " runs, %" PRIu64 " states, %" PRIu64
+            " failed\n", workloads[i].setup, workloads[i].ops, runs - before,
+            x->totals.distinct[1] + x->totals.distinct[2],
+            x->totals.failures);
+    states += x->totals.distinct[1] + x->totals.distinct[2];
+    failures += x->totals.failures;
+    explorer_free (x);
+    seen_clear ();
+  }
+  printf ("all: %" PRIu64 " runs with %" PRIu64 " faults, %" PRIu64
+          " clean errors, %" PRIu64 " distinct states after a crash, %"
+          PRIu64 " failed\n", runs, hits, clean, states, failures);
+  return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
