@@ -70,7 +70,7 @@ edge_read_main (struct request *r, struct edge *edge)
   for (pos = edge->block; pos < edge->bend; pos += SECTOR_SIZE)
     if (in_part (e, edge, pos) &&
         map_lookup (e->map, sector_of (pos), 1).state == DIRECT) {
-      move_block_locked (r, edge->block, NULL, WHY_AUTO_READ);
+      move_blocks_locked (r, edge->block, edge->bend, NULL, WHY_AUTO_READ);
       return EIO;
     }
   return 0;

@@ -3,13 +3,15 @@
  *
  * What the parts of the engine share:
  *
- *   engine.c       life, flush, status
+ *   engine.c       life, flush
+ *   engine-status.c  counters, health
  *   engine-main.c  calls to main: errors, main lost and found, canaries
  *   engine-read.c  reads, and the isolation of what fails
  *   engine-write.c writes of whole main blocks; placing data in the spare
  *   engine-edge.c  writes of less than a main block: read, modify, write
  *   engine-zero.c  zero, trim and cache
  *   engine-ops.c   what operators ask for
+ *   engine-verify.c  the same: reading without changing anything
  *
  * The order of locks: RANGES, then FLUSHES, then the spare's, then the
  * small mutexes here, which are held for a few instructions only (but the
@@ -86,6 +88,10 @@ struct engine {
   atomic_bool spare_short;
 
   struct stat_shard stats[STAT_SHARDS];
+
+  /* What the counters were when they were cleared. */
+  pthread_mutex_t cleared_mutex;
+  uint64_t cleared[NR_ENGINE_STATS];
 };
 
 /* A request on its way.  Lives on the stack of the thread that serves it. */
@@ -115,8 +121,10 @@ struct request {
  */
 #define ZERO_PIECE (UINT32_C (32) << 20)
 
-/* engine.c */
+/* engine-status.c */
 extern void stat_add (struct engine *e, enum engine_stat stat, uint64_t n);
+
+/* engine.c */
 extern void engine_log (struct engine *e, enum engine_log_level level,
                         const char *fs, ...)
   __attribute__ ((format (printf, 3, 4)));
@@ -260,11 +268,12 @@ extern int isolate (struct request *r, uint8_t *buf, uint64_t start,
 extern int read_block_locked (struct request *r, void *buf, uint64_t block,
                               unsigned tries, bool *weak);
 
-/* Moves the DIRECT sectors of the exclusively held block at BLOCK with
- * this content to the spare, or records them as LOST (DATA is NULL).
+/* Moves the DIRECT sectors of these exclusively held blocks with this
+ * content to the spare, or records them as LOST (DATA is NULL).
  */
-extern int move_block_locked (struct request *r, uint64_t block,
-                              const void *data, enum change_reason why);
+extern int move_blocks_locked (struct request *r, uint64_t start,
+                               uint64_t end, const void *data,
+                               enum change_reason why);
 
 /* A canary that failed although main is alive is a bad block that was found:
  * it is tried again and recorded like others, or else each start of the
@@ -322,6 +331,36 @@ extern int write_edge (struct request *r, const uint8_t *buf,
 /* Writes bytes that don't cover whole main blocks. */
 extern int write_range (struct request *r, const uint8_t *buf,
                         uint64_t start, uint64_t end);
+
+/* engine-ops.c and engine-verify.c: a request of an operator on its way. */
+struct operation {
+  struct engine *e;
+  const struct device *main;
+  struct engine_conn *conn;
+  const struct engine_watch *watch;
+  struct engine_result *res;
+  enum change_reason why;
+  uint8_t *buf;                 /* 2 * size bytes; NULL without main */
+  uint32_t size;                /* of a piece: bytes, whole blocks */
+};
+
+/* Checks the range, and calls PIECE for the blocks that it touches: from
+ * START, at most to END.  PIECE says how far it came in *DONE.
+ * MAPPED_ONLY: blocks that are all DIRECT are left.
+ */
+typedef int piece_function (struct operation *op, uint64_t start,
+                            uint64_t end, uint64_t *done);
+extern int operate (struct operation *op, sector_t start, uint64_t count,
+                    bool mapped_only, piece_function *piece);
+
+/* These sectors can't be read. */
+extern void report_bad (struct operation *op, sector_t start,
+                        uint64_t count);
+
+/* ERR came from main.  0 if it is about one place only: a media error, and
+ * main is alive; else the error that the request ends with.
+ */
+extern int only_a_bad_place (struct request *r, int err);
 
 /* engine-zero.c */
 

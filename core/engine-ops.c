@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * What operators ask for.  All of it moves whole main blocks, one at a
- * time, each under an exclusive lock of its own: clients go on meanwhile.
+ * What operators ask for.  All of it moves whole main blocks, a few or one
+ * at a time, under an exclusive lock of their own: clients go on meanwhile.
  */
 
 #include <config.h>
@@ -12,25 +12,54 @@
 
 #include "engine-internal.h"
 
-/* What to do with one block that is held exclusively.  BUF holds two
- * blocks.
+/* What is moved at once, as long as nothing fails; clients that need one
+ * of these blocks wait meanwhile.  Bytes.
  */
-typedef int block_function (struct request *r, uint64_t block, uint8_t *buf,
-                            void *opaque, struct engine_result *res);
+#define OPERATION_PIECE (UINT32_C (128) << 10)
 
-static void
-note_bad (struct engine_result *res, uint64_t block, uint64_t count)
+/* Nothing but a record is written for these. */
+#define RECORD_PIECE (UINT32_C (16) << 20)
+
+void
+report_bad (struct operation *op, sector_t start, uint64_t count)
 {
-  if (res->bad == 0)
-    res->first_bad = sector_of (block);
-  res->bad += count;
+  if (op->res->bad == 0)
+    op->res->first_bad = start;
+  op->res->bad += count;
+  if (op->watch && op->watch->bad)
+    op->watch->bad (op->watch->opaque, start, count);
+}
+
+/* Reports the sectors of a block that are in a state. */
+static void
+report_bad_state (struct operation *op, uint64_t start, uint64_t end,
+                  enum sector_state state)
+{
+  struct run run;
+
+  for (; start < end; start = (run.start + run.count) << SECTOR_SHIFT) {
+    run = map_lookup (op->e->map, sector_of (start),
+                      sectors_in (start, end));
+    if (run.state == state)
+      report_bad (op, run.start, run.count);
+  }
+}
+
+int
+only_a_bad_place (struct request *r, int err)
+{
+  if (error_classify (err) != ERROR_MEDIA)
+    return err;
+  /* Whether automatic remapping is on doesn't matter here. */
+  may_act_on (r, err);
+  return atomic_load (&r->e->main_lost) || !r->canaries_asked ? err : 0;
 }
 
 /* The first block at or after POS that isn't all DIRECT; at most END. */
 static uint64_t
-skip_direct (struct engine *e, uint64_t pos, uint64_t end,
-             struct engine_result *res)
+skip_direct (struct operation *op, uint64_t pos, uint64_t end)
 {
+  struct engine *e = op->e;
   struct run run;
   uint64_t next = end;
 
@@ -38,46 +67,71 @@ skip_direct (struct engine *e, uint64_t pos, uint64_t end,
     next = min_u64 (block_of (e, run.start << SECTOR_SHIFT), end);
   if (next <= pos)
     return pos;
-  res->left += sectors_in (pos, next);
+  op->res->left += sectors_in (pos, next);
   return next;
 }
 
-static int
-for_each_block (struct engine *e, struct engine_conn *conn,
-                const struct device *main, sector_t start, uint64_t count,
-                bool mapped_only, block_function *f, void *opaque,
-                struct engine_result *res)
+static bool
+is_stopped (const struct operation *op)
 {
-  uint64_t pos, next, end;
-  struct exclusive_hold hold;
-  struct request r;
-  uint8_t *buf;
+  return op->watch && op->watch->stop &&
+    op->watch->stop (op->watch->opaque);
+}
+
+int
+operate (struct operation *op, sector_t start, uint64_t count,
+         bool mapped_only, piece_function *piece)
+{
+  struct engine *e = op->e;
+  uint64_t pos, end;
   int err = 0;
 
-  memset (res, 0, sizeof *res);
+  memset (op->res, 0, sizeof *op->res);
   if (count == 0 || start >= e->nr_sectors || count > e->nr_sectors - start)
     return EINVAL;
-  if (posix_memalign ((void **) &buf, 4096,
-                      2 * (size_t) e->config.main_block) != 0)
+  op->size = max_u64 (op->size, e->config.main_block);
+  /* Who only makes records needs no buffer. */
+  if (op->main &&
+      posix_memalign ((void **) &op->buf, 4096, 2 * (size_t) op->size) != 0)
     return ENOMEM;
 
   pos = block_of (e, start << SECTOR_SHIFT);
-  end = min_u64 ((start + count) << SECTOR_SHIFT, e->config.main_size);
-  for (; pos < end && err == 0; pos = next) {
+  end = block_end (e, ((start + count) << SECTOR_SHIFT) - 1);
+  while (pos < end && err == 0) {
     if (mapped_only)
-      pos = skip_direct (e, pos, end, res);
+      pos = skip_direct (op, pos, end);
     if (pos >= end)
       break;
-    next = block_end (e, pos);
-    request_init (&r, e, conn, main, pos, next - pos);
-    memset (buf, 0, 2 * (size_t) e->config.main_block);
-    lock_block (e, &hold, pos);
-    err = f (&r, pos, buf, opaque, res);
-    unlock_block (e, &hold);
-    settle_canaries (&r);
+    if (is_stopped (op)) {
+      err = ECANCELED;
+      break;
+    }
+    err = piece (op, pos, min_u64 (pos + op->size, end), &pos);
   }
-  free (buf);
-  return error_for_nbd (err);
+  free (op->buf);
+  return err == ECANCELED ? err : error_for_nbd (err);
+}
+
+/* One block, exclusively held. */
+typedef int block_function (struct operation *op, struct request *r,
+                            uint64_t block, uint64_t end);
+
+static int
+with_block (struct operation *op, uint64_t block, block_function *f)
+{
+  struct engine *e = op->e;
+  uint64_t end = block_end (e, block);
+  struct exclusive_hold hold;
+  struct request r;
+  int err;
+
+  request_init (&r, e, op->conn, op->main, block, end - block);
+  memset (op->buf, 0, 2 * (size_t) e->config.main_block);
+  lock_block (e, &hold, block);
+  err = f (op, &r, block, end);
+  unlock_block (e, &hold);
+  settle_canaries (&r);
+  return err;
 }
 
 /* Sectors of a block in a state. */
@@ -92,52 +146,203 @@ count_state (struct engine *e, uint64_t block, enum sector_state state)
 }
 
 static int
-remap_block (struct request *r, uint64_t block, uint8_t *buf, void *opaque,
-             struct engine_result *res)
+remap_block (struct operation *op, struct request *r, uint64_t block,
+             uint64_t end)
 {
-  struct engine *e = r->e;
-  enum change_reason why = *(enum change_reason *) opaque;
-  uint64_t end = block_end (e, block);
+  struct engine *e = op->e;
   uint64_t direct = count_state (e, block, DIRECT);
   bool weak = false;
   int err;
 
-  res->left += sectors_in (block, end) - direct;
+  op->res->left += sectors_in (block, end) - direct;
   if (direct == 0)
     return 0;
-  err = read_block_locked (r, buf, block, 1 + e->config.retries, &weak);
-  if (err && error_classify (err) == ERROR_MEDIA) {
-    /* An operator's command works with automatic remapping off, too; but
-     * not on a disk that is gone.
-     */
-    may_act_on (r, err);
-    if (atomic_load (&e->main_lost) || !r->canaries_asked)
-      return err;
-    err = move_block_locked (r, block, NULL, why);
-    if (err == 0)
-      note_bad (res, block, direct);
-  }
-  else if (err == 0)
-    err = move_block_locked (r, block, buf, why);
+  err = read_block_locked (r, op->buf, block, 1 + e->config.retries, &weak);
   if (err == 0)
-    res->done += direct;
+    err = move_blocks_locked (r, block, end, op->buf, op->why);
+  else {
+    err = only_a_bad_place (r, err);
+    if (err == 0) {
+      report_bad_state (op, block, end, DIRECT);
+      err = move_blocks_locked (r, block, end, NULL, op->why);
+    }
+  }
+  if (err == 0)
+    op->res->done += direct;
+  return err;
+}
+
+/* DIRECT blocks together, if they can be read and there is room for all of
+ * them; if not, LOOK_AGAIN, and nothing has changed.
+ */
+static int
+remap_together (struct operation *op, uint64_t start, uint64_t end)
+{
+  struct request r;
+  int err;
+
+  request_init (&r, op->e, op->conn, op->main, start, end - start);
+  err = main_read (&r, op->buf, start, end);
+  if (err)
+    return error_classify (err) == ERROR_MEDIA ? LOOK_AGAIN : err;
+  err = move_blocks_locked (&r, start, end, op->buf, op->why);
+  if (err == 0)
+    op->res->done += sectors_in (start, end);
+  return err == ENOSPC ? LOOK_AGAIN : err;
+}
+
+static int
+remap_piece (struct operation *op, uint64_t start, uint64_t end,
+             uint64_t *done)
+{
+  struct engine *e = op->e;
+  struct exclusive_hold hold;
+  int err = LOOK_AGAIN;
+
+  end = range_lock_exclusive (e->ranges, &hold, start, end);
+  switch (classify (e, start, end, &end)) {
+  case ALL_MAPPED:
+    op->res->left += sectors_in (start, end);
+    err = 0;
+    break;
+  case ALL_DIRECT:
+    if (end - start > e->config.main_block)
+      err = remap_together (op, start, end);
+    break;
+  case MIXED:
+    break;
+  }
+  range_unlock_exclusive (e->ranges, &hold);
+  *done = end;
+  if (err != LOOK_AGAIN)
+    return err;
+
+  /* One by one: a block that is stuck holds up nobody who needs another. */
+  do {
+    err = with_block (op, start, remap_block);
+    start = block_end (e, start);
+  } while (err == 0 && start < end && !is_stopped (op));
+  if (err == 0)
+    *done = start;
   return err;
 }
 
 int
 engine_remap (struct engine *e, const struct device *main, sector_t start,
               uint64_t count, enum change_reason why,
-              struct engine_result *res)
+              const struct engine_watch *watch, struct engine_result *res)
 {
-  return for_each_block (e, NULL, main, start, count, false, remap_block, &why,
-                         res);
+  struct operation op = { .e = e, .main = main, .watch = watch, .res = res,
+                          .why = why, .size = OPERATION_PIECE };
+
+  return operate (&op, start, count, false, remap_piece);
+}
+
+/* Makes a list of all sectors in a state: they become another one. */
+static int
+list_state (struct engine *e, struct change_list *list, uint64_t start,
+            uint64_t end, enum sector_state from, struct change change,
+            uint64_t *n)
+{
+  struct run run;
+  int err = 0;
+
+  *n = 0;
+  for (; start < end && err == 0;
+       start = (run.start + run.count) << SECTOR_SHIFT) {
+    run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
+    if (run.state != from)
+      continue;
+    change.sector = run.start;
+    change.count = run.count;
+    change.slot = NO_SLOT;
+    err = change_list_add (list, &change);
+    *n += run.count;
+  }
+  if (err)
+    change_list_free (list);
+  return err;
+}
+
+static int
+record_piece (struct operation *op, uint64_t start, uint64_t end,
+              enum sector_state from, enum change_kind to,
+              enum spare_counter counter, uint64_t *done)
+{
+  const struct change change = { .kind = to, .reason = op->why };
+  uint64_t counters[NR_SPARE_COUNTERS] = { 0 };
+  struct engine *e = op->e;
+  struct change_list list = { 0 };
+  struct exclusive_hold hold;
+  uint64_t n;
+  int err;
+
+  end = range_lock_exclusive (e->ranges, &hold, start, end);
+  err = list_state (e, &list, start, end, from, change, &n);
+  if (err == 0) {
+    if (counter != NR_SPARE_COUNTERS)
+      counters[counter] = n;
+    err = commit (e, &list, counters);
+  }
+  range_unlock_exclusive (e->ranges, &hold);
+  *done = end;
+  if (err)
+    return err;
+  op->res->done += n;
+  op->res->left += sectors_in (start, end) - n;
+  return 0;
+}
+
+static int
+declare_lost_piece (struct operation *op, uint64_t start, uint64_t end,
+                    uint64_t *done)
+{
+  uint64_t before = op->res->done;
+  int err = record_piece (op, start, end, DIRECT, CHANGE_LOST, COUNT_LOST,
+                          done);
+
+  if (err == 0 && op->res->done > before)
+    engine_log (op->e, LOG_DEBUG, "%" PRIu64 " of the sectors %" PRIu64
+                "-%" PRIu64 ": LOST by command", op->res->done - before,
+                sector_of (start), sector_of (*done - 1));
+  return err;
+}
+
+int
+engine_declare_lost (struct engine *e, sector_t start, uint64_t count,
+                     enum change_reason why,
+                     const struct engine_watch *watch,
+                     struct engine_result *res)
+{
+  struct operation op = { .e = e, .watch = watch, .res = res, .why = why,
+                          .size = RECORD_PIECE };
+
+  return operate (&op, start, count, false, declare_lost_piece);
+}
+
+static int
+forget_lost_piece (struct operation *op, uint64_t start, uint64_t end,
+                   uint64_t *done)
+{
+  return record_piece (op, start, end, LOST, CHANGE_ZERO, NR_SPARE_COUNTERS,
+                       done);
+}
+
+int
+engine_forget_lost (struct engine *e, sector_t start, uint64_t count,
+                    const struct engine_watch *watch,
+                    struct engine_result *res)
+{
+  struct operation op = { .e = e, .watch = watch, .res = res,
+                          .why = WHY_MANUAL, .size = RECORD_PIECE };
+
+  return operate (&op, start, count, true, forget_lost_piece);
 }
 
 /* The content of a block that isn't DIRECT, from its slots. */
 static int
-read_mapped_block (struct request *r, uint64_t block, uint8_t *buf)
+read_mapped_block (struct engine *e, uint64_t block, uint8_t *buf)
 {
-  struct engine *e = r->e;
   uint64_t pos, end = block_end (e, block);
   struct run run;
   int err;
@@ -154,12 +359,12 @@ read_mapped_block (struct request *r, uint64_t block, uint8_t *buf)
 }
 
 static int
-unmap_block (struct request *r, uint64_t block, uint8_t *buf, void *opaque,
-             struct engine_result *res)
+unmap_block (struct operation *op, struct request *r, uint64_t block,
+             uint64_t end)
 {
-  struct engine *e = r->e;
-  uint64_t end = block_end (e, block), n = sectors_in (block, end);
-  uint8_t *back = buf + e->config.main_block;
+  struct engine *e = op->e;
+  uint64_t n = sectors_in (block, end);
+  uint8_t *back = op->buf + e->config.main_block;
   struct change change = { .kind = CHANGE_DIRECT, .sector = sector_of (block),
                            .count = n, .slot = NO_SLOT,
                            .reason = WHY_MANUAL };
@@ -168,24 +373,28 @@ unmap_block (struct request *r, uint64_t block, uint8_t *buf, void *opaque,
 
   if (count_state (e, block, DIRECT) > 0 ||
       count_state (e, block, LOST) > 0 || late_overlaps (e, block, end)) {
-    res->left += n;
+    op->res->left += n;
+    return 0;
+  }
+  /* A slot that can't be read says nothing about main. */
+  if (read_mapped_block (e, block, op->buf) != 0) {
+    report_bad (op, sector_of (block), n);
     return 0;
   }
 
-  err = read_mapped_block (r, block, buf);
-  if (err == 0)
-    err = main_write (r, buf, block, end);
+  err = main_write (r, op->buf, block, end);
   if (err == 0)
     err = flush_main (r);
   if (err == 0)
     err = main_read (r, back, block, end);
   if (err == ETIMEDOUT)
     late_add (e, block, end);
-  if (err && error_classify (err) != ERROR_MEDIA)
+  if (err || memcmp (op->buf, back, end - block) != 0) {
+    if (err)
+      err = only_a_bad_place (r, err);
+    if (err == 0)
+      report_bad (op, sector_of (block), n);
     return err;
-  if (err || memcmp (buf, back, end - block) != 0) {
-    note_bad (res, block, n);
-    return atomic_load (&e->main_lost) ? EIO : 0;
   }
 
   err = change_list_add (&list, &change);
@@ -193,17 +402,27 @@ unmap_block (struct request *r, uint64_t block, uint8_t *buf, void *opaque,
     return err;
   err = commit (e, &list, NULL);
   if (err == 0)
-    res->done += n;
+    op->res->done += n;
   return err;
+}
+
+static int
+unmap_piece (struct operation *op, uint64_t start, uint64_t end,
+             uint64_t *done)
+{
+  *done = block_end (op->e, start);
+  return with_block (op, start, unmap_block);
 }
 
 int
 engine_unmap (struct engine *e, struct engine_conn *conn,
               const struct device *main, sector_t start, uint64_t count,
-              struct engine_result *res)
+              const struct engine_watch *watch, struct engine_result *res)
 {
-  return for_each_block (e, conn, main, start, count, true, unmap_block, NULL,
-                         res);
+  struct operation op = { .e = e, .main = main, .conn = conn, .watch = watch,
+                          .res = res, .why = WHY_MANUAL };
+
+  return operate (&op, start, count, true, unmap_piece);
 }
 
 /* Gives the LOST sectors of a block this content. */
@@ -221,7 +440,7 @@ recover_sectors (struct request *r, uint64_t block, const uint8_t *buf,
     next = min_u64 (pos + SECTOR_SIZE, end);
     if (map_lookup (e->map, sector_of (pos), 1).state == LOST)
       err = place_sectors (r, &list, buf + (pos - block), pos, next,
-                           WHY_AUTO_READ, &moved);
+                           WHY_MANUAL, &moved);
   }
   if (err) {
     spare_abandon (e->spare, &list);
@@ -232,70 +451,45 @@ recover_sectors (struct request *r, uint64_t block, const uint8_t *buf,
 }
 
 static int
-retry_block (struct request *r, uint64_t block, uint8_t *buf, void *opaque,
-             struct engine_result *res)
+retry_block (struct operation *op, struct request *r, uint64_t block,
+             uint64_t end)
 {
-  struct engine *e = r->e;
+  struct engine *e = op->e;
   uint64_t lost = count_state (e, block, LOST);
   bool weak = true;
   int err;
 
-  res->left += sectors_in (block, block_end (e, block)) - lost;
+  op->res->left += sectors_in (block, end) - lost;
   if (lost == 0)
     return 0;
-  err = read_block_locked (r, buf, block, 1 + e->config.retries, &weak);
-  if (err && error_classify (err) == ERROR_MEDIA) {
-    note_bad (res, block, lost);
-    return 0;
+  err = read_block_locked (r, op->buf, block, 1 + e->config.retries, &weak);
+  if (err) {
+    err = only_a_bad_place (r, err);
+    if (err == 0)
+      report_bad_state (op, block, end, LOST);
+    return err;
   }
+  err = recover_sectors (r, block, op->buf, lost);
   if (err == 0)
-    err = recover_sectors (r, block, buf, lost);
-  if (err == 0)
-    res->done += lost;
+    op->res->done += lost;
   return err;
+}
+
+static int
+retry_piece (struct operation *op, uint64_t start, uint64_t end,
+             uint64_t *done)
+{
+  *done = block_end (op->e, start);
+  return with_block (op, start, retry_block);
 }
 
 int
 engine_retry (struct engine *e, const struct device *main, sector_t start,
-              uint64_t count, struct engine_result *res)
-{
-  return for_each_block (e, NULL, main, start, count, true, retry_block, NULL,
-                         res);
-}
-
-static int
-forget_block (struct request *r, uint64_t block, uint8_t *buf, void *opaque,
+              uint64_t count, const struct engine_watch *watch,
               struct engine_result *res)
 {
-  struct engine *e = r->e;
-  struct change_list list = { 0 };
-  uint64_t pos, end = block_end (e, block), lost = 0;
-  int err = 0;
+  struct operation op = { .e = e, .main = main, .watch = watch, .res = res,
+                          .why = WHY_MANUAL };
 
-  for (pos = block; pos < end && err == 0; pos += SECTOR_SIZE)
-    if (map_lookup (e->map, sector_of (pos), 1).state == LOST) {
-      struct change c = { .kind = CHANGE_ZERO, .sector = sector_of (pos),
-                          .count = 1, .slot = NO_SLOT,
-                          .reason = WHY_MANUAL };
-
-      err = change_list_add (&list, &c);
-      lost++;
-    }
-  res->left += sectors_in (block, end) - lost;
-  if (err) {
-    change_list_free (&list);
-    return err;
-  }
-  err = commit (e, &list, NULL);
-  if (err == 0)
-    res->done += lost;
-  return err;
-}
-
-int
-engine_forget_lost (struct engine *e, sector_t start, uint64_t count,
-                    struct engine_result *res)
-{
-  return for_each_block (e, NULL, NULL, start, count, true, forget_block, NULL,
-                         res);
+  return operate (&op, start, count, true, retry_piece);
 }

@@ -171,24 +171,23 @@ add_lost (struct change_list *list, sector_t sector, uint64_t count,
 }
 
 int
-move_block_locked (struct request *r, uint64_t block, const void *data,
-                   enum change_reason why)
+move_blocks_locked (struct request *r, uint64_t start, uint64_t end,
+                    const void *data, enum change_reason why)
 {
   struct engine *e = r->e;
   uint64_t counters[NR_SPARE_COUNTERS] = { 0 };
-  uint64_t end = block_end (e, block);
   struct change_list list = { 0 };
   uint64_t pos, n, moved = 0;
   struct run run;
   int err = 0;
 
-  for (pos = block; pos < end && err == 0; pos += n) {
+  for (pos = start; pos < end && err == 0; pos += n) {
     run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
     n = min_u64 (run.count << SECTOR_SHIFT, end - pos);
     if (run.state != DIRECT)
       continue;
     if (data)
-      err = place_sectors (r, &list, (const uint8_t *) data + (pos - block),
+      err = place_sectors (r, &list, (const uint8_t *) data + (pos - start),
                            pos, pos + n, why, &moved);
     else {
       err = add_lost (&list, run.start, run.count, why);
@@ -212,11 +211,12 @@ move_block_locked (struct request *r, uint64_t block, const void *data,
   if (err)
     return err;
   if (data == NULL)
-    log_lost (e, block, end, "can't be read from main: LOST");
+    log_lost (e, start, end, "can't be read from main: LOST");
   else
     engine_log (e, LOG_DEBUG, "block at 0x%" PRIx64 ": %" PRIu64
-                " sectors remapped (%s)", block, moved,
-                why == WHY_WEAK ? "weak" : "read");
+                " sectors remapped (%s)", start, moved,
+                why == WHY_WEAK ? "weak" :
+                why == WHY_AUTO_READ ? "read" : "by command");
   return 0;
 }
 
@@ -224,6 +224,7 @@ int
 complete_block_locked (struct request *r, uint64_t block)
 {
   struct engine *e = r->e;
+  uint64_t end = block_end (e, block);
   bool weak = false;
   void *buf;
   int err;
@@ -232,9 +233,9 @@ complete_block_locked (struct request *r, uint64_t block)
     return ENOMEM;
   err = read_block_locked (r, buf, block, 1 + e->config.retries, &weak);
   if (err == 0)
-    err = move_block_locked (r, block, buf, WHY_AUTO_READ);
+    err = move_blocks_locked (r, block, end, buf, WHY_AUTO_READ);
   else if (may_act_on (r, err))
-    err = move_block_locked (r, block, NULL, WHY_AUTO_READ);
+    err = move_blocks_locked (r, block, end, NULL, WHY_AUTO_READ);
   free (buf);
   return err;
 }
@@ -266,14 +267,14 @@ isolate_block (struct request *r, void *buf, uint64_t block,
     tries = 1;
   err = read_block_locked (r, buf, block, tries, &weak);
   if (err == 0 && weak) {
-    err2 = move_block_locked (r, block, buf, WHY_WEAK);
+    err2 = move_blocks_locked (r, block, end, buf, WHY_WEAK);
     if (err2)
       engine_log (e, LOG_WARNING, "block at 0x%" PRIx64 " is weak, but the "
                   "spare can't take it (%s): it stays on main", block,
                   strerror (err2));
   }
   else if (err && may_act_on (r, err)) {
-    err2 = move_block_locked (r, block, NULL, WHY_AUTO_READ);
+    err2 = move_blocks_locked (r, block, end, NULL, WHY_AUTO_READ);
     if (err2 == 0 && e->config.lost_zero)
       err = 0;
   }

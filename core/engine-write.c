@@ -149,8 +149,10 @@ place_sectors (struct request *r, struct change_list *list,
     if (run.state == REMAPPED)
       err = overwrite_slots (r, list, buf, start, run_end, run.slot);
     else {
+      /* What wasn't DIRECT is there because of this request alone. */
       err = store (r, list, buf, start, run_end,
-                   run.state == DIRECT ? why : WHY_CLIENT);
+                   run.state == DIRECT || why == WHY_MANUAL ? why
+                   : WHY_CLIENT);
       if (run.state == DIRECT)
         *moved += sectors_in (start, run_end);
     }

@@ -39,6 +39,7 @@ engine_new (const struct engine_config *config, struct map *map,
   pthread_mutex_init (&e->probe_mutex, NULL);
   pthread_mutex_init (&e->late_mutex, NULL);
   pthread_mutex_init (&e->unreadable_mutex, NULL);
+  pthread_mutex_init (&e->cleared_mutex, NULL);
   canaries_init (&e->canaries, config->main_size, config->main_block);
   e->ranges = range_lock_new (config->main_block);
   e->flushes = range_lock_new (1);
@@ -65,6 +66,7 @@ engine_free (struct engine *e)
   range_lock_free (e->flushes);
   range_lock_free (e->ranges);
   canaries_destroy (&e->canaries);
+  pthread_mutex_destroy (&e->cleared_mutex);
   pthread_mutex_destroy (&e->unreadable_mutex);
   pthread_mutex_destroy (&e->late_mutex);
   pthread_mutex_destroy (&e->probe_mutex);
@@ -87,20 +89,6 @@ void
 engine_conn_init (struct engine *e, struct engine_conn *conn)
 {
   atomic_init (&conn->flush_failures_told, atomic_load (&e->flush_failures));
-}
-
-/* Threads count in shards of their own as far as there are enough. */
-void
-stat_add (struct engine *e, enum engine_stat stat, uint64_t n)
-{
-  static atomic_uint next_thread;
-  static _Thread_local unsigned home;
-
-  if (home == 0)
-    home = 1 + atomic_fetch_add_explicit (&next_thread, 1,
-                                          memory_order_relaxed) % STAT_SHARDS;
-  atomic_fetch_add_explicit (&e->stats[home - 1].v[stat], n,
-                             memory_order_relaxed);
 }
 
 void
@@ -259,17 +247,24 @@ flush_both (struct request *r, bool flush_main_too, bool flush_spare_too)
 }
 
 int
-engine_flush (struct engine *e, struct engine_conn *conn,
-              const struct device *main)
+engine_sync (struct engine *e, struct engine_conn *conn,
+             const struct device *main)
 {
   struct request r;
   int err;
 
   request_init (&r, e, conn, main, 0, 0);
-  stat_add (e, STAT_FLUSHES, 1);
   err = flush_both (&r, true, true);
   settle_canaries (&r);
   return err;
+}
+
+int
+engine_flush (struct engine *e, struct engine_conn *conn,
+              const struct device *main)
+{
+  stat_add (e, STAT_FLUSHES, 1);
+  return engine_sync (e, conn, main);
 }
 
 /* Ends a request that wrote: with FUA, flushes what it wrote to.  Changes
@@ -327,42 +322,4 @@ void
 engine_set_auto_remap (struct engine *e, bool on)
 {
   atomic_store (&e->auto_remap, on);
-}
-
-const char *
-engine_health_name (enum engine_health health)
-{
-  static const char *const names[] = {
-    [HEALTH_OK] = "ok", [HEALTH_DEGRADED] = "degraded",
-    [HEALTH_CRITICAL] = "critical", [HEALTH_MAIN_LOST] = "main-lost",
-  };
-
-  return names[health];
-}
-
-void
-engine_get_status (struct engine *e, struct engine_status *st)
-{
-  const struct spare_status *sp = &st->spare;
-
-  memset (st, 0, sizeof *st);
-  st->auto_remap = atomic_load (&e->auto_remap);
-  st->main_lost = atomic_load (&e->main_lost);
-  map_get_totals (e->map, &st->totals);
-  spare_get_status (e->spare, &st->spare);
-  for (size_t s = 0; s < STAT_SHARDS; s++)
-    for (size_t i = 0; i < NR_ENGINE_STATS; i++)
-      st->stat[i] += atomic_load_explicit (&e->stats[s].v[i],
-                                           memory_order_relaxed);
-
-  if (st->main_lost)
-    st->health = HEALTH_MAIN_LOST;
-  else if (sp->failed || sp->full || sp->slots_free == 0 ||
-           atomic_load (&e->spare_short))
-    st->health = HEALTH_CRITICAL;
-  else if (st->totals.lost > 0 || sp->counters[COUNT_WEAK] > 0 ||
-           sp->slots_used + sp->slots_retired > sp->slots_total / 5 * 4)
-    st->health = HEALTH_DEGRADED;
-  else
-    st->health = HEALTH_OK;
 }

@@ -92,22 +92,56 @@ extern enum sector_state engine_extent (struct engine *e, uint32_t count,
                                         uint64_t offset, uint32_t *len);
 
 /* Requests of operators, in sectors.  They move whole main blocks: those
- * that the range touches.  A range beyond main is EINVAL.  DONE (sectors of
- * the range) says how far they came; they stop at the first error that
- * isn't about one block alone.
+ * that the range touches.  A range beyond main, or an empty one, is EINVAL.
+ * They stop at the first error that isn't about one place alone; then the
+ * result says how far they came.  A disk that is gone is noticed as it is
+ * by clients' requests: EIO, and nothing more is tried.
  */
 struct engine_result {
-  uint64_t done;       /* sectors that changed */
+  uint64_t done;       /* sectors that changed, or were checked */
   uint64_t left;       /* sectors left as they were, by their state */
   uint64_t bad;        /* sectors that could not be read (now LOST, or
                           still), or verified */
   sector_t first_bad;
 };
 
+/* What somebody who waits for such a request wants to know.  NULL, or any
+ * of its functions, where nobody does.
+ */
+struct engine_watch {
+  /* Asked before each piece, from the thread of the request: true ends it
+   * with ECANCELED.
+   */
+  bool (*stop) (void *opaque);
+
+  /* Sectors that could not be read, in ascending order; adjacent ones may
+   * come in several calls.
+   */
+  void (*bad) (void *opaque, sector_t start, uint64_t count);
+
+  void *opaque;
+};
+
 /* DIRECT sectors go to the spare with their content, or become LOST. */
 extern int engine_remap (struct engine *e, const struct device *main,
                          sector_t start, uint64_t count,
-                         enum change_reason why, struct engine_result *res);
+                         enum change_reason why,
+                         const struct engine_watch *watch,
+                         struct engine_result *res);
+
+/* DIRECT sectors become LOST, without main being asked. */
+extern int engine_declare_lost (struct engine *e, sector_t start,
+                                uint64_t count, enum change_reason why,
+                                const struct engine_watch *watch,
+                                struct engine_result *res);
+
+/* Reads sectors where they are, LOST ones aside, which are bad; changes
+ * nothing.  DONE: sectors that were checked, bad ones too.
+ */
+extern int engine_verify (struct engine *e, const struct device *main,
+                          sector_t start, uint64_t count,
+                          const struct engine_watch *watch,
+                          struct engine_result *res);
 
 /* REMAPPED and ZERO sectors go back to main: written, flushed, read back
  * and compared.  What doesn't compare stays where it is ("bad").  Blocks
@@ -116,18 +150,30 @@ extern int engine_remap (struct engine *e, const struct device *main,
  */
 extern int engine_unmap (struct engine *e, struct engine_conn *conn,
                          const struct device *main, sector_t start,
-                         uint64_t count, struct engine_result *res);
+                         uint64_t count, const struct engine_watch *watch,
+                         struct engine_result *res);
 
 /* LOST sectors are read from main again; what is recovered becomes
  * REMAPPED.
  */
 extern int engine_retry (struct engine *e, const struct device *main,
                          sector_t start, uint64_t count,
+                         const struct engine_watch *watch,
                          struct engine_result *res);
 
 /* LOST sectors are declared to be zeroes. */
 extern int engine_forget_lost (struct engine *e, sector_t start,
-                               uint64_t count, struct engine_result *res);
+                               uint64_t count,
+                               const struct engine_watch *watch,
+                               struct engine_result *res);
+
+/* A flush that counts as no client's. */
+extern int engine_sync (struct engine *e, struct engine_conn *conn,
+                        const struct device *main);
+
+/* What an operator is told of an error of the functions above. */
+extern void engine_explain (struct engine *e, int err,
+                            struct message *message);
 
 extern void engine_set_auto_remap (struct engine *e, bool on);
 
@@ -155,12 +201,22 @@ enum engine_health {
 struct engine_status {
   enum engine_health health;
   bool auto_remap, main_lost;
+  bool spare_short;    /* the last change found no room in the spare */
   struct map_totals totals;
   struct spare_status spare;
-  uint64_t stat[NR_ENGINE_STATS];       /* since the engine was made */
+  uint64_t stat[NR_ENGINE_STATS];       /* since they were cleared */
+  uint64_t ever[NR_ENGINE_STATS];       /* since the engine was made */
 };
 
 extern void engine_get_status (struct engine *e, struct engine_status *st);
 extern const char *engine_health_name (enum engine_health health);
+
+/* Why health isn't ok, in words, the worst first; returns how many. */
+#define ENGINE_MAX_REASONS 8
+extern unsigned engine_health_reasons (const struct engine_status *st,
+                                       struct message *reasons);
+
+/* Sets the counters of engine_status.stat to 0. */
+extern void engine_clear_stats (struct engine *e);
 
 #endif /* REMAP_ENGINE_H */

@@ -254,8 +254,8 @@ lock_fd (struct spare_file *sf, struct message *message)
   return err;
 }
 
-static int
-find_size (struct spare_file *sf, struct message *message)
+int
+spare_file_find_size (struct spare_file *sf, struct message *message)
 {
   off_t end = lseek (sf->fd, 0, SEEK_END);
   int err;
@@ -297,7 +297,7 @@ spare_file_open (struct spare_file *sf, const char *path, uint64_t offset,
   if (err == 0)
     err = lock_fd (sf, message);
   if (err == 0)
-    err = find_size (sf, message);
+    err = spare_file_find_size (sf, message);
   if (err)
     spare_file_close (sf, true);
   return err;

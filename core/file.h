@@ -9,6 +9,7 @@
 #define REMAP_FILE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "device.h"
@@ -22,7 +23,7 @@ struct spare_file {
   dev_t dev;           /* of the file, or the device itself */
   ino_t ino;           /* 0 for a block device */
   uint64_t offset;     /* bytes, where the spare begins */
-  uint64_t size;       /* bytes from there to the end */
+  _Atomic uint64_t size; /* bytes from there to the end; it may grow */
 
   /* Held for writing where room is made by writing what is there: nothing
    * else may be written in between, or it would be undone.
@@ -48,6 +49,12 @@ extern int spare_file_open (struct spare_file *sf, const char *path,
  * the path is still its own.
  */
 extern void spare_file_close (struct spare_file *sf, bool remove);
+
+/* Finds the size anew: files and devices can be enlarged while they are
+ * open.  Returns 0 or an errno.
+ */
+extern int spare_file_find_size (struct spare_file *sf,
+                                 struct message *message);
 
 /* Makes a regular file long enough for SIZE bytes from the offset on. */
 extern int spare_file_extend (struct spare_file *sf, uint64_t size,

@@ -20,83 +20,21 @@
 
 #include "spare-internal.h"
 
-/* The value of a note: reason and time. */
-#define NOTE_TIME_BITS 34
-#define NOTE_TIME_MAX ((UINT64_C (1) << NOTE_TIME_BITS) - 1)
-
-struct notes {
-  struct map *sectors, *slots;
-};
-
-static void
-notes_free (struct notes *n)
-{
-  map_free (n->sectors);
-  map_free (n->slots);
-}
-
-static int
-notes_page (struct notes *n, const uint8_t *page, const struct log_page *info)
-{
-  struct log_entry e;
-  unsigned i;
-
-  for (i = 0; i < info->count; ++i) {
-    log_page_get (page, i, &e);
-    const bool retire = e.kind == CHANGE_RETIRE;
-    const uint64_t time = e.time < NOTE_TIME_MAX ? e.time : NOTE_TIME_MAX;
-    const struct run run = {
-      .start = retire ? e.slot : e.sector, .count = e.count,
-      .state = e.kind == CHANGE_DIRECT ? DIRECT : MAP_NOTE,
-      .slot = e.kind == CHANGE_DIRECT ? NO_SLOT
-              : (uint64_t) e.reason << NOTE_TIME_BITS | time,
-    };
-
-    if (map_set (retire ? n->slots : n->sectors, &run))
-      return ENOMEM;
-  }
-  return 0;
-}
-
 /* Reads the reasons and times of the active area.  Returns 0 or ENOMEM. */
 static int
-notes_read (struct spare *s, struct notes *n)
+read_notes (struct spare *s, struct notes *n)
 {
-  const uint64_t sectors = bytes_to_sectors (s->hdr.main_size);
-  const uint64_t nslots = spare_geometry (s)->nslots;
-  struct page_reader reader;
-  struct log_page info;
-  const uint8_t *page;
-  uint32_t pos, bad = 0;
+  uint32_t bad;
   int err;
 
-  n->sectors = map_new ();
-  n->slots = map_new ();
-  if (n->sectors == NULL || n->slots == NULL ||
-      page_reader_init (&reader, s->dev, &s->hdr.area[s->hdr.active],
-                        s->pos)) {
-    notes_free (n);
-    return ENOMEM;
-  }
-  map_begin (n->sectors);
-  map_begin (n->slots);
-  for (pos = 0, err = 0; pos < s->pos && err == 0; ++pos) {
-    if (page_reader_get (&reader, pos, &page) != 0 ||
-        !log_page_decode (page, &s->hdr, pos, &info) ||
-        log_page_check (page, &info, sectors, nslots) != NULL)
-      bad++;
-    else
-      err = notes_page (n, page, &info);
-  }
-  page_reader_free (&reader);
+  err = notes_init (n, true);
+  if (err)
+    return err;
+  err = notes_read (s, n, &s->hdr, 0, s->pos, &bad);
   if (err) {
-    map_abort (n->sectors);
-    map_abort (n->slots);
     notes_free (n);
     return err;
   }
-  map_publish (n->sectors);
-  map_publish (n->slots);
   if (bad > 0)
     spare_warn (s, "%" PRIu32 " pages of the spare's log can't be read any "
                 "more: the state is known and is written anew, but the "
@@ -316,7 +254,7 @@ checkpoint_write (struct spare *s, const struct log_area *area,
   if (count_pages (&plain) == 0)
     return ENOSPC;
 
-  err = notes_read (s, &notes);
+  err = read_notes (s, &notes);
   if (err)
     return err;
   err = write_with (s, area, need, &notes, pages);

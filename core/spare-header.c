@@ -126,6 +126,9 @@ header_write (struct spare *s, const struct header *wanted)
    * found no room.
    */
   pthread_mutex_lock (&s->lock);
+  /* Together with the area: a history may look at any moment. */
+  if (h.generation != s->hdr.generation)
+    s->pos = h.checkpoint_pages;
   s->hdr = h;
   pthread_mutex_unlock (&s->lock);
   if (err == ENOSPC)

@@ -3,7 +3,8 @@
  *
  * What the parts of the spare share: spare.c (probe, format, load, grow),
  * spare-header.c (writing headers), spare-replay.c (reading the log),
- * spare-log.c (commits), spare-checkpoint.c, and spare-slots.c.
+ * spare-log.c (commits), spare-checkpoint.c, spare-notes.c (reasons and
+ * times), spare-history.c (the same, for people), and spare-slots.c.
  *
  * Locks, in the order in which they are taken:
  *
@@ -170,6 +171,27 @@ extern int page_reader_get (struct page_reader *r, uint32_t position,
  * sets pos and number; marks the slots that are mapped.
  */
 extern int log_replay (struct spare *s, struct message *message);
+
+/* spare-notes.c: reason and time of each change, which are nowhere but in
+ * the log, as maps of notes: by sector, and by slot for the retired ones
+ * (NULL if nobody wants to know).  notes_init returns 0 or ENOMEM.
+ */
+#define NOTE_TIME_BITS 34
+#define NOTE_TIME_MAX ((UINT64_C (1) << NOTE_TIME_BITS) - 1)
+
+struct notes {
+  struct map *sectors, *slots;
+};
+extern int notes_init (struct notes *n, bool with_slots);
+extern void notes_free (struct notes *n);
+
+/* Adds what the pages FROM .. TO - 1 of the active area of H say.  BAD: how
+ * many of them can't be read, or aren't H's.  Returns 0 or ENOMEM; then
+ * nothing was added.
+ */
+extern int notes_read (struct spare *s, struct notes *n,
+                       const struct header *h, uint32_t from, uint32_t to,
+                       uint32_t *bad);
 
 /* spare-checkpoint.c, the leader's.  NEED is how many pages must remain
  * for commits; ENOSPC if that can't be.

@@ -408,13 +408,14 @@ publish (struct batch *b)
 {
   struct spare *s = b->s;
 
-  map_publish (s->map);
-  map_publish (s->retired);
-
+  /* In this order: who sees it in the map finds it in the log, too. */
   pthread_mutex_lock (&s->lock);
   memcpy (s->counters, b->counters, sizeof s->counters);
   s->pos += b->pages;
   pthread_mutex_unlock (&s->lock);
+
+  map_publish (s->map);
+  map_publish (s->retired);
   s->number++;
   atomic_fetch_add (&s->commits, 1);
   atomic_fetch_add (&s->changes, b->changes);

@@ -26,9 +26,11 @@ static int
 next_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
 {
   struct next_device *d = ctx;
-  int err = 0;
-  int r = d->next->pread (d->next, buf, count, offset, 0, &err);
+  int err = 0, r;
 
+  lock_below (d->c->lock);
+  r = d->next->pread (d->next, buf, count, offset, 0, &err);
+  unlock_below (d->c->lock);
   return result (r, err);
 }
 
@@ -36,9 +38,11 @@ static int
 next_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
 {
   struct next_device *d = ctx;
-  int err = 0;
-  int r = d->next->pwrite (d->next, buf, count, offset, 0, &err);
+  int err = 0, r;
 
+  lock_below (d->c->lock);
+  r = d->next->pwrite (d->next, buf, count, offset, 0, &err);
+  unlock_below (d->c->lock);
   return result (r, err);
 }
 
@@ -46,11 +50,14 @@ static int
 next_flush (void *ctx)
 {
   struct next_device *d = ctx;
-  int err = 0;
+  int err = 0, r;
 
   if (!d->c->can_flush)
     return 0;
-  return result (d->next->flush (d->next, 0, &err), err);
+  lock_below (d->c->lock);
+  r = d->next->flush (d->next, 0, &err);
+  unlock_below (d->c->lock);
+  return result (r, err);
 }
 
 static int
@@ -65,7 +72,9 @@ next_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
     f |= NBDKIT_FLAG_MAY_TRIM;
   if (flags & DEVICE_FAST_ZERO)
     f |= NBDKIT_FLAG_FAST_ZERO;
+  lock_below (d->c->lock);
   r = d->next->zero (d->next, count, offset, f, &err);
+  unlock_below (d->c->lock);
   if (r == -1 && err == EOPNOTSUPP)
     err = ENOTSUP;
   return result (r, err);
@@ -75,43 +84,58 @@ static int
 next_trim (void *ctx, uint32_t count, uint64_t offset)
 {
   struct next_device *d = ctx;
-  int err = 0;
+  int err = 0, r;
 
-  return result (d->next->trim (d->next, count, offset, 0, &err), err);
+  lock_below (d->c->lock);
+  r = d->next->trim (d->next, count, offset, 0, &err);
+  unlock_below (d->c->lock);
+  return result (r, err);
 }
 
 int
 next_cache (void *ctx, uint32_t count, uint64_t offset)
 {
   struct next_device *d = ctx;
-  int err = 0;
+  int err = 0, r;
 
-  return result (d->next->cache (d->next, count, offset, 0, &err), err);
+  lock_below (d->c->lock);
+  r = d->next->cache (d->next, count, offset, 0, &err);
+  unlock_below (d->c->lock);
+  return result (r, err);
 }
 
 /* A connection of our own sees the size that main has now; the client's
  * one remembers the size that it had.  Over a plugin that serves one
  * connection at a time there is no other to be had.
  */
-static int
-next_probe (void *ctx, uint64_t *size)
+static int64_t
+size_of_main (nbdkit_backend *backend)
 {
-  struct next_device *d = ctx;
-  nbdkit_next *next;
-  int64_t r;
+  nbdkit_next *next = nbdkit_next_context_open (backend, 1, "", 1);
+  int64_t r = -1;
 
-  if (one_connection_only)
-    return 0;
-  next = nbdkit_next_context_open (d->c->backend, 1, "", 1);
   if (next == NULL)
-    return EIO;
-  r = -1;
+    return -1;
   if (next->prepare (next) == 0) {
     r = next->get_size (next);
     if (next->finalize (next) == -1)
       r = -1;
   }
   nbdkit_next_context_close (next);
+  return r;
+}
+
+static int
+next_probe (void *ctx, uint64_t *size)
+{
+  struct next_device *d = ctx;
+  int64_t r;
+
+  if (one_connection_only)
+    return 0;
+  lock_below (d->c->lock);
+  r = size_of_main (d->c->backend);
+  unlock_below (d->c->lock);
   if (r == -1)
     return EIO;
   *size = r;
@@ -133,6 +157,7 @@ connection_prepare (struct connection *c, nbdkit_next *next, int readonly)
   int r;
 
   c->ops = next_ops;
+  c->can_write = false;
 
   r = next->can_flush (next);
   if (r == -1)
@@ -149,6 +174,7 @@ connection_prepare (struct connection *c, nbdkit_next *next, int readonly)
     return -1;
   if (!r || readonly)
     return 0;
+  c->can_write = true;
   if (next->can_fua (next) == -1 || next->can_fast_zero (next) == -1)
     return -1;
   r = next->can_zero (next);

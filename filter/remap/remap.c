@@ -28,7 +28,9 @@ NBDKIT_DLL_PUBLIC int remap_debug_verbose;
 static void
 remap_unload (void)
 {
+  control_stop ();
   server_stop ();
+  free (config.control_path);
   free (config.spare_path);
   free (config.main_path);
   config.spare_path = config.main_path = NULL;
@@ -141,6 +143,8 @@ remap_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
     return parse_lost (value);
   else if (strcmp (key, "remap-label") == 0)
     return parse_label (value);
+  else if (strcmp (key, "remap-control") == 0)
+    return parse_path (&config.control_path, key, value);
   else if (strncmp (key, "remap-", 6) == 0 ||
            strncmp (key, "spare-", 6) == 0) {
     nbdkit_error ("%s: the remap filter has no such parameter", key);
@@ -161,6 +165,7 @@ remap_config_complete (nbdkit_next_config_complete *next,
                   "that takes over bad sectors");
     return -1;
   }
+  background_config_complete ();
   return next (nxdata);
 }
 
@@ -175,18 +180,39 @@ remap_config_complete (nbdkit_next_config_complete *next,
   "remap-retries=N      how often a bad block is read again (default: 1)\n" \
   "remap-lost=error|zero\n" \
   "                     what an unreadable sector reads as (default: error)\n" \
-  "remap-label=TEXT     identity of the disk (default: its WWN or serial)"
+  "remap-label=TEXT     identity of the disk (default: its WWN or serial)\n" \
+  "remap-control=SOCKET a Unix socket for status and commands"
 
 static int
 remap_get_ready (int thread_model)
 {
-  return server_get_ready (thread_model);
+  background_get_ready (thread_model);
+  if (control_get_ready () == -1)
+    return -1;
+  if (server_get_ready (thread_model) == -1) {
+    control_stop ();
+    return -1;
+  }
+  return 0;
 }
 
 static int
 remap_after_fork (nbdkit_backend *backend)
 {
-  return server_after_fork (backend);
+  background_start (backend);
+  if (server_after_fork (backend) == -1) {
+    control_stop ();
+    return -1;
+  }
+  return 0;
+}
+
+/* Before the layers below are closed: nothing asks them for anything more. */
+static void
+remap_cleanup (nbdkit_backend *backend)
+{
+  control_stop ();
+  background_stop ();
 }
 
 /* There is one disk: its default export. */
@@ -210,26 +236,61 @@ remap_open (nbdkit_next_open *next, nbdkit_context *context,
 {
   struct connection *c;
 
-  if (next (context, readonly || config.lost_zero, "") == -1)
-    return NULL;
+  int r;
+
   c = calloc (1, sizeof *c);
   if (c == NULL) {
     nbdkit_error ("calloc: %m");
     return NULL;
   }
+  background_client_comes (readonly || config.lost_zero);
+  lock_below (all_requests_lock);
+  r = next (context, readonly || config.lost_zero, "");
+  unlock_below (all_requests_lock);
+  if (r == -1) {
+    background_client_went ();
+    free (c);
+    return NULL;
+  }
   c->backend = nbdkit_context_get_backend (context);
+  c->context = context;
+  c->lock = all_requests_lock;
   engine_conn_init (engine, &c->conn);
   return c;
+}
+
+/* Where the plugin's only connection is to be used by others, it is closed
+ * here, while we can still see it: after our own close would be too early to
+ * say that it is free.
+ */
+static int
+remap_finalize (nbdkit_next *next, void *handle)
+{
+  struct connection *c = handle;
+  int r;
+
+  if (!one_connection_only || config.control_path == NULL)
+    return 0;
+  nbdkit_context_set_next (c->context, NULL);
+  r = next->finalize (next);
+  nbdkit_next_context_close (next);
+  background_client_went ();
+  c->context = NULL;
+  return r;
 }
 
 static void
 remap_close (void *handle)
 {
-  free (handle);
+  struct connection *c = handle;
+
+  if (c->context)
+    background_client_went ();
+  free (c);
 }
 
 static int
-remap_prepare (nbdkit_next *next, void *handle, int readonly)
+prepare (nbdkit_next *next, struct connection *c, int readonly)
 {
   uint64_t expected = engine_main_size (engine);
   int64_t size = next->get_size (next);
@@ -242,7 +303,18 @@ remap_prepare (nbdkit_next *next, void *handle, int readonly)
                   expected);
     return -1;
   }
-  return connection_prepare (handle, next, readonly || config.lost_zero);
+  return connection_prepare (c, next, readonly || config.lost_zero);
+}
+
+static int
+remap_prepare (nbdkit_next *next, void *handle, int readonly)
+{
+  int r;
+
+  lock_below (all_requests_lock);
+  r = prepare (next, handle, readonly);
+  unlock_below (all_requests_lock);
+  return r;
 }
 
 static int64_t
@@ -389,8 +461,10 @@ add_direct_extents (nbdkit_next *next, uint32_t count, uint64_t offset,
     first = offset;
     last = end;
   }
+  lock_below (all_requests_lock);
   below = nbdkit_extents_full (next, last - first, first,
                                flags & ~NBDKIT_FLAG_REQ_ONE, &err);
+  unlock_below (all_requests_lock);
   if (below == NULL)
     return nbdkit_add_extent (extents, offset, count, 0);
   for (size_t i = 0; i < nbdkit_extents_count (below) && r == 0; i++) {
@@ -439,11 +513,13 @@ static struct nbdkit_filter filter = {
   .config_help       = remap_config_help,
   .get_ready         = remap_get_ready,
   .after_fork        = remap_after_fork,
+  .cleanup           = remap_cleanup,
   .list_exports      = remap_list_exports,
   .default_export    = remap_default_export,
   .open              = remap_open,
   .close             = remap_close,
   .prepare           = remap_prepare,
+  .finalize          = remap_finalize,
   .get_size          = remap_get_size,
   .block_size        = remap_block_size,
   .can_write         = remap_can_write,

@@ -6,6 +6,8 @@
  *   remap.c        parameters and callbacks
  *   server.c       start and end: the spare, its checks, the engine
  *   next.c         the layer below as a device of the core
+ *   background.c   the same for requests that no client has made
+ *   control*.c     the control socket, see control.h
  */
 
 #ifndef NBDKIT_REMAP_H
@@ -13,6 +15,8 @@
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-filter.h>
+
+#include <pthread.h>
 
 #include "engine.h"
 #include "file.h"
@@ -28,6 +32,7 @@ struct remap_config {
   unsigned retries;
   bool lost_zero;
   const char *label;                    /* NULL: not given */
+  char *control_path;                   /* NULL: no control socket */
 
   char *main_path;                      /* NULL: not seen */
 };
@@ -44,12 +49,27 @@ extern int server_get_ready (int thread_model);
 extern int server_after_fork (nbdkit_backend *backend);
 extern void server_stop (void);
 
+/* Enlarges the spare to SIZE bytes, while it is in use.  Any thread.
+ * Returns 0, or an errno with MESSAGE set.
+ */
+extern int server_grow (uint64_t size, struct message *message);
+
+/* control.c.  get_ready creates the socket, start serves it; stop may be
+ * called at any time, and more than once.
+ */
+struct control_target;
+extern int control_get_ready (void);
+extern int control_start (const struct control_target *target);
+extern void control_stop (void);
+
 /* next.c: a connection, and how the layer below it is called. */
 struct connection {
   nbdkit_backend *backend;
+  nbdkit_context *context;      /* of a client */
   struct engine_conn conn;
   struct device_ops ops;
-  bool can_flush;
+  bool can_write, can_flush;
+  pthread_mutex_t *lock;        /* around calls of the layer below, or NULL */
 };
 
 /* The context of a device: valid for one call of the filter. */
@@ -62,6 +82,51 @@ struct next_device {
 extern int connection_prepare (struct connection *c, nbdkit_next *next,
                                int readonly);
 extern int next_cache (void *ctx, uint32_t count, uint64_t offset);
+
+static inline void
+lock_below (pthread_mutex_t *lock)
+{
+  if (lock)
+    pthread_mutex_lock (lock);
+}
+
+static inline void
+unlock_below (pthread_mutex_t *lock)
+{
+  if (lock)
+    pthread_mutex_unlock (lock);
+}
+
+/* background.c: requests that no client has made share one context of
+ * their own, and keep to what the plugin's thread model allows (promise 19
+ * of remap-promises(7)).
+ */
+
+/* A lock around the calls of all connections, or NULL; it is decided upon
+ * by background_get_ready.
+ */
+extern pthread_mutex_t *all_requests_lock;
+
+extern void background_config_complete (void);
+extern void background_get_ready (int thread_model);
+extern void background_start (nbdkit_backend *backend);
+
+/* A client's connection begins: waits until the plugin's only connection is
+ * free.  And ends, in full.
+ */
+extern void background_client_comes (bool readonly);
+extern void background_client_went (void);
+
+/* Main for one request; see struct control_target. */
+extern int background_get_main (void *opaque, bool write,
+                                const struct device **main,
+                                struct engine_conn **conn,
+                                struct message *message);
+extern void background_put_main (void *opaque);
+extern bool background_main_is_wanted (void *opaque);
+
+/* Closes the context.  No request is left. */
+extern void background_stop (void);
 
 /* The plugin allows one connection at a time: open no other. */
 extern bool one_connection_only;

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 
 #include "remap.h"
+#include "control-requests.h"
 #include "disk.h"
 
 #define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)  /* bytes */
@@ -35,6 +36,12 @@ static struct map *map;
 static struct spare *spare;
 static enum spare_content content;
 static struct spare_identity identity;
+
+/* Main's block sizes as it says them, for those who ask. */
+static uint32_t preferred_block, maximum_block;
+
+/* One growth at a time. */
+static pthread_mutex_t grow_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void
 warn (void *opaque, const char *text)
@@ -286,6 +293,8 @@ look_at_main (nbdkit_backend *backend, struct engine_config *ec)
   ec->main_size = size;
   ec->main_block = minimum > SECTOR_SIZE ? minimum : SECTOR_SIZE;
   ec->main_max = maximum == UINT32_MAX ? 0 : maximum;
+  preferred_block = preferred;
+  maximum_block = ec->main_max;
   if (size == 0) {
     nbdkit_error ("remap: main has a size of 0 bytes: there is nothing to "
                   "serve");
@@ -329,13 +338,36 @@ format_spare (uint64_t main_size)
   return 0;
 }
 
+/* Makes the spare SIZE bytes large, which it wasn't before.  ST: how it is
+ * now.
+ */
+static int
+grow_to (const struct spare_status *st, uint64_t size,
+         struct message *message)
+{
+  uint64_t end = size < file.size ? size : file.size;
+  int err;
+
+  /* What a growth that was interrupted has left is the spare's own.  The
+   * file is lengthened only when all that it has was found to be blank.
+   */
+  err = st->claimed < end ? spare_file_is_blank (&file, st->claimed, end) : 0;
+  if (err) {
+    message_set (message, "%s", err == EEXIST ?
+                 "what follows the spare is not blank" : strerror (err));
+    return err;
+  }
+  err = spare_file_extend (&file, size, message);
+  return err ? err : spare_grow (spare, size, message);
+}
+
 /* An existing spare has more room than before, or is to have it. */
 static int
 grow_spare (void)
 {
   struct spare_status st;
   struct message message;
-  uint64_t size, end;
+  uint64_t size;
   int err;
 
   spare_get_status (spare, &st);
@@ -348,18 +380,7 @@ grow_spare (void)
   if (size <= st.size)
     return 0;
 
-  /* What a growth that was interrupted has left is the spare's own.  The
-   * file is lengthened only when all that it has was found to be blank.
-   */
-  end = size < file.size ? size : file.size;
-  err = st.claimed < end ? spare_file_is_blank (&file, st.claimed, end) : 0;
-  if (err)
-    message_set (&message, "%s", err == EEXIST ?
-                 "what follows the spare is not blank" : strerror (err));
-  else if (spare_file_extend (&file, size, &message))
-    return fail (&message);
-  else
-    err = spare_grow (spare, size, &message);
+  err = grow_to (&st, size, &message);
   if (err && config.spare_size != -1) {
     nbdkit_error ("remap: spare %s: can't be enlarged from %" PRIu64 " to %"
                   PRIu64 " bytes: %s", config.spare_path, st.size, size,
@@ -370,6 +391,32 @@ grow_spare (void)
     nbdkit_error ("remap: warning: spare %s: stays at %" PRIu64 " bytes: %s",
                   config.spare_path, st.size, message.text);
   return 0;
+}
+
+int
+server_grow (uint64_t size, struct message *message)
+{
+  struct spare_status st;
+  struct message why;
+  int err;
+
+  size = round_down (size, 4096);
+  pthread_mutex_lock (&grow_mutex);
+  spare_get_status (spare, &st);
+  if (size <= st.size) {
+    message_set (&why, "that isn't more");
+    err = EINVAL;
+  }
+  else {
+    err = spare_file_find_size (&file, &why);
+    if (err == 0)
+      err = grow_to (&st, size, &why);
+  }
+  pthread_mutex_unlock (&grow_mutex);
+  if (err)
+    message_set (message, "the spare can't be enlarged from %" PRIu64 " to %"
+                 PRIu64 " bytes: %.300s", st.size, size, why.text);
+  return err;
 }
 
 static int
@@ -400,6 +447,27 @@ start_spare (uint64_t main_size)
   return grow_spare ();
 }
 
+static int
+grow_online (void *opaque, uint64_t size, struct message *message)
+{
+  return server_grow (size, message);
+}
+
+static int
+start_control (void)
+{
+  const struct control_target target = {
+    .engine = engine, .spare = spare, .map = map,
+    .version = PACKAGE_VERSION, .spare_path = config.spare_path,
+    .preferred = preferred_block, .maximum = maximum_block,
+    .lost_zero = config.lost_zero,
+    .get_main = background_get_main, .put_main = background_put_main,
+    .main_is_wanted = background_main_is_wanted, .grow = grow_online,
+  };
+
+  return control_start (&target);
+}
+
 int
 server_after_fork (nbdkit_backend *backend)
 {
@@ -423,6 +491,10 @@ server_after_fork (nbdkit_backend *backend)
   nbdkit_debug ("remap: main %" PRIu64 " bytes, block %" PRIu32 ", spare %s, "
                 "UUID %s", ec.main_size, ec.main_block, config.spare_path,
                 uuid);
+  if (start_control () == -1) {
+    server_stop ();
+    return -1;
+  }
   return 0;
 }
 

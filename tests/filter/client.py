@@ -4,7 +4,8 @@
 # What the Python clients of the remap filter's tests begin with; h is a
 # connection.
 
-import errno, nbd, os, random, struct, subprocess, sys, threading, time
+import errno, json, nbd, os, random, socket, struct, subprocess, sys
+import threading, time
 
 SECTOR = 512
 
@@ -90,3 +91,60 @@ def at_depth(depth, items, function, handle=None):
         c.poll(-1)
     return result
 
+
+# The control socket: lines are sent one after the other on a connection;
+# replies are what they say.
+class Control:
+    def __init__(self, path="ctl.sock", timeout=60):
+        self.s = socket.socket(socket.AF_UNIX)
+        # A connect that doesn't block fails when many others wait.
+        self.s.connect(path)
+        self.s.settimeout(timeout)
+        self.f = self.s.makefile("rb")
+    def send(self, line):
+        self.s.sendall(line if isinstance(line, bytes) else
+                       line.encode() + b"\n")
+    # The next reply; None at the end.
+    def receive(self):
+        line = self.f.readline()
+        assert line == b"" or line.endswith(b"\n"), line
+        return json.loads(line) if line else None
+    def __call__(self, line):
+        self.send(line)
+        return self.receive()
+    def close(self):
+        self.f.close()
+        self.s.close()
+
+# One request; the reply.
+def control(line, path="ctl.sock"):
+    c = Control(path)
+    try:
+        return c(line)
+    finally:
+        c.close()
+
+# Checks that a request fails, and with which error.
+def refuses(line, text, path="ctl.sock"):
+    r = control(line, path)
+    assert r["ok"] is False and text in r["error"], (line, r)
+    return r
+
+# Checks that it succeeds, and what it says; returns all that it says.
+def does(request, path="ctl.sock", **wanted):
+    r = control(request, path)
+    assert r["ok"] is True, (request, r)
+    for key, value in wanted.items():
+        is_(r[key], value, request + ": " + key)
+    return r
+
+# The whole table: (start, count, state, slot, why) of each run.
+def table(path="ctl.sock"):
+    runs, next_ = [], 0
+    while next_ is not None:
+        r = control("table %d" % next_, path)
+        assert r["ok"], r
+        runs += [(x["start"], x["count"], x["state"], x["slot"], x["why"])
+                 for x in r["runs"]]
+        next_ = r["next"]
+    return runs

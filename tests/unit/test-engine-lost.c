@@ -144,12 +144,12 @@ test_lost_ops (void)
     set_state (&r, 20, 2, REMAPPED, 2);
     sim_gone (r.main, err);
     CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 0, 10, WHY_MANUAL,
-                                   &res), EIO);
+                                   NULL, &res), EIO);
     CU_ASSERT_EQUAL (res.done, 0);
     CU_ASSERT_EQUAL (health (&r), HEALTH_MAIN_LOST);
-    CU_ASSERT_EQUAL (engine_retry (r.e, &r.main->dev, 10, 2, &res), EIO);
-    CU_ASSERT_EQUAL (engine_unmap (r.e, &r.conn, &r.main->dev, 20, 2, &res),
-                     EIO);
+    CU_ASSERT_EQUAL (engine_retry (r.e, &r.main->dev, 10, 2, NULL, &res), EIO);
+    CU_ASSERT_EQUAL (engine_unmap (r.e, &r.conn, &r.main->dev, 20, 2, NULL,
+                                   &res), EIO);
     CU_ASSERT_STRING_EQUAL (states (&r, 8, 15), "DDLLDDDDDDDDRRD");
     rig_end (&r);
   }

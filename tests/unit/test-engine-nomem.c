@@ -178,13 +178,13 @@ request_of (struct engine_rig *r, enum what what, struct engine_conn *conn)
   case N_FLUSH:
     return engine_flush (r->e, conn, dev);
   case N_REMAP:
-    return engine_remap (r->e, dev, 0, 64, WHY_MANUAL, &res);
+    return engine_remap (r->e, dev, 0, 64, WHY_MANUAL, NULL, &res);
   case N_UNMAP:
-    return engine_unmap (r->e, conn, dev, 0, 64, &res);
+    return engine_unmap (r->e, conn, dev, 0, 64, NULL, &res);
   case N_RETRY:
-    return engine_retry (r->e, dev, 0, 64, &res);
+    return engine_retry (r->e, dev, 0, 64, NULL, &res);
   default:
-    return engine_forget_lost (r->e, 0, 64, &res);
+    return engine_forget_lost (r->e, 0, 64, NULL, &res);
   }
 }
 

@@ -16,25 +16,27 @@ static struct engine_result res;
 static int
 remap (struct engine_rig *r, sector_t start, uint64_t count)
 {
-  return engine_remap (r->e, &r->main->dev, start, count, WHY_MANUAL, &res);
+  return engine_remap (r->e, &r->main->dev, start, count, WHY_MANUAL, NULL,
+                       &res);
 }
 
 static int
 unmap (struct engine_rig *r, sector_t start, uint64_t count)
 {
-  return engine_unmap (r->e, &r->conn, &r->main->dev, start, count, &res);
+  return engine_unmap (r->e, &r->conn, &r->main->dev, start, count, NULL,
+                       &res);
 }
 
 static int
 retry (struct engine_rig *r, sector_t start, uint64_t count)
 {
-  return engine_retry (r->e, &r->main->dev, start, count, &res);
+  return engine_retry (r->e, &r->main->dev, start, count, NULL, &res);
 }
 
 static int
 forget (struct engine_rig *r, sector_t start, uint64_t count)
 {
-  return engine_forget_lost (r->e, start, count, &res);
+  return engine_forget_lost (r->e, start, count, NULL, &res);
 }
 
 static bool

@@ -269,8 +269,8 @@ test_stuck_sector (void)
   CU_ASSERT_EQUAL (rig_zero (&r, SEC (81), SEC (1)), 0);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (90), SEC (1), 1), EIO);
   CU_ASSERT_EQUAL (rig_flush (&r), 0);
-  CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 102, 9, WHY_MANUAL, &res),
-                   0);
+  CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 102, 9, WHY_MANUAL, NULL,
+                                 &res), 0);
   CU_ASSERT_EQUAL (res.done, 9);
   CU_ASSERT_STRING_EQUAL (states (&r, 80, 12), "RZDDDDDDDDLD");
   CU_ASSERT (!atomic_load (&large.done));
@@ -401,7 +401,8 @@ unmap_thread (void *opaque)
   struct engine_conn conn;
 
   engine_conn_init (r->e, &conn);
-  CU_ASSERT_EQUAL (engine_unmap (r->e, &conn, &r->main->dev, 10, 1, &res), 0);
+  CU_ASSERT_EQUAL (engine_unmap (r->e, &conn, &r->main->dev, 10, 1, NULL,
+                                 &res), 0);
   return NULL;
 }
 

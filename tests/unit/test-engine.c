@@ -380,8 +380,8 @@ test_manual (void)
   CU_ASSERT_STRING_EQUAL (states (&r, 40, 2), "DD");
   CU_ASSERT_EQUAL (rig_write (&r, SEC (20), SEC (3), 3), 0);
   CU_ASSERT_STRING_EQUAL (states (&r, 20, 3), "RRR");
-  CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 40, 1, WHY_MANUAL, &res),
-                   0);
+  CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 40, 1, WHY_MANUAL, NULL,
+                                 &res), 0);
   CU_ASSERT_STRING_EQUAL (states (&r, 40, 2), "LD");
   engine_set_auto_remap (r.e, true);
   CU_ASSERT_EQUAL (rig_write (&r, SEC (41), SEC (1), 2), 0);
