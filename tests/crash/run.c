@@ -343,13 +343,13 @@ op_do (struct world *w, struct engine_conn *conn, const struct record *r,
   case 'm':
   case 'i':
     return engine_remap (w->e, dev, op->start, op->count,
-                         op->kind == 'm' ? WHY_MANUAL : WHY_IMPORT, &res);
+                         op->kind == 'm' ? WHY_MANUAL : WHY_IMPORT, NULL, &res);
   case 'u':
-    return engine_unmap (w->e, conn, dev, op->start, op->count, &res);
+    return engine_unmap (w->e, conn, dev, op->start, op->count, NULL, &res);
   case 'y':
-    return engine_retry (w->e, dev, op->start, op->count, &res);
+    return engine_retry (w->e, dev, op->start, op->count, NULL, &res);
   case 'l':
-    return engine_forget_lost (w->e, op->start, op->count, &res);
+    return engine_forget_lost (w->e, op->start, op->count, NULL, &res);
   case 'c':
     return spare_checkpoint (w->spare);
   case 'g':

@@ -277,18 +277,24 @@ do_operator (uint8_t what, uint32_t count, uint64_t offset)
   struct engine_result res;
   int err = 0;
 
-  switch (what % 4) {
+  switch (what % 6) {
   case 0:
-    err = engine_remap (engine, &main_dev, start, n, WHY_MANUAL, &res);
+    err = engine_remap (engine, &main_dev, start, n, WHY_MANUAL, NULL, &res);
     break;
   case 1:
-    err = engine_unmap (engine, &conn, &main_dev, start, n, &res);
+    err = engine_unmap (engine, &conn, &main_dev, start, n, NULL, &res);
     break;
   case 2:
-    err = engine_retry (engine, &main_dev, start, n, &res);
+    err = engine_retry (engine, &main_dev, start, n, NULL, &res);
     break;
   case 3:
-    err = engine_forget_lost (engine, start, n, &res);
+    err = engine_forget_lost (engine, start, n, NULL, &res);
+    break;
+  case 4:
+    err = engine_declare_lost (engine, start, n, WHY_IMPORT, NULL, &res);
+    break;
+  case 5:
+    err = engine_verify (engine, &main_dev, start, n, NULL, &res);
     break;
   }
   check_errno (err);

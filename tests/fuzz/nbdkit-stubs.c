@@ -160,6 +160,12 @@ nbdkit_context_get_backend (nbdkit_context *context)
   abort ();
 }
 
+nbdkit_next *
+nbdkit_context_set_next (nbdkit_context *context, nbdkit_next *next)
+{
+  abort ();
+}
+
 size_t
 nbdkit_extents_count (const struct nbdkit_extents *extents)
 {

@@ -7,8 +7,8 @@
 #   tests/fuzz/run-fuzz.sh SECONDS [TARGET...]     so long for each target
 #   tests/fuzz/run-fuzz.sh --runs N [TARGET...]    so many inputs for each
 #
-# Targets are baddisk, mapfile, remap (parameters) and so on: fuzz-TARGET
-# below build/fuzz/tests.  Without clang it skips.  What was learned stays
+# Targets are baddisk and remap (parameters), control, mapfile, spare:
+# fuzz-TARGET below build/fuzz/tests.  Without clang it skips.  What was learned stays
 # in build/fuzz/corpus/TARGET and is used by the next run; an input that
 # crashes goes to build/fuzz/crash-TARGET-*, to be run again with
 #
@@ -61,6 +61,7 @@ for target in "${targets[@]}"; do
   mkdir -p "$corpus" "$here/seeds/$target"
   options=(-max_len=400 -timeout=20 -rss_limit_mb=1000 -print_final_stats=1)
   [ "$target" != spare ] || options=("${options[@]/400/200}" -entropic=0)
+  [ ! -f "$here/$target.dict" ] || options+=("-dict=$here/$target.dict")
   begin=$SECONDS
   if "$builddir/tests/fuzz-$target" "$limit" "${options[@]}" \
        -artifact_prefix="$builddir/crash-$target-" \
