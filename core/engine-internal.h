@@ -245,6 +245,11 @@ extern void main_went_away (struct engine *e, int err);
  */
 extern bool may_act_on (struct request *r, int err);
 
+/* May DIRECT sectors be moved without main being asked about them?  Not
+ * while main is lost (promise 12).
+ */
+extern bool may_move (struct request *r);
+
 /* Blocks where a late write may land. */
 extern void late_add (struct engine *e, uint64_t start, uint64_t end);
 extern bool late_overlaps (struct engine *e, uint64_t start, uint64_t end);

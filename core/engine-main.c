@@ -50,6 +50,13 @@ ask_canaries (struct request *r)
       at[bad++] = at[i];
     else if (error_classify (err) == ERROR_OTHER)
       life = UNKNOWN;
+    else {
+      /* It said that it is gone.  Even if it is back a moment later, what
+       * it held unflushed may be lost.
+       */
+      life = DEAD;
+      break;
+    }
   }
   free (buf);
   if (life == ALIVE)
@@ -155,6 +162,12 @@ may_act_on (struct request *r, int err)
     }
   }
   return atomic_load (&e->auto_remap);
+}
+
+bool
+may_move (struct request *r)
+{
+  return atomic_load (&r->e->auto_remap) && !main_is_lost (r);
 }
 
 /* Notes an error of main, and returns it. */

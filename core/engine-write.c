@@ -219,7 +219,7 @@ write_mixed (struct request *r, const uint8_t *buf, uint64_t block)
   int err = EIO;
 
   lock_block (e, &hold, block);
-  if (atomic_load (&e->auto_remap))
+  if (may_move (r))
     err = put_sectors (r, buf, block, end, WHY_AUTO_WRITE);
   if (err && !late_overlaps (e, block, end)) {
     err = main_write (r, buf, block, end);
@@ -290,8 +290,7 @@ write_direct (struct request *r, const uint8_t *buf, uint64_t start,
   if (err == 0 || err == LOOK_AGAIN)
     return err;
   if (err == MAIN_IS_LATE)
-    return atomic_load (&e->auto_remap)
-      ? put_blocks (r, buf, start, end) : EIO;
+    return may_move (r) ? put_blocks (r, buf, start, end) : EIO;
   return write_failed (r, buf, start, end, err);
 }
 

@@ -137,7 +137,7 @@ zero_direct (struct request *r, uint64_t start, uint64_t end, unsigned flags,
   if (err == 0 || err == LOOK_AGAIN)
     return err;
   if (err == MAIN_IS_LATE)
-    return atomic_load (&e->auto_remap)
+    return may_move (r)
       ? record_zero_locking (r, start, end, WHY_AUTO_WRITE) : EIO;
   return zero_failed (r, start, end, flags, err);
 }
@@ -203,7 +203,7 @@ zero_in_block (struct request *r, uint64_t start, uint64_t end)
   if (err != LOOK_AGAIN)
     return err;
   if (classify (e, block_of (e, start), block_end (e, start),
-                &class_end) == MIXED && atomic_load (&e->auto_remap) &&
+                &class_end) == MIXED && may_move (r) &&
       zero_mixed (r, start, end) == 0)
     return 0;
   return write_edge (r, NULL, start, end);

@@ -189,34 +189,43 @@ check_state (struct explorer *x, int level)
     return;
   /* Crashes while it was opened, if that wrote anything at all. */
   for (unsigned n = 1; n <= opened && wrote (w, 0); n++) {
-    make_expect (x, level, n);
+    make_expect (x, level, n, true);
     explore_point (x, level, n);
   }
   if (hash / 2 % x->use_every > 0)
     return;
   for (unsigned n = opened + 1; n <= end; n++) {
-    make_expect (x, level, n);
+    make_expect (x, level, n, true);
     explore_point (x, level, n);
   }
 }
 
 void
-check_kill (struct explorer *x, unsigned n)
+check_kill (struct explorer *x, unsigned n, bool any_digest)
 {
   static uint8_t buf[MAX_SECTORS * SECTOR_SIZE];
   struct world *w = x->w[1];
   struct event *pending[MAX_PENDING];
   unsigned k = find_pending (x, 0, n, pending), i, flushed = 0;
   const char *wrong;
+  bool failed = false;
 
-  memset (x->lands[0], '-', sizeof x->lands[0]);
+  make_expect (x, 0, n, false);
+  x->expect[1].any_digest = any_digest;
+  /* What an earlier flush has lost may be older than what is durable: then
+   * only the order of all writes gives what can be read.
+   */
+  for (i = 0; i < n && !failed; i++)
+    failed = x->events[0].v[i].units == 0 && !x->events[0].v[i].e->flush;
+  for (i = 0; i < k; i++)
+    x->lands[0][i] = (struct land) { failed ? '+' : '-', 0 };
   build_image (x, 0, n, x->lands[0]);
   x->totals.kills++;
   x->killed = true;
   x->point[0] = n;
   world_rewind (w, 1000);
   apply_image (w, &x->image[1]);
-  for (i = 0; i < k; i++)
+  for (i = 0; i < k && !failed; i++)
     memdev_inject (pending[i]->main ? w->main : w->mem, pending[i]->e->offset,
                    pending[i]->e->data, pending[i]->e->count);
   w->watch = true;
@@ -238,7 +247,10 @@ check_kill (struct explorer *x, unsigned n)
   /* Then the power fails while it starts.  Until it has flushed the spare,
    * either state may come back, and from then on only what it saw.
    */
-  for (i = k + 1; i <= x->events[1].n && wrote (w, k) && !x->shallow; i++) {
+  make_expect (x, 0, n, true);
+  x->expect[1].any_digest = any_digest;
+  for (i = k + 1; i <= x->events[1].n && wrote (w, k) && !x->shallow && !failed;
+       i++) {
     x->expect[2] = x->expect[1];
     flushed |= x->events[1].v[i-1].e->flush;
     if (flushed) {

@@ -9,7 +9,10 @@
  * the writes that were not flushed (promises 1, 10 to 18 and 23 of
  * remap-promises(7)).
  *
- *   fault-sweep
+ * On each setup that is done for some fixed workloads, for each operation
+ * alone, and for pairs at random, N in all.
+ *
+ *   fault-sweep [--workloads N] [--seed N]
  *   fault-sweep --replay SETUP/OP,OP/FAULT/N/once|forever[/POINT/LANDS]
  */
 
@@ -31,6 +34,7 @@ static const struct fault {
   unsigned ops;
   int err;                      /* of main */
   int spare_err;                /* of the spare, if both fail */
+  bool lands;                   /* writes of the spare that fail are done */
 } faults[] = {
   { "main-EIO", MAIN, MEMDEV_ANY, EIO },
   { "main-ETIMEDOUT", MAIN, MEMDEV_ANY, ETIMEDOUT },
@@ -46,6 +50,8 @@ static const struct fault {
   { "spare-write", SPARE, MEMDEV_WRITE, EIO },
   { "spare-flush", SPARE, MEMDEV_FLUSH, EIO },
   { "spare-ENOSPC", SPARE, MEMDEV_WRITE | MEMDEV_ALLOCATE, ENOSPC },
+  { "spare-write-lands", SPARE, MEMDEV_WRITE, EIO, .lands = true },
+  { "spare-full-lands", SPARE, MEMDEV_WRITE, ENOSPC, .lands = true },
   { "spare-EDQUOT", SPARE, MEMDEV_ALLOCATE, EDQUOT },
   { "memory", MEMORY, 0, ENOMEM },
   { "both", MAIN | SPARE, MEMDEV_ANY, EIO, EIO },
@@ -65,6 +71,8 @@ static const struct {
   { "plain", "w2,c,w3,z2,w0f" },
   { "plain", "w2,g,w3,G,f" },
   { "plain", "w2,x,w3,k,f" },
+  { "plain", "w0,w0,u0+2,w0" },
+  { "plain", "w6,f,w6,f,r6+2" },
   { "few", "w2+2,z6+2,w8,w9f,f" },
   { "few", "m0+2,u0+2,w2,r0+16" },
   { "log", "w2,z2,w3,w8f,f" },
@@ -110,6 +118,7 @@ arm (struct world *w, unsigned n, bool forever)
   const unsigned spare_ops = spare_err == ENOSPC
     ? MEMDEV_WRITE | MEMDEV_ALLOCATE : fault->ops;
 
+  w->mem->partial = fault->lands ? MEMDEV_GOOD : MEMDEV_NOTHING;
   if (fault->where & MAIN)
     memdev_fail (w->main, fault->ops, n, fault->err, forever);
   /* Of two, the spare has it from the beginning. */
@@ -133,10 +142,19 @@ disarm (struct world *w)
     n = w->main->fail_hits;
   else
     n = w->mem->fail_hits;
+  memdev_land (w->main);
   memdev_fail (w->main, 0, 0, 0, false);
   memdev_fail (w->mem, 0, 0, 0, false);
   set_memory (0, false);
   return n;
+}
+
+static bool
+spare_is_full (void)
+{
+  const int err = fault->spare_err ? fault->spare_err : fault->err;
+
+  return err == ENOSPC || err == EDQUOT;
 }
 
 /* Once the fault is over, a write that needs main and spare succeeds, and
@@ -169,9 +187,35 @@ resume (struct world *w, struct model *m)
   }
   if (wrong == NULL && spare_failed (w->spare) &&
       (fault->where == MAIN || fault->where == MEMORY ||
-       fault->err == ENOSPC || fault->err == EDQUOT))
+       (spare_is_full () && !fault->lands)))
     return "the spare has failed, but has no error";
+  /* Slots that can't be written stay out of use, retired or not. */
+  if (wrong == NULL && !spare_failed (w->spare) &&
+      !((fault->where & SPARE) && (fault->ops & MEMDEV_WRITE) &&
+        !spare_is_full ()))
+    wrong = check_idle (w);
   return wrong;
+}
+
+/* What this fault must not lead to in the operation R, before whose begin
+ * there were HITS.
+ */
+static const char *
+check_fault (struct world *w, const struct record *r, uint64_t already,
+             bool forever)
+{
+  /* Promise 12: on a disk that is gone nothing becomes anything. */
+  if ((fault->where & MAIN) && fault->ops == MEMDEV_ANY && forever &&
+      already > 0 && fault->err != EPERM)
+    for (unsigned s = 0; s < w->nsectors; s++)
+      if (STATE_OF (r->before[s]) == DIRECT &&
+          STATE_OF (sector_state_of (w, s)) != DIRECT)
+        return "main is gone, but a sector's state changes";
+  /* Promises 17 and 18. */
+  if (fault->where == SPARE && spare_is_full () && !fault->lands &&
+      r->op.kind == 'w' && r->err != 0 && r->err != ENOSPC)
+    return "the spare is full, and a write fails with another error";
+  return NULL;
 }
 
 /* A clean failure: of the first start, or of one in between. */
@@ -187,9 +231,10 @@ restart (struct world *w, const char **wrong)
 }
 
 static const char *
-run_all (struct world *w, struct model *m, const char *ops)
+run_all (struct world *w, struct model *m, const char *ops, bool forever)
 {
   const char *wrong = NULL;
+  uint64_t already;
   struct op op;
 
   if (world_open (w, false) != 0 && !restart (w, &wrong))
@@ -197,7 +242,16 @@ run_all (struct world *w, struct model *m, const char *ops)
   while (*ops && wrong == NULL) {
     ops = op_parse (ops, &op);
     ops += *ops == ',';
+    already = w->main->fail_hits;
+    /* A request whose canaries have answered believes that main is alive
+     * till its end.
+     */
+    for (unsigned s = 0; s < w->nsectors; s++)
+      m->lost_ok[s] |= forever && already == 0 && (fault->where & MAIN) &&
+        (fault->ops & MEMDEV_READ);
     wrong = run_op (m, &op);
+    for (unsigned s = 0; s < w->nsectors && w->map; s++)
+      m->lost_ok[s] &= STATE_OF (sector_state_of (w, s)) == LOST;
     if (wrong && w->map == NULL) {
       /* It said why it doesn't start: that is all right. */
       op_end (m, &m->record[m->n-1], EIO);
@@ -207,6 +261,8 @@ run_all (struct world *w, struct model *m, const char *ops)
     }
     if (m->record[m->n-1].err)
       clean++;
+    if (wrong == NULL)
+      wrong = check_fault (w, &m->record[m->n-1], already, forever);
   }
   return wrong;
 }
@@ -228,14 +284,17 @@ sweep_one (const char *ops, unsigned n, bool forever, const char *where)
   world_rewind (w, 1);
   model_reset (m, NULL);
   m->faults = true;
-  w->mem->flush_loses = true;
+  w->mem->flush_loses = w->main->flush_loses = true;
   w->watch = true;
   w->failing = fault->where & MEMORY ? no_memory : NULL;
   arm (w, n, forever);
-  wrong = run_all (w, m, ops);
+  wrong = run_all (w, m, ops, forever);
   n_hits = disarm (w);
   w->failing = NULL;
   hits += n_hits;
+  /* A write that had timed out has landed now. */
+  if (wrong == NULL)
+    wrong = check_all (m);
   if (wrong == NULL)
     wrong = resume (w, m);
   if (wrong) {
@@ -249,10 +308,10 @@ sweep_one (const char *ops, unsigned n, bool forever, const char *where)
     replay_where (x, where);
     return true;
   }
-  make_expect (x, 0, x->events[0].n);
+  make_expect (x, 0, x->events[0].n, true);
   x->expect[1].any_digest = spare_failed (w->spare);
   explore_subsets (x, 0, x->events[0].n);
-  check_kill (x, x->events[0].n);
+  check_kill (x, x->events[0].n, spare_failed (w->spare));
   return n_hits > 0;
 }
 
@@ -300,31 +359,69 @@ replay (const char *text)
   return n ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static uint64_t states, failures;
+
+static void
+sweep_setup (const char *setup, uint64_t limit, uint64_t seed)
+{
+  const uint64_t before = runs;
+  const char *const *ops;
+  char workload[100];
+  unsigned n = 0, i, done = 0;
+
+  new_explorer (setup, strlen (setup));
+  for (i = 0; workloads[i].setup; i++)
+    if (strcmp (workloads[i].setup, setup) == 0) {
+      sweep (workloads[i].ops);
+      done++;
+    }
+  ops = ops_of (x->w[0]->setup);
+  while (ops[n])
+    n++;
+  for (i = 0; i < n && done < limit; i++, done++) {
+    snprintf (workload, sizeof workload, "%s,f", ops[i]);
+    sweep (workload);
+  }
+  for (; done < limit; done++) {
+    snprintf (workload, sizeof workload, "%s,%s,f",
+              ops[memdev_random (&seed) % n], ops[memdev_random (&seed) % n]);
+    sweep (workload);
+  }
+  printf ("%s: %u workloads, %" PRIu64 " runs, %" PRIu64 " states, %" PRIu64
+          " failed\n", setup, done, runs - before,
+          x->totals.distinct[1] + x->totals.distinct[2],
+          x->totals.failures);
+  states += x->totals.distinct[1] + x->totals.distinct[2];
+  failures += x->totals.failures;
+  explorer_free (x);
+  seen_clear ();
+}
+
 int
 main (int argc, char *argv[])
 {
+  static const char *const names[] = {
+    "plain", "few", "log", "high", "block"
+  };
   const char *sanitizers = getenv ("REMAP_SANITIZERS");
-  uint64_t states = 0, failures = 0, before;
+  uint64_t limit = 100, seed = 1;
 
   setvbuf (stdout, NULL, _IOLBF, 0);
-  if (argc > 2 && strcmp (argv[1], "--replay") == 0)
-    return replay (argv[2]);
-  for (unsigned i = 0; workloads[i].setup; i++) {
-    if (i % 4 > 0 && sanitizers && *sanitizers &&
-        getenv ("REMAP_TEST_LONG") == NULL)
-      continue;
-    new_explorer (workloads[i].setup, strlen (workloads[i].setup));
-    before = runs;
-    sweep (workloads[i].ops);
-    printf ("%s/%s: %" PRIu64 " runs, %" PRIu64 " states, %" PRIu64
-            " failed\n", workloads[i].setup, workloads[i].ops, runs - before,
-            x->totals.distinct[1] + x->totals.distinct[2],
-            x->totals.failures);
-    states += x->totals.distinct[1] + x->totals.distinct[2];
-    failures += x->totals.failures;
-    explorer_free (x);
-    seen_clear ();
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (strcmp (argv[i], "--replay") == 0)
+      return replay (argv[i+1]);
+    if (strcmp (argv[i], "--workloads") == 0)
+      limit = strtoull (argv[i+1], NULL, 0);
+    else if (strcmp (argv[i], "--seed") == 0)
+      seed = strtoull (argv[i+1], NULL, 0);
+    else
+      bug ("unknown option: %s", argv[i]);
   }
+  if (sanitizers && *sanitizers && getenv ("REMAP_TEST_LONG") == NULL)
+    limit /= 10;
+  printf ("seed %" PRIu64 "\n", seed);
+  for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+    sweep_setup (names[i], limit, seed + i);
   printf ("all: %" PRIu64 " runs with %" PRIu64 " faults, %" PRIu64
           " clean errors, %" PRIu64 " distinct states after a crash, %"
           PRIu64 " failed\n", runs, hits, clean, states, failures);

@@ -257,7 +257,7 @@ crash_everywhere (struct trial *run)
   collect_events (x, 0);
   for (unsigned n = 1; n <= x->events[0].n; n++) {
     x->totals.points++;
-    make_expect (x, 0, n);
+    make_expect (x, 0, n, true);
     explore_point (x, 0, n);
   }
 }

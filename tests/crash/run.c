@@ -44,6 +44,7 @@ model_reset (struct model *m, const uint8_t *content)
 
   m->n = 0;
   m->step = 1;
+  memset (m->lost_ok, 0, sizeof m->lost_ok);
   w->active_step = 0;
   if (content) {
     memcpy (m->initial, content, (size_t) w->nsectors * SECTOR_SIZE);
@@ -82,12 +83,29 @@ moved_after (const struct world *w, unsigned s, uint64_t step,
   return false;
 }
 
+/* Has a flush that begins after STEP told of a failure, before the step
+ * BEFORE?  Then what was written before is in nobody's hands.
+ */
+static bool
+told_after (const struct model *m, uint64_t step, uint64_t before)
+{
+  const struct record *r;
+
+  for (r = m->record; r < m->record + m->n; r++)
+    if ((r->op.kind == 'f' || r->op.fua) && r->err != 0 &&
+        r->end_step > step && r->end_step < before)
+      return true;
+  return false;
+}
+
 static bool
 flushed_after (const struct model *m, uint64_t step, uint64_t clock)
 {
-  for (unsigned i = 0; i < m->n; i++)
-    if (m->record[i].op.kind == 'f' && m->record[i].begin_step > step &&
-        acked (&m->record[i], clock))
+  const struct record *r;
+
+  for (r = m->record; r < m->record + m->n; r++)
+    if (r->op.kind == 'f' && r->begin_step > step && acked (r, clock) &&
+        !told_after (m, step, r->begin_step))
       return true;
   return false;
 }
@@ -107,7 +125,7 @@ durable (const struct model *m, const struct record *r, unsigned s,
  */
 static bool
 superseded (const struct model *m, unsigned s, uint64_t step, int old,
-            uint64_t clock)
+            uint64_t clock, bool crash)
 {
   const struct record *r;
 
@@ -115,22 +133,22 @@ superseded (const struct model *m, unsigned s, uint64_t step, int old,
     r = &m->record[i];
     if ((r->effect[s] & WRITES) && !(r->effect[s] & SOFT) &&
         (r->begin_step > step || (old >= 0 && (r->beats[s] >> old & 1))) &&
-        (clock == NEVER ? acked (r, clock) : durable (m, r, s, clock)))
+        (crash ? durable (m, r, s, clock) : acked (r, clock)))
       return true;
   }
   return false;
 }
 
 uint32_t
-model_allowed (const struct model *m, unsigned s, uint64_t clock)
+model_allowed (const struct model *m, unsigned s, uint64_t clock, bool crash)
 {
-  uint32_t allowed = !superseded (m, s, 0, -1, clock);
+  uint32_t allowed = !superseded (m, s, 0, -1, clock, crash);
   const struct record *r;
 
   for (unsigned i = 0; i < m->n; i++) {
     r = &m->record[i];
     if ((r->effect[s] & WRITES) && r->begin_clock <= clock &&
-        !superseded (m, s, r->end_step, i, clock))
+        !superseded (m, s, r->end_step, i, clock, crash))
       allowed |= UINT32_C (2) << i;
   }
   return allowed;
@@ -279,7 +297,7 @@ op_begin (struct model *m, const struct op *op)
   for (unsigned s = 0; s < m->w->nsectors; s++)
     r->before[s] = sector_state_of (m->w, s);
   for (unsigned s = whole.start; s < whole.start + whole.count; s++)
-    r->allowed[s] = model_allowed (m, s, NEVER);
+    r->allowed[s] = model_allowed (m, s, NEVER, false);
   for (unsigned s = whole.start; s < whole.start + whole.count; s++)
     prepare_sector (m, r, s);
   m->n++;
@@ -469,9 +487,9 @@ check_all (struct model *m)
 
   for (unsigned s = 0; s < w->nsectors; s++) {
     data = world_peek (w, s);
-    if (data ? !model_matches (m, s, model_allowed (m, s, NEVER), data)
+    if (data ? !model_matches (m, s, model_allowed (m, s, NEVER, false), data)
         : w->nsnapshots > 0 && STATE_OF (w->snapshot[0].state[s]) != LOST &&
-        !block_unreadable (w, s) && !(m->faults && block_weak (w, s))) {
+        !block_unreadable (w, s) && !(m->faults && block_weak (w, s)) && !m->lost_ok[s]) {
       snprintf (text, sizeof text, "sector %u: %s", s, data
                 ? "holds something else than was written" : "LOST for nothing");
       return text;

@@ -59,6 +59,7 @@ struct model {
   uint8_t *initial;             /* contents before the first record */
   uint8_t *memory;
   bool faults;                  /* anything may fail, with a clean error */
+  bool lost_ok[MAX_SECTORS];    /* may become LOST though main can read it */
 };
 
 extern struct model *model_new (struct world *w);
@@ -70,11 +71,10 @@ extern void model_free (struct model *m);
 extern void model_reset (struct model *m, const uint8_t *content);
 
 /* Allowed contents of a sector as bits: bit 0 is the initial one, bit I + 1
- * that of record I.  After a crash behind CLOCK events, or, if that is
- * NEVER, now.
+ * that of record I.  After CLOCK events; CRASH: if the power failed then.
  */
 extern uint32_t model_allowed (const struct model *m, unsigned s,
-                               uint64_t clock);
+                               uint64_t clock, bool crash);
 extern const uint8_t *model_content (const struct model *m, unsigned v,
                                      unsigned s);
 /* Is it one of them? */
@@ -94,6 +94,9 @@ extern const char *check_result (struct model *m, const struct record *r,
 extern const char *check_all (struct model *m);
 extern const char *check_idle (struct world *w);
 extern const char *run_op (struct model *m, const struct op *op);
+
+/* What workloads are made of on that setup; NULL ends the list. */
+extern const char *const *ops_of (const struct setup *setup);
 
 /* Text, in a static buffer; and back (the end of what was understood, or
  * NULL).

@@ -117,8 +117,9 @@ find_pending (struct explorer *x, int level, unsigned n,
     if (e->e->heals)
       failed[e->main] = 0;
     if (e->units > 0) {
-      if (k == MAX_PENDING)
-        bug ("too many unflushed writes");
+      /* Of too many the oldest has landed. */
+      if (k == MAX_PENDING - 1)
+        memmove (pending, pending + 1, --k * sizeof *pending);
       pending[k++] = &ev->v[i];
     }
     else if (!e->e->flush)
@@ -186,9 +187,11 @@ build_image (struct explorer *x, int level, unsigned n,
   }
 }
 
-/* What a crash behind the first N events of that level's run may leave. */
+/* What may be found after the first N events of that level's run; CRASH: if
+ * the power failed then.
+ */
 void
-make_expect (struct explorer *x, int level, uint64_t n)
+make_expect (struct explorer *x, int level, uint64_t n, bool crash)
 {
   struct world *w = x->w[level];
   struct expect *ex = &x->expect[level+1];
@@ -210,7 +213,7 @@ make_expect (struct explorer *x, int level, uint64_t n)
   ex->hash = mix (ex->digest[0], ex->digest[ex->ndigests-1]) +
     ex->may_format;
   for (unsigned s = 0; s < w->nsectors; s++) {
-    allowed = model_allowed (x->m[level], s, n);
+    allowed = model_allowed (x->m[level], s, n, crash);
     ex->nchoices[s] = 0;
     for (v = 0, h = 0; allowed; v++, allowed >>= 1)
       if (allowed & 1) {

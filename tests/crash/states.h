@@ -134,7 +134,8 @@ extern void state_failed (struct explorer *x, int level, const char *fs, ...)
 
 /* states.c */
 extern void collect_events (struct explorer *x, int level);
-extern void make_expect (struct explorer *x, int level, uint64_t n);
+extern void make_expect (struct explorer *x, int level, uint64_t n,
+                         bool crash);
 extern void explore_subsets (struct explorer *x, int level, unsigned n);
 extern void explore_point (struct explorer *x, int level, unsigned n);
 extern void build_image (struct explorer *x, int level, unsigned n,
@@ -144,10 +145,10 @@ extern unsigned find_pending (struct explorer *x, int level, unsigned n,
 
 /* check.c.  check_state: the image of that level, by the expectation of
  * that level.  check_kill: the server alone was killed after N events, and
- * starts again; EXPECT is that of the point.
+ * starts again; ANY_DIGEST as in struct expect.
  */
 extern void check_state (struct explorer *x, int level);
-extern void check_kill (struct explorer *x, unsigned n);
+extern void check_kill (struct explorer *x, unsigned n, bool any_digest);
 
 /* A set of numbers, for what was seen: true if V is new. */
 extern bool seen_add (uint64_t v);

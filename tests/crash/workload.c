@@ -144,9 +144,9 @@ explore_workload (struct explorer *x, const char *workload)
     last = x->events[0].n;
   for (unsigned n = last; n <= x->events[0].n; n++) {
     x->totals.points++;
-    make_expect (x, 0, n);
+    make_expect (x, 0, n, true);
     explore_point (x, 0, n);
-    check_kill (x, n);
+    check_kill (x, n, false);
   }
   return x->totals.failures == failures;
 }
@@ -182,13 +182,13 @@ replay_where (struct explorer *x, const char *where)
       bug ("no such point: %s", where);
     where = end + 1;
     if (!(level == 1 && x->killed))
-      make_expect (x, level, x->point[level]);
+      make_expect (x, level, x->point[level], true);
     else {
       /* As in check_kill. */
       x->expect[2] = x->expect[1];
     }
     if (strncmp (where, "kill", 4) == 0) {
-      check_kill (x, x->point[0]);
+      check_kill (x, x->point[0], false);
       x->killed = true;
       where += 4;
     }

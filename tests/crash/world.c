@@ -15,18 +15,18 @@
 #define SPARE_ROOM (2 * SPARE_MIN_SIZE + 65536)  /* what it may grow into */
 
 const struct setup setups[] = {
-  { .name = "plain", .sectors = "DDBBrwRQLZDATDDD", .block = 512,
+  { .name = "plain", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
     .share = 4 },
   /* A failing write has done a part; slots are scarce, and used again. */
-  { .name = "few", .sectors = "DDBBrwRQLZDATDDD", .block = 512,
+  { .name = "few", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
     .partial = MEMDEV_SOME, .free_slots = 4, .share = 5 },
   /* The next commits make a checkpoint. */
-  { .name = "log", .sectors = "DDBBrwRQLZDATDDD", .block = 512,
+  { .name = "log", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
     .partial = MEMDEV_GOOD, .log_left = 1, .share = 4 },
-  { .name = "high", .sectors = "DDBBrwRQLZDATDDD", .block = 512,
+  { .name = "high", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
     .low_high_water = true, .share = 2 },
   /* Main blocks of four sectors, one of them mixed; a short last sector. */
-  { .name = "block", .sectors = "DDDDDBDDDrDDDwDDRRQRDRLZLZLRDDDDDDDD",
+  { .name = "block", .sectors = "DDDDDBDDDrDDDwDDRRQRDRLZLZLRDDDDDDDDDDDD",
     .block = 2048, .tail = 100, .partial = MEMDEV_SOME, .share = 4 },
   /* Checkpoints of several pages. */
   { .name = "many", .sectors = "DZBLRLZD", .times = 40, .block = 512,
@@ -34,7 +34,7 @@ const struct setup setups[] = {
   /* Commits of several pages. */
   { .name = "pages", .sectors = "RLZL", .times = 45, .rest = "DDBBrwDDDD",
     .block = 512, .share = 0 },
-  { .name = "blank", .sectors = "DDBBrwDDDDDDDDDD", .block = 512,
+  { .name = "blank", .sectors = "DDBBrwDDDDDDDDDDDD", .block = 512,
     .blank = true, .share = 1 },
   { .name = NULL }
 };

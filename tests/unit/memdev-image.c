@@ -149,6 +149,8 @@ memdev_rewind (struct memdev *m)
   m->ndirty = 0;
   for (i = 0; i < m->nbad; ++i)
     m->bad[i].left = m->bad[i].times;
+  memdev_put (m->late);
+  m->late = NULL;
   pthread_mutex_unlock (&m->lock);
 }
 

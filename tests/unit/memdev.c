@@ -106,6 +106,8 @@ verdict (struct memdev *m, enum memdev_op op, uint64_t offset,
         m->fail_after = 1;
       m->failed++;
       m->fail_hits++;
+      if (m->fail_err == ENODEV && m->flush_loses && m->recording)
+        add_event (m, false, 0, 0, NULL);
       return m->fail_err;
     }
   }
@@ -217,6 +219,12 @@ write_locked (struct memdev *m, enum memdev_op op, const void *buf,
   if (err) {
     if (offset <= m->size && count <= m->size - offset && !m->gone)
       store_partially (m, buf, count, offset);
+    if (err == ETIMEDOUT && m->late == NULL && m->dirty != NULL) {
+      m->late = memdev_get (count);
+      memcpy (m->late, buf, count);
+      m->late_offset = offset;
+      m->late_count = count;
+    }
     return err;
   }
   err = take_room (m, offset, count);
@@ -378,6 +386,7 @@ memdev_free (struct memdev *m)
     memdev_put (m->event[i].data);
   memdev_put (m->event);
   memdev_put (m->bad);
+  memdev_put (m->late);
   if (m->dirty) {
     memdev_put (m->dirty);
     memdev_put (m->dirty_list);
@@ -440,6 +449,17 @@ memdev_fail (struct memdev *m, unsigned ops, uint64_t n, int err,
   m->fail_err = err;
   m->fail_forever = forever;
   m->failed = m->fail_hits = 0;
+  pthread_mutex_unlock (&m->lock);
+}
+
+void
+memdev_land (struct memdev *m)
+{
+  pthread_mutex_lock (&m->lock);
+  if (m->late)
+    memdev_store (m, m->late, m->late_count, m->late_offset);
+  memdev_put (m->late);
+  m->late = NULL;
   pthread_mutex_unlock (&m->lock);
 }
 

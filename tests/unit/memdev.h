@@ -72,8 +72,8 @@ struct memdev {
   /* Trimmed bytes become zeroes; otherwise they stay as they are. */
   bool trim_zeroes;
 
-  /* A flush that fails leaves an event without bytes behind: later ones say
-   * nothing about what was written before it, as with a page cache.  Only
+  /* A flush that fails, and a disk that goes away (memdev_fail with ENODEV),
+   * leave an event without bytes behind: later flushes say nothing about what was written before it, as with a page cache.  Only
    * the first one after the program has opened the device anew (REOPENED
    * is set then) does: what can be read at that time is on the disk.
    */
@@ -92,6 +92,13 @@ struct memdev {
   uint64_t outside;     /* operations that left the device: a bug */
 
   /* Failures, see memdev_fail. */
+  /* A write that timed out, and may land whenever it likes (memdev_land);
+   * the first one since the last memdev_fail or memdev_rewind.
+   */
+  uint8_t *late;
+  uint64_t late_offset;
+  uint32_t late_count;
+
   unsigned fail_ops;
   uint64_t fail_after;
   int fail_err;
@@ -134,6 +141,9 @@ extern void memdev_record (struct memdev *m, bool recording);
  */
 extern void memdev_fail (struct memdev *m, unsigned ops, uint64_t n, int err,
                          bool forever);
+
+/* The write that timed out lands now, if there is one. */
+extern void memdev_land (struct memdev *m);
 
 /* Operations of these kinds fail where they touch the range (OPS = 0
  * removes all ranges that overlap).
