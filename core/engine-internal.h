@@ -11,6 +11,7 @@
  *   engine-edge.c  writes of less than a main block: read, modify, write
  *   engine-zero.c  zero, trim and cache
  *   engine-ops.c   what operators ask for
+ *   engine-unmap.c   the same: giving sectors back to main
  *   engine-verify.c  the same: reading without changing anything
  *
  * The order of locks: RANGES, then FLUSHES, then the spare's, then the
@@ -357,6 +358,19 @@ typedef int piece_function (struct operation *op, uint64_t start,
                             uint64_t end, uint64_t *done);
 extern int operate (struct operation *op, sector_t start, uint64_t count,
                     bool mapped_only, piece_function *piece);
+
+/* What is moved at once, as long as nothing fails; clients that need one
+ * of these blocks wait meanwhile.  Bytes.
+ */
+#define OPERATION_PIECE (UINT32_C (128) << 10)
+
+/* The same for one block after the other, each under an exclusive lock of
+ * its own: a block that is stuck holds up nobody who needs another one.
+ */
+typedef int block_function (struct operation *op, struct request *r,
+                            uint64_t block, uint64_t end);
+extern int one_by_one_from (struct operation *op, uint64_t start,
+                            uint64_t end, block_function *f, uint64_t *done);
 
 /* These sectors can't be read. */
 extern void report_bad (struct operation *op, sector_t start,
