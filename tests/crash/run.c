@@ -361,7 +361,8 @@ op_do (struct world *w, struct engine_conn *conn, const struct record *r,
   case 'm':
   case 'i':
     return engine_remap (w->e, dev, op->start, op->count,
-                         op->kind == 'm' ? WHY_MANUAL : WHY_IMPORT, NULL, &res);
+                         op->kind == 'm' ? WHY_MANUAL : WHY_IMPORT, NULL,
+                         &res);
   case 'u':
     return engine_unmap (w->e, conn, dev, op->start, op->count, NULL, &res);
   case 'y':

@@ -17,7 +17,7 @@ requires_program mkfs.ext4 e2fsck mount umount
 end=$((SECONDS + $1))
 size=$((64 << 20))
 mkdir fuse mnt
-rounds=0 kills=0 files=0 compared=0 bad=0 remapped=0
+rounds=0 kills=0 files=0 compared=0 bad=0 remapped=0 taken=0
 
 loop='' fuse=''
 attach ()
@@ -36,7 +36,7 @@ detach ()
 {
   local i
   ! mountpoint -q mnt || umount mnt || umount -l mnt
-  [ -z "$loop" ] || losetup -d "$loop"
+  [ -z "$loop" ] || losetup -d "$loop" || :
   loop=
   for ((i = 0; i < 200; i++)); do
     fusermount3 -u fuse 2>/dev/null && break
@@ -52,7 +52,7 @@ figures ()
 {
   echo "ext4: $rounds rounds, $files files written; after $kills kill -9 and" \
        "fscks $compared synced files compared; $remapped writes failed on the" \
-       "disk and were remapped"
+       "disk and were remapped; the loop device was taken away $taken times"
 }
 cleanup_fn figures
 
@@ -99,6 +99,22 @@ write_files ()
      xargs -0 sha256sum) >sums.txt
 }
 
+check_and_mount ()
+{
+  local status=0
+
+  e2fsck -f -y "$loop" >fsck.out 2>&1 || status=$?
+  [ "$status" -le 1 ] || { cat fsck.out; return 1; }
+  mount "$loop" mnt
+}
+
+# Loop devices belong to all of a machine: somebody who detaches one twice
+# may detach ours.
+is_taken ()
+{
+  [ "$(losetup -n -O BACK-FILE "$loop" 2>/dev/null)" != "$tmp/fuse/disk" ]
+}
+
 while [ "$SECONDS" -lt "$end" ]; do
   if [ $((rounds % 20)) -eq 0 ]; then
     [ "$rounds" -eq 0 ] || { detach; stop_nbdkit disk; }
@@ -123,14 +139,19 @@ while [ "$SECONDS" -lt "$end" ]; do
   remapped=$((remapped + $(grep -c '^write .* E' ops.txt || :)))
   rm -f ops.txt
   start
-  status=0
-  e2fsck -f -y "$loop" >fsck.out 2>&1 || status=$?
-  [ "$status" -le 1 ] || { cat fsck.out; fail "e2fsck: status $status"; }
-  mount "$loop" mnt
+  check_and_mount || {
+    is_taken || fail "round $rounds: fsck and mount"
+    # Not our server's doing: once more.
+    taken=$((taken + 1))
+    detach
+    attach
+    check_and_mount || fail "round $rounds: fsck and mount, once more"
+  }
   (cd mnt && sha256sum --quiet -c ../sums.txt) ||
     fail "round $rounds: a file that was synced"
   compared=$((compared + $(wc -l <sums.txt)))
   umount mnt
+  figures >figures
 done
 detach
 stop_nbdkit disk

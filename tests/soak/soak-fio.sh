@@ -119,5 +119,6 @@ while [ "$SECONDS" -lt "$end" ]; do
   if [ $((rounds % 12)) -eq 5 ]; then
     fill_spare
   fi
+  figures >figures
 done
 stop_nbdkit disk

@@ -50,8 +50,10 @@ done
 # Each of them cleans up after itself, and is given the time.
 end_workers ()
 {
-  kill -TERM "${pids[@]}" 2>/dev/null
-  wait "${pids[@]}" 2>/dev/null
+  [ ${#pids[@]} -gt 0 ] || return 0
+  kill -TERM "${pids[@]}" 2>/dev/null || :
+  wait "${pids[@]}" 2>/dev/null || :
+  pids=()
 }
 cleanup_fn end_workers
 
@@ -75,10 +77,13 @@ for worker in "${workers[@]}"; do
   esac
 done
 
-echo "---- $minutes minutes of:"
+# What they did until then, if one has failed.
+[ ${#failed[@]} -eq 0 ] || end_workers
+echo "---- $((SECONDS / 60)) minutes of:"
 for worker in "${workers[@]}"; do
   # The model has a line for each of its runs, and one for their sum.
-  grep -E '^(total|fio|ext4):' "$worker.log" | sed "s/^total:/model:/" ||
-    echo "$worker: no figures"
+  if ! grep -E '^(total|fio|ext4):' "$worker.log" | sed "s/^total:/model:/"; then
+    echo "$worker: $(grep -c ', seed ' "$worker.log" || :) runs"
+  fi
 done
 [ ${#failed[@]} -eq 0 ] || fail "${failed[*]}"
