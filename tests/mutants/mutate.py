@@ -15,23 +15,24 @@ def parse(path):
     for number, line in enumerate(open(path), 1):
         if part is None:
             if line.startswith("== "):
-                m = {"name": line[3:].strip(), "old": "", "new": ""}
+                m = {"name": line[3:].strip(), "pairs": []}
                 if m["name"] in mutants:
                     sys.exit("%s:%d: a second %s" % (path, number, m["name"]))
                 mutants[m["name"]] = m
             elif line.startswith("<<<<"):
-                part = "old"
+                m["pairs"].append(["", ""])
+                part = 0
             elif m is not None and ":" in line and not line.startswith("#"):
                 key, value = line.split(":", 1)
                 m[key] = value.strip()
             elif line.strip() and not line.startswith("#"):
                 sys.exit("%s:%d: what is this?" % (path, number))
         elif line.startswith("===="):
-            part = "new"
+            part = 1
         elif line.startswith(">>>>"):
             part = None
         else:
-            m[part] += line
+            m["pairs"][-1][part] += line
     for m in mutants.values():
         for key in ("why", "file", "tests"):
             if key not in m:
@@ -43,12 +44,14 @@ def parse(path):
 def mutated(m, tree):
     path = os.path.join(tree, m["file"])
     text = open(path).read()
-    old, new = m["old"].rstrip("\n"), m["new"].rstrip("\n")
-    n = text.count(old)
-    if n != 1 or old == new:
-        sys.exit("mutant %s: its lines occur %d times in %s: adapt it in "
-                 "mutants.txt" % (m["name"], n, m["file"]))
-    return path, text.replace(old, new)
+    for old, new in m["pairs"]:
+        old, new = old.rstrip("\n"), new.rstrip("\n")
+        n = text.count(old)
+        if n != 1 or old == new:
+            sys.exit("mutant %s: its lines occur %d times in %s: adapt it in "
+                     "mutants.txt" % (m["name"], n, m["file"]))
+        text = text.replace(old, new)
+    return path, text
 
 mutants = parse(sys.argv[1])
 command = sys.argv[2] if len(sys.argv) > 2 else "list"
