@@ -115,6 +115,37 @@ static const struct device_ops file_ops = {
   .allocate = file_allocate,
 };
 
+/* Nothing is created through a symbolic link (O_EXCL doesn't): where it
+ * leads may be somebody else's choice.
+ */
+static int
+open_or_create (struct spare_file *sf, int flags, bool create,
+                struct message *message)
+{
+  int err = 0;
+
+  /* Somebody may create it between the two calls: then it is there. */
+  for (int i = 0; i < 2; i++) {
+    sf->fd = open (sf->path, flags);
+    if (sf->fd == -1 && errno == ENOENT && create) {
+      sf->fd = open (sf->path, flags | O_CREAT | O_EXCL, 0600);
+      sf->created = sf->fd != -1;
+    }
+    if (sf->fd != -1)
+      return 0;
+    err = errno;
+    if (err != EEXIST)
+      break;
+  }
+  if (err == EEXIST)
+    message_set (message, "spare %s: is a symbolic link to a file that does "
+                 "not exist: nothing is created through a link", sf->path);
+  else
+    message_set (message, "spare %s: can't open%s: %s", sf->path,
+                 create ? " or create" : "", strerror (err));
+  return err;
+}
+
 static int
 find_sector (struct spare_file *sf, struct message *message)
 {
@@ -143,17 +174,9 @@ open_fd (struct spare_file *sf, bool create, struct message *message)
   struct stat st;
   int err;
 
-  sf->fd = open (sf->path, flags);
-  if (sf->fd == -1 && errno == ENOENT && create) {
-    sf->fd = open (sf->path, flags | O_CREAT | O_EXCL, 0600);
-    sf->created = sf->fd != -1;
-  }
-  if (sf->fd == -1) {
-    err = errno;
-    message_set (message, "spare %s: can't open%s: %s", sf->path,
-                 create ? " or create" : "", strerror (err));
+  err = open_or_create (sf, flags, create, message);
+  if (err)
     return err;
-  }
   if (fstat (sf->fd, &st) == -1) {
     err = errno;
     message_set (message, "spare %s: stat: %s", sf->path, strerror (err));
@@ -188,13 +211,33 @@ open_fd (struct spare_file *sf, bool create, struct message *message)
   return find_sector (sf, message);
 }
 
+/* Is the path still that of the file that was opened? */
+static bool
+is_in_place (const struct spare_file *sf)
+{
+  struct stat st;
+
+  return stat (sf->path, &st) == 0 &&
+    (sf->is_block ? S_ISBLK (st.st_mode) && st.st_rdev == sf->dev
+     : st.st_dev == sf->dev && st.st_ino == sf->ino);
+}
+
 static int
 lock_fd (struct spare_file *sf, struct message *message)
 {
   int err;
 
-  if (flock (sf->fd, (sf->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
-    return 0;
+  if (flock (sf->fd, (sf->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) {
+    /* Another server that gave up may have removed what it had created,
+     * between our open and this lock.
+     */
+    if (is_in_place (sf))
+      return 0;
+    sf->created = false;
+    message_set (message, "spare %s: was removed or replaced while it was "
+                 "opened: try again", sf->path);
+    return EBUSY;
+  }
   err = errno;
   /* Created by us, but somebody else has it now: not ours to remove. */
   sf->created = false;
@@ -261,7 +304,7 @@ void
 spare_file_close (struct spare_file *sf, bool remove)
 {
   if (sf->fd != -1) {
-    if (remove && sf->created)
+    if (remove && sf->created && is_in_place (sf))
       unlink (sf->path);
     close (sf->fd);
   }

@@ -37,17 +37,18 @@ struct spare_file {
 /* Opens PATH for reading and writing, or only for reading.  A missing file
  * is created (mode 0600, empty) if CREATE is set.  Takes a lock that a
  * second server can't get, and O_EXCL for a device.  Symbolic links are
- * followed (device links are made of them).  Returns 0 or an errno; then
- * MESSAGE is set and nothing stays open: ENOENT (and CREATE isn't set),
- * EBUSY (locked, or a device in use), EINVAL (neither file nor device, or
- * OFFSET lies beyond a device's end), or what open(2) returned.
+ * followed (device links are made of them), but nothing is created through
+ * one.  Returns 0 or an errno; then MESSAGE is set and nothing stays open:
+ * ENOENT (and CREATE isn't set), EEXIST (a symbolic link to nothing), EBUSY
+ * (locked, a device in use, or replaced meanwhile), EINVAL (neither file nor
+ * device, or OFFSET lies beyond a device's end), or what open(2) returned.
  */
 extern int spare_file_open (struct spare_file *sf, const char *path,
                             uint64_t offset, bool create, bool read_only,
                             struct message *message);
 
-/* Closes, and removes the file if REMOVE is set and this open created
- * it.
+/* Closes, and removes the file if REMOVE is set, this open created it, and
+ * the path is still its own.
  */
 extern void spare_file_close (struct spare_file *sf, bool remove);
 

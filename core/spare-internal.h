@@ -29,7 +29,10 @@
 #include "spare-format.h"
 
 #define MAX_IO_SLOTS 65536U     /* slots read or written at once: 32 MiB */
-#define WINDOW_PAGES 256U       /* pages read or written at once: 1 MiB */
+/* Pages read or written at once: 1 MiB.  Fuzzers have a smaller one. */
+#ifndef WINDOW_PAGES
+#define WINDOW_PAGES 256U
+#endif
 #define HIGH_WATER_STEP 256U    /* pages */
 #define BATCH_PAGES 64U         /* a group commit isn't made longer */
 #define CHUNK_SLOTS 2048U       /* slots that are allocated together */

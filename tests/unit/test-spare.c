@@ -642,6 +642,30 @@ test_group (void)
   rig_free (&r);
 }
 
+/* One slot is bad, and for the next one there is no room: that one isn't
+ * bad (promise 17).
+ */
+static void
+test_no_room_singly (void)
+{
+  struct change_list list = { 0 };
+  uint8_t buf[3 * 512] = { 0 };
+  struct rig r;
+
+  rig_make (&r, MIB);
+  const uint64_t at = r.spare->hdr.segment[0].offset;
+
+  memdev_set_bad (r.m, MEMDEV_WRITE, at, 512, EIO);
+  memdev_set_bad (r.m, MEMDEV_WRITE, at + 512, 512, ENOSPC);
+  CU_ASSERT_EQUAL (spare_store (r.spare, &list, 5, buf, 3, 0), ENOSPC);
+  CU_ASSERT_EQUAL_FATAL (list.n, 1);
+  CU_ASSERT_EQUAL (list.v[0].kind, CHANGE_RETIRE);
+  CU_ASSERT_EQUAL (list.v[0].slot, 0);
+  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
+  change_list_free (&list);
+  rig_free (&r);
+}
+
 /* Promise 17: a slot that can't be written is retired, and another taken. */
 static void
 test_bad_slots (void)
@@ -1321,6 +1345,7 @@ main (int argc, char *argv[])
     { "all kinds of changes, reasons and times", test_kinds },
     { "a list is one commit", test_list },
     { "slots are released and retired", test_release },
+    { "no room beside a bad slot", test_no_room_singly },
     { "thousands of commits", test_many },
     { "large lists", test_large_list },
     { "long runs", test_long_run },
