@@ -12,11 +12,6 @@
 
 #include "engine-internal.h"
 
-/* What is moved at once, as long as nothing fails; clients that need one
- * of these blocks wait meanwhile.  Bytes.
- */
-#define OPERATION_PIECE (UINT32_C (128) << 10)
-
 /* Nothing but a record is written for these. */
 #define RECORD_PIECE (UINT32_C (16) << 20)
 
@@ -112,10 +107,6 @@ operate (struct operation *op, sector_t start, uint64_t count,
   return err == ECANCELED ? err : error_for_nbd (err);
 }
 
-/* One block, exclusively held. */
-typedef int block_function (struct operation *op, struct request *r,
-                            uint64_t block, uint64_t end);
-
 static int
 with_block (struct operation *op, uint64_t block, block_function *f)
 {
@@ -131,6 +122,20 @@ with_block (struct operation *op, uint64_t block, block_function *f)
   err = f (op, &r, block, end);
   unlock_block (e, &hold);
   settle_canaries (&r);
+  return err;
+}
+
+int
+one_by_one_from (struct operation *op, uint64_t start, uint64_t end,
+                 block_function *f, uint64_t *done)
+{
+  int err;
+
+  do {
+    err = with_block (op, start, f);
+    start = block_end (op->e, start);
+  } while (err == 0 && start < end && !is_stopped (op));
+  *done = start;
   return err;
 }
 
@@ -217,14 +222,7 @@ remap_piece (struct operation *op, uint64_t start, uint64_t end,
   if (err != LOOK_AGAIN)
     return err;
 
-  /* One by one: a block that is stuck holds up nobody who needs another. */
-  do {
-    err = with_block (op, start, remap_block);
-    start = block_end (e, start);
-  } while (err == 0 && start < end && !is_stopped (op));
-  if (err == 0)
-    *done = start;
-  return err;
+  return one_by_one_from (op, start, end, remap_block, done);
 }
 
 int
@@ -337,92 +335,6 @@ engine_forget_lost (struct engine *e, sector_t start, uint64_t count,
                           .why = WHY_MANUAL, .size = RECORD_PIECE };
 
   return operate (&op, start, count, true, forget_lost_piece);
-}
-
-/* The content of a block that isn't DIRECT, from its slots. */
-static int
-read_mapped_block (struct engine *e, uint64_t block, uint8_t *buf)
-{
-  uint64_t pos, end = block_end (e, block);
-  struct run run;
-  int err;
-
-  for (pos = block; pos < end; pos += SECTOR_SIZE) {
-    run = map_lookup (e->map, sector_of (pos), 1);
-    if (run.state == REMAPPED) {
-      err = slots_read (e, buf + (pos - block), run.slot, 1);
-      if (err)
-        return err;
-    }
-  }
-  return 0;
-}
-
-static int
-unmap_block (struct operation *op, struct request *r, uint64_t block,
-             uint64_t end)
-{
-  struct engine *e = op->e;
-  uint64_t n = sectors_in (block, end);
-  uint8_t *back = op->buf + e->config.main_block;
-  struct change change = { .kind = CHANGE_DIRECT, .sector = sector_of (block),
-                           .count = n, .slot = NO_SLOT,
-                           .reason = WHY_MANUAL };
-  struct change_list list = { 0 };
-  int err;
-
-  if (count_state (e, block, DIRECT) > 0 ||
-      count_state (e, block, LOST) > 0 || late_overlaps (e, block, end)) {
-    op->res->left += n;
-    return 0;
-  }
-  /* A slot that can't be read says nothing about main. */
-  if (read_mapped_block (e, block, op->buf) != 0) {
-    report_bad (op, sector_of (block), n);
-    return 0;
-  }
-
-  err = main_write (r, op->buf, block, end);
-  if (err == 0)
-    err = flush_main (r);
-  if (err == 0)
-    err = main_read (r, back, block, end);
-  if (err == ETIMEDOUT)
-    late_add (e, block, end);
-  if (err || memcmp (op->buf, back, end - block) != 0) {
-    if (err)
-      err = only_a_bad_place (r, err);
-    if (err == 0)
-      report_bad (op, sector_of (block), n);
-    return err;
-  }
-
-  err = change_list_add (&list, &change);
-  if (err)
-    return err;
-  err = commit (e, &list, NULL);
-  if (err == 0)
-    op->res->done += n;
-  return err;
-}
-
-static int
-unmap_piece (struct operation *op, uint64_t start, uint64_t end,
-             uint64_t *done)
-{
-  *done = block_end (op->e, start);
-  return with_block (op, start, unmap_block);
-}
-
-int
-engine_unmap (struct engine *e, struct engine_conn *conn,
-              const struct device *main, sector_t start, uint64_t count,
-              const struct engine_watch *watch, struct engine_result *res)
-{
-  struct operation op = { .e = e, .main = main, .conn = conn, .watch = watch,
-                          .res = res, .why = WHY_MANUAL };
-
-  return operate (&op, start, count, true, unmap_piece);
 }
 
 /* Gives the LOST sectors of a block this content. */

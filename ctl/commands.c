@@ -9,8 +9,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "remapctl.h"
+
+/* Sectors of a part of a request, 2 GiB; runs that are listed. */
+#define PART (UINT64_C (1) << 22)
+#define MAX_RUNS 100
 
 /* Asks, with LINE.  With --json the reply is printed, whatever it says.
  * NULL: nothing more is to be said, *STATUS is the program's.
@@ -216,6 +221,95 @@ struct range_request {
   void (*print) (struct reader *r);
 };
 
+/* What replies about the parts of a range say of all of it: numbers are
+ * added up, runs go on.
+ */
+static void
+add_reply (json_t *total, json_t *reply)
+{
+  json_t *value, *sum, *run;
+  const char *key;
+  size_t i;
+
+  json_object_foreach (reply, key, value) {
+    sum = json_object_get (total, key);
+    if (sum == NULL)
+      json_object_set (total, key, value);
+    else if (json_is_integer (sum) && json_is_integer (value))
+      json_integer_set (sum, json_integer_value (sum) +
+                        json_integer_value (value));
+    else if (json_is_array (sum) && json_is_array (value)) {
+      json_array_foreach (value, i, run)
+        if (json_array_size (sum) < MAX_RUNS)
+          json_array_append (sum, run);
+        else
+          json_object_set_new (total, "more", json_true ());
+    }
+    else if (json_is_true (value) && strcmp (key, "more") == 0)
+      json_object_set_new (total, "more", json_true ());
+  }
+}
+
+static bool
+find_end (struct client *c, uint64_t start, uint64_t *count, int *status)
+{
+  json_t *reply = client_request (c, status, "status");
+  struct reader r = { .root = reply };
+  uint64_t sectors;
+
+  if (reply == NULL)
+    return false;
+  sectors = bytes_to_sectors (get_uint (&r, "main.size"));
+  json_decref (reply);
+  *status = r.bad ? STATUS_NO_SERVER : STATUS_REFUSED;
+  if (r.bad)
+    return false;
+  if (start >= sectors || *count > sectors - start) {
+    error ("sectors from %" PRIu64 " on: the disk has %s", start,
+           show_count (sectors, "sector").s);
+    return false;
+  }
+  if (*count == 0)
+    *count = sectors - start;
+  return true;
+}
+
+/* For somebody who waits at a terminal: a large range in parts, with the
+ * progress.  The range is checked before anything is changed.
+ */
+static json_t *
+ask_in_parts (struct ctl *ctl, const char *word, uint64_t start,
+              uint64_t count, int *status)
+{
+  struct client *c = client_open (ctl, status);
+  json_t *total = json_object (), *reply;
+  uint64_t done = 0, n;
+
+  if (c == NULL || !find_end (c, start, &count, status))
+    goto error;
+  for (; done < count; done += n) {
+    n = count - done < PART ? count - done : PART;
+    fprintf (stderr, "\r%s: %.0f %% ", word, 100.0 * done / count);
+    reply = client_request (c, status, "%s %" PRIu64 " %" PRIu64, word,
+                            start + done, n);
+    if (reply == NULL) {
+      error ("%s: %s before that were done", word,
+             show_count (done, "sector").s);
+      goto error;
+    }
+    add_reply (total, reply);
+    json_decref (reply);
+  }
+  fprintf (stderr, "\r%30s\r", "");
+  client_close (c);
+  return total;
+
+ error:
+  client_close (c);
+  json_decref (total);
+  return NULL;
+}
+
 static int
 range_request (struct ctl *ctl, int argc, char **argv,
                const struct range_request *rr)
@@ -230,13 +324,17 @@ range_request (struct ctl *ctl, int argc, char **argv,
       !count_arguments (ctl, argc, rr->min, 2) ||
       !parse_range (ctl, argc, argv, &start, &count))
     return STATUS_USAGE;
-  n = snprintf (line, sizeof line, "%s", rr->word);
-  if (argc - optind >= 1)
-    n += snprintf (line + n, sizeof line - n, " %" PRIu64, start);
-  if (argc - optind == 2)
-    snprintf (line + n, sizeof line - n, " %" PRIu64, count);
-
-  reply = ask_server (ctl, line, &status);
+  if (isatty (STDERR_FILENO) && !ctl->json &&
+      (count > PART || argc == optind))
+    reply = ask_in_parts (ctl, rr->word, start, count, &status);
+  else {
+    n = snprintf (line, sizeof line, "%s", rr->word);
+    if (argc - optind >= 1)
+      n += snprintf (line + n, sizeof line - n, " %" PRIu64, start);
+    if (argc - optind == 2)
+      snprintf (line + n, sizeof line - n, " %" PRIu64, count);
+    reply = ask_server (ctl, line, &status);
+  }
   if (reply == NULL)
     return status;
   r.root = reply;

@@ -53,43 +53,48 @@ parse_sectors (const char *argument, const char *value, uint64_t *n)
   return wrong (argument, "must be a number of sectors of 512 bytes");
 }
 
+/* The value of KEY=VALUE, or NULL if it is another key. */
+static char *
+value_of (char *argument, const char *key)
+{
+  const size_t n = strlen (key);
+
+  return strncmp (argument, key, n) == 0 && argument[n] == '='
+    ? argument + n + 1 : NULL;
+}
+
 static bool
 parse_argument (struct create *c, char *argument)
 {
-  char *copy = copy_text (argument), *value = strchr (copy, '=');
-  const char *key = copy;
+  const struct { const char *key; const char **text; } texts[] = {
+    { "main_dev", &c->main_arg }, { "spare_dev", &c->spare_arg },
+    { "logfile", &c->logfile_arg }, { "dm_name", &c->name },
+  };
+  const struct { const char *key; uint64_t *n; } numbers[] = {
+    { "main_start", &c->main_start }, { "spare_start", &c->spare_start },
+    { "spare_total", &c->spare_total },
+  };
+  char *value;
 
-  /* The values stay in use: COPY isn't freed. */
-  if (value == NULL)
-    return wrong (argument, "is not key=value");
-  *value++ = '\0';
-  if (strcmp (key, "main_dev") == 0)
-    c->main_arg = value;
-  else if (strcmp (key, "spare_dev") == 0)
-    c->spare_arg = value;
-  else if (strcmp (key, "logfile") == 0)
-    c->logfile_arg = value;
-  else if (strcmp (key, "dm_name") == 0)
-    c->name = value;
-  else if (strcmp (key, "main_start") == 0)
-    return parse_sectors (argument, value, &c->main_start);
-  else if (strcmp (key, "spare_start") == 0)
-    return parse_sectors (argument, value, &c->spare_start);
-  else if (strcmp (key, "spare_total") == 0) {
-    c->has_total = true;
-    return parse_sectors (argument, value, &c->spare_total);
-  }
-  else if (strcmp (key, "spare_same_disk") == 0) {
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    if ((value = value_of (argument, texts[i].key)) != NULL) {
+      *texts[i].text = value;
+      return *value != '\0' || wrong (argument, "a value is needed");
+    }
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+    if ((value = value_of (argument, numbers[i].key)) != NULL) {
+      c->has_total |= numbers[i].n == &c->spare_total;
+      return parse_sectors (argument, value, numbers[i].n);
+    }
+  if ((value = value_of (argument, "spare_same_disk")) != NULL) {
     c->same_disk = strcmp (value, "yes") == 0;
     return c->same_disk || strcmp (value, "no") == 0 ||
            wrong (argument, "must be yes or no");
   }
-  else if (strcmp (key, "listen") == 0)
+  if ((value = value_of (argument, "listen")) != NULL)
     return parse_listen (c, argument, value);
-  else
-    return wrong (argument, "there is no such key (see remapctl create "
-                  "--help)");
-  return *value != '\0' || wrong (argument, "a value is needed");
+  return wrong (argument, strchr (argument, '=') ? "there is no such key "
+                "(see remapctl create --help)" : "is not key=value");
 }
 
 static bool
@@ -291,9 +296,10 @@ command_create (struct ctl *ctl, int argc, char **argv)
   static const struct option own[] = {
     { "dry-run", no_argument, NULL, 256 }, { 0 }
   };
-  struct create c = { .name = "test_remap", .adjusted = copy_text ("") };
+  static struct create c = { .name = "test_remap" };
   int o;
 
+  c.adjusted = copy_text ("");
   while ((o = next_option (ctl, argc, argv, own)) != -1) {
     if (o == '?')
       return CREATE_ARGUMENTS;

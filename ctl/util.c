@@ -27,7 +27,15 @@ void
 print_text (FILE *fp, const char *text)
 {
   for (const unsigned char *p = (const unsigned char *) text; *p; p++)
-    fputc (*p < 0x20 || *p == 0x7f ? '?' : *p, fp);
+    if (*p < 0x20 || *p == 0x7f)
+      fputc ('?', fp);
+    else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
+      /* The control characters of the second half of Unicode's Latin. */
+      fputc ('?', fp);
+      p++;
+    }
+    else
+      fputc (*p, fp);
 }
 
 static void

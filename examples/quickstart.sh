@@ -255,14 +255,14 @@ echo "2. 40 sectors under the files can be read only after several tries,"
 echo "   and can't be written.  Without the filter:"
 cp --sparse=always disk.img plain.img
 start --filter=baddisk file plain.img baddisk-list=bad.txt \
-      baddisk-block=512 baddisk-recover=4
+      baddisk-block=512 baddisk-recover=3
 echo "     $(client read weak) of 40 can be read at once," \
      "$(client write weak) of 40 can be written."
 stop TERM
 
 echo "3. With it: copying the whole disk over NBD ..."
 cp --sparse=always disk.img pristine.img
-remap baddisk-block=512 baddisk-recover=4 2>/dev/null
+remap baddisk-block=512 baddisk-recover=3 2>/dev/null
 nbdcopy "$uri" copy.img
 cmp copy.img pristine.img
 echo "     every byte is right; $(remapped) weak sectors were moved to the spare."

@@ -104,6 +104,7 @@ execute_line (struct peer *p, const char *line, size_t len)
     reply_json (p, control_error (message.text));
     return;
   }
+  nbdkit_debug ("remap: control: %.*s", (int) len, line);
   if (!control_is_slow (rq.verb)) {
     reply_json (p, control_execute (&target, &rq, &stopping));
     return;

@@ -4,6 +4,7 @@
  * The remap filter: what its parts share.
  *
  *   remap.c        parameters and callbacks
+ *   extents.c      block status
  *   server.c       start and end: the spare, its checks, the engine
  *   next.c         the layer below as a device of the core
  *   background.c   the same for requests that no client has made
@@ -97,6 +98,11 @@ unlock_below (pthread_mutex_t *lock)
   if (lock)
     pthread_mutex_unlock (lock);
 }
+
+/* extents.c: the callback. */
+extern int remap_extents (nbdkit_next *next, void *handle, uint32_t count,
+                          uint64_t offset, uint32_t flags,
+                          struct nbdkit_extents *extents, int *err);
 
 /* background.c: requests that no client has made share one context of
  * their own, and keep to what the plugin's thread model allows (promise 19

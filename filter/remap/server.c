@@ -179,9 +179,9 @@ check_label (void)
     return 0;
   nbdkit_error ("remap: spare %s belongs to the disk labelled \"%s\", but "
                 "main is \"%s\": give it the right disk, or, if this is a "
-                "copy of that disk, say remap-label=%s",
+                "copy that takes its place: remapctl relabel %s '%s'",
                 config.spare_path, identity.label, config.label,
-                identity.label);
+                config.spare_path, config.label);
   return -1;
 }
 

@@ -79,6 +79,14 @@ ctl 0 -n test_remap status --json
 assert_equal "$(json out 'r["spare"]["size"]')" $((20971520 - 4096)) "size"
 ctl 0 stop test_remap
 ctl 0 check --spare-offset=4096 "$spare4k"
+# A device that is formatted anew, by force.
+remapctl format --force "$spare512" main-size=50M >out 2>err
+assert_grep 'destroying the spare .*1 sector remapped' err
+ctl 0 check "$spare512"
+says '50.0 MiB.*without a label' 0 info "$spare512"
+says '20971520 bytes' 0 info "$spare512"
+says 'has 20971520 bytes|not blank' 1 grow --spare "$spare512" 30M
+
 # Values that fit already are left alone.
 dd if=/dev/zero of="$spare4k" bs=1M count=20 conv=fsync status=none
 ctl 0 create --dry-run main_dev="$main4k" spare_dev="$spare4k" \
@@ -87,14 +95,27 @@ assert_no_grep Adjusted out
 says 'has 40960 sectors from' 5 create main_dev="$main512" \
      spare_dev="$spare512" spare_total=40968
 
-# Who may not open a device is told so.
-if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
-  chmod 755 .
-  mkdir -m 777 user
-  status=0
-  REMAP_RUNTIME_DIR=$tmp/user/run setpriv --reuid=65534 --regid=65534 \
-    --clear-groups "$(command -v remapctl)" create main_dev="$main512" \
-    spare_dev=user/spare.img >out 2>err || status=$?
-  assert_equal "$status" 4 "status of permission denied"
-  assert_grep 'permission denied' err
-fi
+# Who may not open a device is told so.  In a folder that others than root
+# can reach.
+command -v setpriv >/dev/null || exit 0
+user=$(mktemp -d /tmp/remap-user-XXXXXX)
+cleanup_fn rm -rf "$user"
+truncate -s 8M "$user/main.img"
+chmod 777 "$user" "$user/main.img"
+as_nobody ()
+{
+  # Where others than root have their logs, too.
+  env -u REMAP_LOG_DIR HOME=/nowhere XDG_STATE_HOME="$user/state" \
+      REMAP_RUNTIME_DIR="$user/run" \
+      setpriv --reuid=65534 --regid=65534 --clear-groups \
+      "$(command -v remapctl)" "$@"
+}
+as_nobody --version >/dev/null 2>&1 || exit 0
+status=0
+as_nobody create main_dev="$main512" spare_dev="$user/spare.img" \
+          >out 2>err || status=$?
+assert_equal "$status" 4 "status of permission denied"
+assert_grep 'permission denied' err
+as_nobody create --dry-run main_dev="$user/main.img" \
+          spare_dev="$user/spare.img" >out
+assert_grep "^Log file: +$user/state/nbdkit-remap/remap_test_remap_" out

@@ -83,6 +83,20 @@ assert_equal "$(tail -n 1 out)" "nbdkit -f -P $tmp/run/dry.pid\
  -U $tmp/run/dry.nbd --filter=remap file file=$tmp/main.img\
  spare=$tmp/spare.img remap-control=$tmp/run/dry.ctl" "the command line"
 [ ! -e log ] || fail "a dry run made the directory for logs"
+# Without an environment: the places of the installation, or one's own.
+(
+  unset REMAP_LOG_DIR REMAP_RUNTIME_DIR
+  # shellcheck disable=SC2086
+  XDG_RUNTIME_DIR=$tmp/xdg XDG_STATE_HOME=$tmp/state \
+    remapctl create --dry-run $ok >out
+  if [ "$(id -u)" = 0 ]; then
+    assert_grep '^Log file: +/.*/log/nbdkit-remap/remap_test_remap_' out
+    assert_grep ' -P /run/nbdkit-remap/test_remap.pid ' out
+  else
+    assert_grep "^Log file: +$tmp/state/nbdkit-remap/remap_test_remap_" out
+    assert_grep " -P $tmp/xdg/nbdkit-remap/test_remap.pid " out
+  fi
+)
 # What a shell would act on is quoted.
 mkdir "a 'b' \$c"
 truncate -s 8M "a 'b' \$c/m"

@@ -79,6 +79,31 @@ assert_no_grep $'\033' term
 NO_COLOR=1 on_terminal remapctl map
 assert_no_grep $'\033' term
 
+# Who waits at a terminal sees large ranges done in parts; the results are
+# those of one request.
+cat >parts.replies <<'TEXT'
+status -> {"ok":true,"main":{"size":5368709120}}
+verify 5 4194304 -> {"ok":true,"checked":4194304,"bad":2,"runs":[{"start":7,"count":2}],"more":false}
+verify 4194309 1000000 -> {"ok":true,"checked":1000000,"bad":3,"runs":[{"start":4194400,"count":3}],"more":false}
+retry 0 4194304 -> {"ok":true,"done":1,"left":4194300,"bad":3,"runs":[],"more":true}
+retry 4194304 4194304 -> {"ok":true,"done":1,"left":4194300,"bad":3,"runs":[],"more":false}
+retry 8388608 2097152 -> {"ok":false,"error":"the disk has gone","done":0}
+TEXT
+fake parts.replies
+on_terminal remapctl verify 5 5194304
+assert_grep '^.*5194304 sectors read, 5 sectors bad' term
+assert_grep 'bad: 7 \+ 2' term
+assert_grep 'bad: 4194400 \+ 3' term
+assert_grep 'verify: 81 %' term
+on_terminal remapctl retry || [ $? = 1 ]
+assert_grep 'the disk has gone' term
+assert_grep '8388608 sectors before that were done' term
+: >requests
+on_terminal remapctl verify 5 10485756 || [ $? = 1 ]
+assert_grep 'the disk has 10485760 sectors' term
+assert_no_grep verify requests
+fake "$data/disk.replies"
+
 # Pictures: what they are, and that all states are in them.
 ctl 0 map --png=a.png --svg=a.svg
 assert_equal "$(head -c 8 a.png | od -An -tx1 | tr -d ' ')" 89504e470d0a1a0a \

@@ -151,12 +151,13 @@ ctl 1 map
 ctl 1 table
 
 # What a server says doesn't steer the terminal.
-printf 'ping -> {"ok":true,"version":"\\u001b[31m1\\n2","uptime":1}\n' >esc
+printf 'ping -> {"ok":true,"version":"\\u001b[31m1\\n2\\u009b3m","uptime":1}\n' >esc
 printf '.* -> {"ok":false,"error":"no\\u001b[2J\\nremapctl: all is well"}\n' \
   >>esc
 fake esc
 ctl 0 ping
 assert_no_grep $'\033' out
+assert_no_grep $'\302\233' out
 assert_equal "$(wc -l <out)" 1 "lines of ping"
 ctl 1 sync
 assert_no_grep $'\033' err

@@ -94,6 +94,39 @@ for c in '' status table map remap verify unmap retry forget-lost import \
 done
 says '^remapctl [0-9]' 0 --version
 
+# The manual page and the completion know all commands, and the options of
+# each.
+pod=$abs_top_srcdir/ctl/remapctl.pod
+completion=$abs_top_srcdir/ctl/completions/remapctl
+# shellcheck source=../../ctl/completions/remapctl
+. "$completion"
+complete_line ()
+{
+  COMP_WORDS=("$@")
+  COMP_CWORD=$(($# - 1))
+  COMPREPLY=()
+  _remapctl 2>/dev/null || :
+  printf '%s\n' "${COMPREPLY[@]}"
+}
+remapctl --help | sed -n '/^Commands/,/^$/s/^  \([a-z_-]*\) .*/\1/p' >all
+[ "$(wc -l <all)" -ge 20 ] || fail "the list of commands"
+complete_line remapctl '' >completed
+while read -r c; do
+  grep -qE "^=item B<$c>" "$pod" ||
+    fail "remapctl(1) does not have $c"
+  grep -qx -- "$c" completed || fail "no completion of $c"
+  remapctl "$c" --help | { grep -oE -- '--[a-z-]+' || :; } | sort -u >options
+  complete_line remapctl -n x "$c" -- | sed 's/=$//' >completed.options
+  while read -r o; do
+    grep -qF -- "B<$o" "$pod" || fail "remapctl(1) does not have $o"
+    grep -qx -- "$o" completed.options || fail "no completion of $c $o"
+  done <options
+done <all
+assert_equal "$(complete_line remapctl sta)" status "completion of sta"
+assert_equal "$(complete_line remapctl -n '')" "" "completion of no names"
+assert_equal "$(complete_line remapctl import --as = '' | tr '\n' ' ')" \
+  "lost remap " "completion of --as="
+
 # The server says no.
 says 'the server says: sector 204800 lies beyond' 1 remap 204800
 says 'the disk has 204800 sectors' 1 table 204800
@@ -102,6 +135,8 @@ says 'the disk has 204800 sectors' 1 table 1 18446744073709551615
 echo 204800 >list
 says 'beyond the disk.*Nothing was changed' 1 import --as=lost \
      --block-size=512 list
+printf '0x0 ? 1\n0x63FFE00 0x400 -\n' >list
+says 'beyond the disk.*Nothing was changed' 1 import --as=lost list
 printf '0\n5 5\n' >list
 says 'list: line 2' 1 import --as=lost list
 says 'nowhere: No such file' 1 import --as=lost nowhere

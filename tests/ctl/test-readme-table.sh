@@ -38,6 +38,31 @@ for word in insmod remap_create_safe.sh main_dev spare_dev main_start \
   grep -qF -- "$word" left || fail "README.md's table has no row for $word"
 done
 
+# tests/README.md has each of its scripts, and names tests that there are.
+sed -n '/^## The tests of dm-remap/,/^## What/p' \
+    "$abs_top_srcdir/tests/README.md" | sed -n 's/^| \(.*\) |$/\1/p' |
+  tail -n +3 >scripts
+for script in complete_remap_verification final_remap_verification \
+              data_integrity_verification_test actual_remap_test \
+              explicit_remap_verification_test auto_remap_intelligence_test \
+              enhanced_dm_flakey_test bio_endio_error_validation_test \
+              advanced_error_injection_test direct_io_error_test \
+              performance_optimization_test micro_performance_test \
+              simple_performance_test stress_test_v1 performance_test_v1 \
+              production_hardening_test memory_leak_test_v1 \
+              integration_test_suite complete_test_suite_v1 \
+              complete_test_suite_v2 debug_io_forwarding minimal_dm_test \
+              sector_zero_test v2_sysfs_test bio_size_analysis_test \
+              run_core_tests run_performance_tests run_error_tests; do
+  grep -qF "\`$script.sh\`" scripts || fail "tests/README.md lacks $script.sh"
+done
+sed 's/.* | //' scripts | grep -o '`[^`]*`' | tr -d '`' | while read -r name; do
+  case "$name" in --valgrind|--sanitizers=*) continue ;; esac
+  awk -v n="$name" '!/^#/ && ($1 == n || $2 == n) { found = 1 }
+                    END { exit !found }' "$abs_top_srcdir/tests/list.txt" ||
+    fail "tests/README.md names a test that list.txt lacks: $name"
+done
+
 # ---- what is typed ----------------------------------------------------
 
 stop_all ()

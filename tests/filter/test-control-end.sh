@@ -41,14 +41,15 @@ cat >wait.py <<PY
 $(cat "$abs_top_srcdir/tests/filter/client.py")
 PY
 cat >>wait.py <<'PY'
-clients = [Control() for i in range(20)]
-for c in clients[:-1]:
+first = Control()
+first.send("remap 2000 100000")
+others = [Control() for i in range(20)]
+for c in others:
     c.send("verify 0 131072")
-clients[-1].send("remap 2000 100000")
 while does("status")["manual_remaps"] < 4 + 256:
     time.sleep(0.02)
 open("started", "w").close()
-for c in clients:
+for c in others + [first]:
     r = c.receive()
     if r is None:               # it hadn't begun
         continue
@@ -71,7 +72,7 @@ wait $! || fail "the peers"
 
 # What was done is done.
 serve remap-control=ctl.sock
-DONE=$(cat done) URI=$disk_uri client <<'PY'
+DONE=$(cat "done") URI=$disk_uri client <<'PY'
 does("status", manual_remaps=4 + int(os.environ["DONE"]))
 is_(does("status")["sectors"]["remapped"], 4 + int(os.environ["DONE"]))
 is_(read(2000, 30000), orig(2000, 30000))

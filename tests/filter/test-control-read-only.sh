@@ -61,8 +61,9 @@ cmp main.img orig.img
 
 # A plugin that can't write.
 requires_plugin sh
+# A sanitizer's library is for nbdkit alone.
 cat >main.sh <<'SH'
-#!/bin/bash -
+#!/usr/bin/env -S -u LD_PRELOAD bash
 case $1 in
   pread) dd iflag=skip_bytes,count_bytes if=main.img skip=$4 count=$3 ;;
   get_size) stat -c %s main.img ;;

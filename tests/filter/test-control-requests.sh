@@ -11,7 +11,7 @@
 requires nbdsh --version
 
 make_main $((8 << 20))
-bad_sectors bad.txt 300+5 2000
+bad_sectors bad.txt 300+5 2000 2500
 serve remap-control=ctl.sock spare-size=1M
 
 client <<'PY'
@@ -64,11 +64,10 @@ does("remap 16383", done=1)
 for s in list(range(98, 108)) + [299, 305, 16383]:
     is_(read(s), orig(s), s)
 is_(outcome(read, 302), "EIO")
-is_([x[:3] + x[4:] for x in table()],
-    [(98, 2, "remapped", "manual"), (100, 4, "remapped", "manual"),
-     (104, 4, "remapped", "manual"), (299, 1, "remapped", "manual"),
-     (300, 5, "lost", "manual"), (305, 1, "remapped", "manual"),
-     (16383, 1, "remapped", "manual")])
+# By sector: those of different seconds are different runs.
+is_({s: (x[2], x[4]) for x in table() for s in range(x[0], x[0] + x[1])},
+    {s: ("lost" if 300 <= s < 305 else "remapped", "manual")
+     for s in list(range(98, 108)) + list(range(299, 306)) + [16383]})
 is_(does("table 101 2")["runs"][0]["count"], 2)
 is_(does("table 108 100")["runs"], [])
 now = time.time()
@@ -91,7 +90,7 @@ does("verify 300 5", checked=5, bad=2,
      runs=[{"start": 300, "count": 1}, {"start": 304, "count": 1}])
 is_(len(disk_log("read")), before)
 does("verify 1990 20", checked=20, bad=1, runs=[{"start": 2000, "count": 1}])
-does("verify 0 16384", checked=16384, bad=3, more=False)
+does("verify 0 16384", checked=16384, bad=4, more=False)
 
 # retry: still bad.
 does("retry 300", done=0, left=0, bad=1, runs=[{"start": 300, "count": 1}])
@@ -133,13 +132,20 @@ does("unmap 4000 300", done=150, left=150)
 # set_auto_remap
 does("set_auto_remap 0", auto_remap=False)
 is_(does("status")["auto_remap"], False)
+is_(outcome(write, 2500, pattern(2500)), "EIO")
+is_(outcome(read, 2500), "EIO")
+is_(does("table 2500 1")["runs"], [])
+does("remap 2501", done=1)
 does("set_auto_remap 1", auto_remap=True)
 is_(does("status")["auto_remap"], True)
+write(2500, pattern(2500))
+is_(read(2500), pattern(2500))
+is_(does("table 2500 1")["runs"][0]["why"], "auto-write")
 does("sync")
 PY
 
 # A sector that has become readable; then a crash.
-bad_sectors bad.txt 301+2 2000
+bad_sectors bad.txt 301+2 2000 2500
 client <<'PY'
 does("retry 304", done=1, left=0, bad=0)
 is_(read(304), orig(304))

@@ -63,15 +63,15 @@ while IFS= read -r line; do
       truncate -s 1M main.img
       eval "$line -U - --run 'nbdinfo --size \"\$uri\"'" >size
       assert_equal "$(cat size)" 1048576 "$line" ;;
+    "uri='nbd+unix:///?socket=/run/nbdkit-remap/my_remap.nbd'")
+      # test-readme-table.sh uses it.
+      ;;
     "nbdkit --filter=remap direct /dev/sdX spare=/mnt/other/sdX.spare")
       # test-direct-failing-disk.sh does it with a device; here, a file.
       truncate -s 1M sdX.img
       line=${line//\/dev\/sdX/sdX.img}
       eval "${line//\/mnt\/other\//} -U - --run 'nbdinfo --size \"\$uri\"'" >size
       assert_equal "$(cat size)" 1048576 "$line" ;;
-    "uri='nbd+unix:///?socket=/run/nbdkit-remap/my_remap.nbd'")
-      # test-readme-table.sh uses it.
-      ;;
     *)
       fail "README.md has a command that no test runs: $line" ;;
   esac
@@ -79,7 +79,8 @@ done < <(sed -n 's/^    \([a-z].*\)/\1/p' "$readme")
 [ "$commands" -ge 4 ] || fail "only $commands commands found in README.md"
 
 # Names in the text: files of the tree, parameters of the filters.
-grep -oE '\((core|ctl|tests|filter|plugin|examples)/[a-zA-Z0-9_./-]+\)' "$readme" |
+grep -oE '\((core|ctl|tests|filter|plugin|examples)/[a-zA-Z0-9_.@/-]+\)' \
+     "$readme" |
   tr -d '()' | while read -r f; do
     [ -e "$abs_top_srcdir/$f" ] || fail "README.md names $f"
   done

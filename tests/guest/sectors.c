@@ -8,6 +8,7 @@
  *   sectors TARGET read SEED FIRST COUNT [PIECE]
  *   sectors TARGET write+flush SEED FIRST COUNT [PIECE]
  *   sectors TARGET -
+ *   sectors NBD-URI fua SEED GOOD BAD ROUNDS
  *
  * TARGET is an NBD URI, direct:PATH (O_DIRECT) or cached:PATH (through the
  * page cache).  SEED tells one writing from another.  FIRST, COUNT and PIECE
@@ -22,6 +23,12 @@
  *
  * and what each of two flushes says: "flush ok" or "flush ERRNO".  The status
  * is 0 unless this program can't do its work.
+ *
+ * With fua one connection writes the page of 8 sectors at BAD with FUA, then
+ * another one that at GOOD, again and again.  (Less than a page would be read
+ * before.)  It prints how many writes failed:
+ *
+ *   N of ROUNDS bad, N of ROUNDS good
  *
  * With - the commands are lines on stdin, for one connection: the answer to
  * each ends with a line "ok".
@@ -41,6 +48,7 @@
 #include <libnbd.h>
 
 #define SECTOR 512
+#define PAGE 8 /* sectors */
 
 static struct nbd_handle *nbd;
 static int fd = -1;
@@ -181,6 +189,34 @@ flush_target (void)
   printf ("flush %s\n", err ? strerrorname_np (err) : "ok");
 }
 
+static unsigned
+write_page (struct nbd_handle *h, uint64_t first)
+{
+  uint8_t buf[PAGE * SECTOR];
+
+  fill (buf, first, PAGE);
+  return nbd_pwrite (h, buf, sizeof buf, first * SECTOR, LIBNBD_CMD_FLAG_FUA) ==
+         -1;
+}
+
+static void
+write_beside (const char *uri, uint64_t good, uint64_t bad, unsigned rounds)
+{
+  struct nbd_handle *other = nbd_create ();
+  unsigned bad_failed = 0, good_failed = 0;
+
+  if (nbd == NULL || other == NULL || nbd_connect_uri (other, uri) == -1)
+    fail (uri);
+  for (unsigned i = 0; i < rounds; i++) {
+    bad_failed += write_page (nbd, bad);
+    good_failed += write_page (other, good);
+  }
+  printf ("%u of %u bad, %u of %u good\n", bad_failed, rounds, good_failed,
+          rounds);
+  nbd_shutdown (other, 0);
+  nbd_close (other);
+}
+
 static void
 command (int argc, char *argv[])
 {
@@ -237,6 +273,11 @@ main (int argc, char *argv[])
     unit = strtoull (getenv ("UNIT"), NULL, 0);
   if (strcmp (argv[2], "-") == 0)
     commands (stdin);
+  else if (strcmp (argv[2], "fua") == 0 && argc == 7) {
+    seed = strtoull (argv[3], NULL, 0);
+    write_beside (argv[1], strtoull (argv[4], NULL, 0),
+                  strtoull (argv[5], NULL, 0), strtoul (argv[6], NULL, 0));
+  }
   else
     command (argc - 2, argv + 2);
   if (nbd) {

@@ -4,9 +4,9 @@
 #
 # A machine whose system is on the export: its programs are started from
 # there, and it writes while sectors go bad.  The spare fills up, QEMU pauses
-# the machine (werror=enospc), the spare is enlarged, the machine goes on,
-# having seen no error, and its filesystem is clean (promises 3, 13, 14 and
-# 18 of remap-promises(7)).
+# the machine (werror=enospc), the spare is enlarged, by a restart and then in
+# use, the machine goes on, having seen no error, and its filesystem is clean
+# (promises 3, 13, 14 and 18 of remap-promises(7)).
 
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/../functions.sh"
@@ -22,8 +22,8 @@ serve ()
 {
   [ -z "${nbdkit_pids[disk]:-}" ] || kill_nbdkit disk
   start_nbdkit disk --filter=remap --filter=baddisk file main.img \
-               spare=spare.img baddisk-list=bad.txt baddisk-fail=write,zero \
-               "$@"
+               spare=spare.img remap-control="$tmp/disk.ctl" \
+               baddisk-list=bad.txt baddisk-fail=write,zero "$@"
 }
 
 # qmp COMMAND FIELD: asks QEMU, and prints a field of the answer.
@@ -56,6 +56,9 @@ await_pause ()
     ! guest_said "written $1" || fail "it was not paused"
     sleep 0.2
   done
+  remapctl -s disk.ctl status >status.out
+  assert_grep '^health +critical' status.out
+  assert_grep 'spare is full' status.out
 }
 
 # A root filesystem: busybox and what it is to do.
@@ -113,9 +116,11 @@ await_pause 1
 serve spare-size=4M
 qmp cont status
 await_pause 2
-serve spare-size=32M
+remapctl -s disk.ctl grow 32M
 qmp cont status
 guest_end
+remapctl -s disk.ctl status >status.out
+assert_no_grep '^health +critical' status.out
 stop_nbdkit disk
 
 # On another day.

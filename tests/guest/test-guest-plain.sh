@@ -148,6 +148,30 @@ dmsetup resume bad
 check "the device, O_DIRECT" "$(sectors direct:$bad read 2 900 1600)" \
       "wrong 1003+1
 wrong 2000+8"
+
+# An error of the page cache is told to everybody who asks next, with FUA
+# too: so good writes fail for another connection's bad one.
+echo "---- writes with FUA, of bad sectors and of good ones beside them"
+new_disk
+exec 9<$bad
+start_nbdkit plain file $bad
+check "the file plugin" \
+      "$(sectors "nbd+unix:///?socket=$PWD/plain.sock" fua 3 5000 2000 200)" \
+      "200 of 200 bad, 200 of 200 good"
+stop_nbdkit plain
+exec 9<&-
+new_disk
+start_nbdkit plain "$direct" $bad
+check "the direct plugin" \
+      "$(sectors "nbd+unix:///?socket=$PWD/plain.sock" fua 3 5000 2000 200)" \
+      "200 of 200 bad, 0 of 200 good"
+stop_nbdkit plain
+new_disk
+rm -f disk.*
+serve_remapped $bad
+check "direct and remap" "$(sectors "$uri" fua 3 5000 2000 200)" \
+      "0 of 200 bad, 0 of 200 good"
+stop_nbdkit disk
 EOF2
 
 guest_run plain script

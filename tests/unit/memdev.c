@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * See memdev.h.  Memory comes from mmap, not malloc: tests replace malloc
- * by one that fails.
+ * See memdev.h: the operations.
  */
 
 #include <config.h>
@@ -11,137 +10,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "memdev.h"
-
-#define PAGE 4096U
-
-/* Writes are small, a mapping for each would be too many: an allocator
- * that only ever gives back everything at once would keep too much.  So
- * each block has a header, and blocks up to 64 KiB come from free lists.
- */
-struct block {
-  struct block *next;
-  size_t class;         /* or the size of a mapping of its own */
-};
-
-#define CLASSES 12      /* 32 bytes << class */
-static struct block *free_list[CLASSES];
-
-/* Whole devices come and go by the thousand: a few mappings are kept,
- * since the kernel takes longer to make new ones than all else together.
- */
-#define KEPT 12
-#define KEPT_MAX (UINT64_C (64) << 20)
-static struct { void *p; size_t len; } kept[KEPT];
-
-static pthread_mutex_t alloc_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void *
-map_pages (size_t len)
-{
-  void *p = mmap (NULL, len, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-  if (p == MAP_FAILED)
-    abort ();
-  return p;
-}
-
-/* ZERO: the content matters. */
-static void *
-get_pages (size_t len, bool zero)
-{
-  void *p = NULL;
-  unsigned i;
-
-  pthread_mutex_lock (&alloc_lock);
-  for (i = 0; i < KEPT && p == NULL; ++i) {
-    if (kept[i].p != NULL && kept[i].len == len) {
-      p = kept[i].p;
-      kept[i].p = NULL;
-    }
-  }
-  pthread_mutex_unlock (&alloc_lock);
-  if (p == NULL)
-    return map_pages (len);
-  if (zero)
-    memset (p, 0, len);
-  return p;
-}
-
-static void
-put_pages (void *p, size_t len)
-{
-  static unsigned next;
-  void *old;
-  size_t old_len;
-
-  if (len > KEPT_MAX) {
-    munmap (p, len);
-    return;
-  }
-  pthread_mutex_lock (&alloc_lock);
-  next = (next + 1) % KEPT;
-  old = kept[next].p;
-  old_len = kept[next].len;
-  kept[next].p = p;
-  kept[next].len = len;
-  pthread_mutex_unlock (&alloc_lock);
-  if (old)
-    munmap (old, old_len);
-}
-
-static void *
-get (size_t len)
-{
-  size_t class = 0, size, i;
-  struct block *b;
-  char *p;
-
-  len += sizeof *b;
-  while (class < CLASSES && (UINT64_C (32) << class) < len)
-    class++;
-  if (class == CLASSES) {
-    b = map_pages (len);
-    b->class = len;
-    return b + 1;
-  }
-  pthread_mutex_lock (&alloc_lock);
-  if (free_list[class] == NULL) {
-    size = UINT64_C (32) << class;
-    p = map_pages (1 << 20);
-    for (i = 0; i + size <= 1 << 20; i += size) {
-      b = (struct block *) (p + i);
-      b->next = free_list[class];
-      free_list[class] = b;
-    }
-  }
-  b = free_list[class];
-  free_list[class] = b->next;
-  b->class = class;
-  pthread_mutex_unlock (&alloc_lock);
-  return b + 1;
-}
-
-static void
-put (void *p)
-{
-  struct block *b = p;
-
-  if (b == NULL)
-    return;
-  b--;
-  if (b->class >= CLASSES) {
-    munmap (b, b->class);
-    return;
-  }
-  pthread_mutex_lock (&alloc_lock);
-  b->next = free_list[b->class];
-  free_list[b->class] = b;
-  pthread_mutex_unlock (&alloc_lock);
-}
+#include "memdev-internal.h"
 
 uint64_t
 memdev_random (uint64_t *seed)
@@ -161,25 +31,26 @@ add_event (struct memdev *m, bool flush, uint64_t offset, uint32_t count,
 
   if (m->nevents == m->cap) {
     m->cap = m->cap ? m->cap * 2 : 64;
-    e = get (m->cap * sizeof *e);
+    e = memdev_get (m->cap * sizeof *e);
     if (m->nevents > 0)
       memcpy (e, m->event, m->nevents * sizeof *e);
-    put (m->event);
+    memdev_put (m->event);
     m->event = e;
   }
   e = &m->event[m->nevents++];
   *e = (struct memdev_event) {
     .flush = flush, .offset = offset, .count = count,
+    .time = m->clock ? (*m->clock)++ : 0,
   };
-  if (!flush) {
-    e->data = get (count);
+  if (count > 0) {
+    e->data = memdev_get (count);
     memcpy (e->data, data, count);
   }
 }
 
 /* Makes all events durable, and forgets them. */
-static void
-settle (struct memdev *m)
+void
+memdev_settle (struct memdev *m)
 {
   size_t i;
 
@@ -187,14 +58,30 @@ settle (struct memdev *m)
     if (!m->event[i].flush)
       memcpy (m->base + m->event[i].offset, m->event[i].data,
               m->event[i].count);
-    put (m->event[i].data);
+    memdev_put (m->event[i].data);
   }
   m->nevents = 0;
 }
 
-static void
-store (struct memdev *m, const void *buf, uint32_t count, uint64_t offset)
+void
+memdev_note_dirty (struct memdev *m, uint64_t offset, uint32_t count)
 {
+  uint64_t i;
+
+  if (m->dirty == NULL || count == 0)
+    return;
+  for (i = offset / PAGE; i <= (offset + count - 1) / PAGE; ++i) {
+    if (!m->dirty[i]) {
+      m->dirty[i] = 1;
+      m->dirty_list[m->ndirty++] = i;
+    }
+  }
+}
+
+void
+memdev_store (struct memdev *m, const void *buf, uint32_t count, uint64_t offset)
+{
+  memdev_note_dirty (m, offset, count);
   memcpy (m->data + offset, buf, count);
   add_event (m, false, offset, count, buf);
 }
@@ -218,13 +105,19 @@ verdict (struct memdev *m, enum memdev_op op, uint64_t offset,
       if (m->fail_forever)
         m->fail_after = 1;
       m->failed++;
+      m->fail_hits++;
+      if (m->fail_err == ENODEV && m->flush_loses && m->recording)
+        add_event (m, false, 0, 0, NULL);
       return m->fail_err;
     }
   }
   for (i = 0; i < m->nbad; ++i) {
     if ((m->bad[i].ops & op) != 0 &&
         offset < m->bad[i].offset + m->bad[i].count &&
-        m->bad[i].offset < offset + count) {
+        m->bad[i].offset < offset + count &&
+        (m->bad[i].times == 0 || m->bad[i].left > 0)) {
+      if (m->bad[i].times > 0)
+        m->bad[i].left--;
       *bad = &m->bad[i];
       m->failed++;
       return m->bad[i].err;
@@ -260,7 +153,7 @@ store_partially (struct memdev *m, const uint8_t *buf, uint32_t count,
       n = count - i;
     if (m->partial == MEMDEV_GOOD ? !is_bad (m, offset + i, n)
         : m->partial == MEMDEV_SOME && (i / SECTOR_SIZE) % 2 == 0)
-      store (m, buf + i, n, offset + i);
+      memdev_store (m, buf + i, n, offset + i);
   }
 }
 
@@ -326,11 +219,17 @@ write_locked (struct memdev *m, enum memdev_op op, const void *buf,
   if (err) {
     if (offset <= m->size && count <= m->size - offset && !m->gone)
       store_partially (m, buf, count, offset);
+    if (err == ETIMEDOUT && m->late == NULL && m->dirty != NULL) {
+      m->late = memdev_get (count);
+      memcpy (m->late, buf, count);
+      m->late_offset = offset;
+      m->late_count = count;
+    }
     return err;
   }
   err = take_room (m, offset, count);
   if (err == 0)
-    store (m, buf, count, offset);
+    memdev_store (m, buf, count, offset);
   return err;
 }
 
@@ -352,7 +251,7 @@ static int
 memdev_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
 {
   struct memdev *m = ctx;
-  void *zeroes = get (count);
+  void *zeroes = memdev_get (count);
   int err;
 
   memset (zeroes, 0, count);
@@ -361,7 +260,7 @@ memdev_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
   m->zeroes++;
   err = write_locked (m, MEMDEV_ZERO, zeroes, count, offset);
   pthread_mutex_unlock (&m->lock);
-  put (zeroes);
+  memdev_put (zeroes);
   return err;
 }
 
@@ -377,11 +276,16 @@ memdev_flush (void *ctx)
   m->flushes++;
   err = verdict (m, MEMDEV_FLUSH, 0, 0, &bad);
   if (err == 0) {
-    if (m->recording)
+    if (m->recording) {
       add_event (m, true, 0, 0, NULL);
+      m->event[m->nevents-1].heals = m->reopened;
+    }
     else
-      settle (m);
+      memdev_settle (m);
+    m->reopened = false;
   }
+  else if (m->flush_loses && m->recording)
+    add_event (m, false, 0, 0, NULL);
   pthread_mutex_unlock (&m->lock);
   return err;
 }
@@ -397,6 +301,13 @@ memdev_trim (void *ctx, uint32_t count, uint64_t offset)
   pthread_mutex_lock (&m->lock);
   m->trims++;
   err = verdict (m, MEMDEV_TRIM, offset, count, &bad);
+  if (err == 0 && m->trim_zeroes) {
+    void *zeroes = memdev_get (count);
+
+    memset (zeroes, 0, count);
+    memdev_store (m, zeroes, count, offset);
+    memdev_put (zeroes);
+  }
   pthread_mutex_unlock (&m->lock);
   return err;
 }
@@ -440,19 +351,19 @@ static const struct device_ops memdev_ops = {
   .allocate = memdev_allocate,
 };
 
-static struct memdev *
-new_device (uint64_t size, bool zero)
+struct memdev *
+memdev_make (uint64_t size, bool zero)
 {
-  struct memdev *m = get (sizeof *m);
+  struct memdev *m = memdev_get (sizeof *m);
 
   memset (m, 0, sizeof *m);
   m->dev.ops = &memdev_ops;
   m->dev.ctx = m;
   m->size = size;
   pthread_mutex_init (&m->lock, NULL);
-  m->data = get_pages (size + 1, zero);
-  m->base = get_pages (size + 1, zero);
-  m->has_storage = get_pages (size / PAGE + 1, true);
+  m->data = memdev_get_pages (size + 1, zero);
+  m->base = memdev_get_pages (size + 1, zero);
+  m->has_storage = memdev_get_pages (size / PAGE + 1, true);
   m->room = UINT64_MAX;
   m->room_err = ENOSPC;
   return m;
@@ -461,7 +372,7 @@ new_device (uint64_t size, bool zero)
 struct memdev *
 memdev_new (uint64_t size)
 {
-  return new_device (size, true);
+  return memdev_make (size, true);
 }
 
 void
@@ -472,23 +383,28 @@ memdev_free (struct memdev *m)
   if (m == NULL)
     return;
   for (i = 0; i < m->nevents; ++i)
-    put (m->event[i].data);
-  put (m->event);
-  put (m->bad);
-  put_pages (m->data, m->size + 1);
-  put_pages (m->base, m->size + 1);
-  put_pages (m->has_storage, m->size / PAGE + 1);
+    memdev_put (m->event[i].data);
+  memdev_put (m->event);
+  memdev_put (m->bad);
+  memdev_put (m->late);
+  if (m->dirty) {
+    memdev_put (m->dirty);
+    memdev_put (m->dirty_list);
+  }
+  memdev_put_pages (m->data, m->size + 1);
+  memdev_put_pages (m->base, m->size + 1);
+  memdev_put_pages (m->has_storage, m->size / PAGE + 1);
   pthread_mutex_destroy (&m->lock);
-  put (m);
+  memdev_put (m);
 }
 
 static void *
 resize_pages (void *old, uint64_t old_len, uint64_t new_len)
 {
-  void *p = get_pages (new_len, true);
+  void *p = memdev_get_pages (new_len, true);
 
   memcpy (p, old, old_len < new_len ? old_len : new_len);
-  put_pages (old, old_len);
+  memdev_put_pages (old, old_len);
   return p;
 }
 
@@ -496,7 +412,7 @@ void
 memdev_resize (struct memdev *m, uint64_t size)
 {
   pthread_mutex_lock (&m->lock);
-  settle (m);
+  memdev_settle (m);
   m->data = resize_pages (m->data, m->size + 1, size + 1);
   m->base = resize_pages (m->base, m->size + 1, size + 1);
   m->has_storage = resize_pages (m->has_storage, m->size / PAGE + 1,
@@ -532,7 +448,18 @@ memdev_fail (struct memdev *m, unsigned ops, uint64_t n, int err,
   m->fail_after = n;
   m->fail_err = err;
   m->fail_forever = forever;
-  m->failed = 0;
+  m->failed = m->fail_hits = 0;
+  pthread_mutex_unlock (&m->lock);
+}
+
+void
+memdev_land (struct memdev *m)
+{
+  pthread_mutex_lock (&m->lock);
+  if (m->late)
+    memdev_store (m, m->late, m->late_count, m->late_offset);
+  memdev_put (m->late);
+  m->late = NULL;
   pthread_mutex_unlock (&m->lock);
 }
 
@@ -544,17 +471,26 @@ memdev_set_bad (struct memdev *m, unsigned ops, uint64_t offset,
   size_t i, n = 0;
 
   pthread_mutex_lock (&m->lock);
-  v = get ((m->nbad + 1) * sizeof *v);
+  v = memdev_get ((m->nbad + 1) * sizeof *v);
   for (i = 0; i < m->nbad; ++i) {
     if (ops != 0 || m->bad[i].offset + m->bad[i].count <= offset ||
         offset + count <= m->bad[i].offset)
       v[n++] = m->bad[i];
   }
   if (ops != 0)
-    v[n++] = (struct memdev_bad) { ops, offset, count, err };
-  put (m->bad);
+    v[n++] = (struct memdev_bad) { ops, offset, count, err, 0, 0 };
+  memdev_put (m->bad);
   m->bad = v;
   m->nbad = n;
+  pthread_mutex_unlock (&m->lock);
+}
+
+void
+memdev_set_weak (struct memdev *m, unsigned times)
+{
+  pthread_mutex_lock (&m->lock);
+  assert (m->nbad > 0);
+  m->bad[m->nbad-1].times = m->bad[m->nbad-1].left = times;
   pthread_mutex_unlock (&m->lock);
 }
 
@@ -564,97 +500,4 @@ memdev_set_room (struct memdev *m, uint64_t pages)
   pthread_mutex_lock (&m->lock);
   m->room = pages;
   pthread_mutex_unlock (&m->lock);
-}
-
-/* The first of N events that comes after the last flush among them. */
-static size_t
-after_flush (const struct memdev *m, size_t n)
-{
-  size_t i;
-
-  for (i = n; i > 0 && !m->event[i-1].flush; --i)
-    ;
-  return i;
-}
-
-size_t
-memdev_unflushed (struct memdev *m, size_t n)
-{
-  size_t r;
-
-  pthread_mutex_lock (&m->lock);
-  assert (n <= m->nevents);
-  r = n - after_flush (m, n);
-  pthread_mutex_unlock (&m->lock);
-  return r;
-}
-
-static void
-apply (uint8_t *image, const struct memdev_event *e, uint32_t tear,
-       uint64_t *seed)
-{
-  uint64_t i, n;
-
-  if (e->flush)
-    return;
-  for (i = 0; i < e->count; i += n) {
-    n = tear ? tear - (e->offset + i) % tear : e->count;
-    if (n > e->count - i)
-      n = e->count - i;
-    if (tear == 0 || (memdev_random (seed) & 1))
-      memcpy (image + e->offset + i, e->data + i, n);
-  }
-}
-
-/* The device after the last flush among the first N events. */
-static struct memdev *
-flushed_copy (struct memdev *m, size_t n, size_t *rest)
-{
-  struct memdev *c = new_device (m->size, false);
-  size_t i;
-
-  assert (n <= m->nevents);
-  *rest = after_flush (m, n);
-  memcpy (c->base, m->base, m->size);
-  for (i = 0; i < *rest; ++i)
-    apply (c->base, &m->event[i], 0, NULL);
-  return c;
-}
-
-struct memdev *
-memdev_crash (struct memdev *m, size_t n, const struct memdev_crash *how)
-{
-  uint64_t seed = how->seed;
-  struct memdev *c;
-  size_t i, rest;
-  bool lands;
-
-  pthread_mutex_lock (&m->lock);
-  c = flushed_copy (m, n, &rest);
-  for (i = rest; i < n; ++i) {
-    if (how->random)
-      lands = memdev_random (&seed) & 1;
-    else
-      lands = i - rest < 64 && ((how->subset >> (i - rest)) & 1);
-    if (lands)
-      apply (c->base, &m->event[i], how->tear, &seed);
-  }
-  pthread_mutex_unlock (&m->lock);
-  memcpy (c->data, c->base, c->size);
-  return c;
-}
-
-struct memdev *
-memdev_kill (struct memdev *m, size_t n)
-{
-  struct memdev *c;
-  size_t i, rest;
-
-  pthread_mutex_lock (&m->lock);
-  c = flushed_copy (m, n, &rest);
-  memcpy (c->data, c->base, c->size);
-  for (i = rest; i < n; ++i)
-    store (c, m->event[i].data, m->event[i].count, m->event[i].offset);
-  pthread_mutex_unlock (&m->lock);
-  return c;
 }

@@ -40,12 +40,16 @@ struct memdev_event {
   uint64_t offset;
   uint32_t count;       /* bytes */
   uint8_t *data;
+  uint64_t time;        /* see struct memdev, clock */
+  bool heals;           /* see flush_loses */
 };
 
 struct memdev_bad {
   unsigned ops;
   uint64_t offset, count;
   int err;
+  unsigned times;       /* fails only so often; 0: always */
+  unsigned left;        /* of these */
 };
 
 struct memdev {
@@ -59,17 +63,48 @@ struct memdev {
   size_t nevents, cap;
   bool recording;       /* if not, a flush forgets what came before */
 
+  /* If not NULL each event takes this number, and raises it.  Devices that
+   * share it have their events in one order.  (Nobody may use them from two
+   * threads at once, then.)
+   */
+  uint64_t *clock;
+
+  /* Trimmed bytes become zeroes; otherwise they stay as they are. */
+  bool trim_zeroes;
+
+  /* A flush that fails, and a disk that goes away (memdev_fail with ENODEV),
+   * leave an event without bytes behind: later flushes say nothing about what was written before it, as with a page cache.  Only
+   * the first one after the program has opened the device anew (REOPENED
+   * is set then) does: what can be read at that time is on the disk.
+   */
+  bool flush_loses, reopened;
+
+  /* See memdev_freeze.  DIRTY: for each page of 4096, whether it has
+   * changed since; DIRTY_LIST: which ones have.
+   */
+  uint8_t *dirty;       /* NULL: not frozen */
+  uint32_t *dirty_list;
+  size_t ndirty;
+
   /* Operations so far, those that failed included; set to 0 at will. */
   uint64_t reads, writes, flushes, zeroes, trims, allocates, probes;
   uint64_t bytes_read, bytes_written;
   uint64_t outside;     /* operations that left the device: a bug */
 
   /* Failures, see memdev_fail. */
+  /* A write that timed out, and may land whenever it likes (memdev_land);
+   * the first one since the last memdev_fail or memdev_rewind.
+   */
+  uint8_t *late;
+  uint64_t late_offset;
+  uint32_t late_count;
+
   unsigned fail_ops;
   uint64_t fail_after;
   int fail_err;
   bool fail_forever;
   uint64_t failed;      /* how many failed on command */
+  uint64_t fail_hits;   /* of these, by memdev_fail */
   enum memdev_partial partial;
   int gone;             /* if not 0, all operations fail with it */
 
@@ -107,11 +142,19 @@ extern void memdev_record (struct memdev *m, bool recording);
 extern void memdev_fail (struct memdev *m, unsigned ops, uint64_t n, int err,
                          bool forever);
 
+/* The write that timed out lands now, if there is one. */
+extern void memdev_land (struct memdev *m);
+
 /* Operations of these kinds fail where they touch the range (OPS = 0
  * removes all ranges that overlap).
  */
 extern void memdev_set_bad (struct memdev *m, unsigned ops, uint64_t offset,
                             uint64_t count, int err);
+
+/* The last range that was set bad fails only so many times (0: always),
+ * and is good then, until memdev_rewind.
+ */
+extern void memdev_set_weak (struct memdev *m, unsigned times);
 
 /* How many more pages of 4096 bytes may get storage; UINT64_MAX: any. */
 extern void memdev_set_room (struct memdev *m, uint64_t pages);
@@ -137,6 +180,22 @@ extern struct memdev *memdev_crash (struct memdev *m, size_t n,
  * writes can be read, and those not flushed may still be lost in a crash.
  */
 extern struct memdev *memdev_kill (struct memdev *m, size_t n);
+
+/* Images by the hundred thousand: freeze makes what the device holds now
+ * the state to which rewind returns, with all events gone; that costs only
+ * as much as was changed since.  patch changes bytes without an event.  A
+ * frozen device is always recording.  clone is a frozen device like M,
+ * which must be frozen, but without M's hook and clock.
+ */
+extern void memdev_freeze (struct memdev *m);
+extern void memdev_rewind (struct memdev *m);
+extern void memdev_patch (struct memdev *m, uint64_t offset, const void *buf,
+                          uint32_t count);
+extern struct memdev *memdev_clone (struct memdev *m);
+
+/* An event as of a write that succeeds, wherever it is. */
+extern void memdev_inject (struct memdev *m, uint64_t offset,
+                           const void *buf, uint32_t count);
 
 /* A number that looks random, from a seed that is changed. */
 extern uint64_t memdev_random (uint64_t *seed);

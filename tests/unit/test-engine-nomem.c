@@ -15,66 +15,14 @@
 #include <string.h>
 
 #include "engine-rig.h"
+#include "fail-malloc.h"
 
-static _Thread_local unsigned countdown;        /* 0: nothing fails */
-static _Thread_local bool hit;
-static _Thread_local unsigned allocations, locks;
+static _Thread_local unsigned locks;
 
-extern void *__real_malloc (size_t size);
-extern void *__real_calloc (size_t n, size_t size);
-extern void *__real_realloc (void *p, size_t size);
-extern int __real_posix_memalign (void **p, size_t align, size_t size);
-extern void *__real_aligned_alloc (size_t align, size_t size);
 extern int __real_pthread_mutex_lock (pthread_mutex_t *m);
 extern int __real_pthread_mutex_trylock (pthread_mutex_t *m);
-extern void *__wrap_malloc (size_t size);
-extern void *__wrap_calloc (size_t n, size_t size);
-extern void *__wrap_realloc (void *p, size_t size);
-extern int __wrap_posix_memalign (void **p, size_t align, size_t size);
-extern void *__wrap_aligned_alloc (size_t align, size_t size);
 extern int __wrap_pthread_mutex_lock (pthread_mutex_t *m);
 extern int __wrap_pthread_mutex_trylock (pthread_mutex_t *m);
-
-static bool
-fails (void)
-{
-  allocations++;
-  if (countdown == 0 || --countdown > 0)
-    return false;
-  hit = true;
-  errno = ENOMEM;
-  return true;
-}
-
-void *
-__wrap_malloc (size_t size)
-{
-  return fails () ? NULL : __real_malloc (size);
-}
-
-void *
-__wrap_calloc (size_t n, size_t size)
-{
-  return fails () ? NULL : __real_calloc (n, size);
-}
-
-void *
-__wrap_realloc (void *p, size_t size)
-{
-  return fails () ? NULL : __real_realloc (p, size);
-}
-
-int
-__wrap_posix_memalign (void **p, size_t align, size_t size)
-{
-  return fails () ? ENOMEM : __real_posix_memalign (p, align, size);
-}
-
-void *
-__wrap_aligned_alloc (size_t align, size_t size)
-{
-  return fails () ? NULL : __real_aligned_alloc (align, size);
-}
 
 int
 __wrap_pthread_mutex_lock (pthread_mutex_t *m)
@@ -160,7 +108,7 @@ test_clean_path (void)
     /* A thread's first lookup registers it. */
     CU_ASSERT_EQUAL (engine_pread (r.e, &r.conn, &dev, buf, 512, 32768), 0);
 
-    allocations = locks = 0;
+    malloc_calls = locks = 0;
     CU_ASSERT_EQUAL (engine_pread (r.e, &r.conn, &dev, buf, sizeof buf,
                                    32768), 0);
     CU_ASSERT_EQUAL (engine_pwrite (r.e, &r.conn, &dev, buf, sizeof buf,
@@ -174,7 +122,7 @@ test_clean_path (void)
     CU_ASSERT_EQUAL (engine_cache (r.e, &r.conn, &dev, sizeof buf, 32768,
                                    plain_cache), 0);
     CU_ASSERT_EQUAL (engine_extent (r.e, sizeof buf, 32768, &len), DIRECT);
-    CU_ASSERT_EQUAL (allocations, 0);
+    CU_ASSERT_EQUAL (malloc_calls, 0);
     CU_ASSERT_EQUAL (locks, 0);
     rig_end (&r);
   }
@@ -293,17 +241,17 @@ check_request (enum what what, uint32_t block)
     struct engine_rig r;
     uint64_t offset = what == N_WRITE_EDGES ? SEC (32) + 700
       : what == N_WRITE_BAD || what == N_WRITE_TIMEOUT ? SEC (32) : SEC (16);
-    bool was_hit;
+    unsigned hits;
     int err;
 
     prepare (&r, what, block);
     fill (data, offset, 8192, 1);
     engine_conn_init (r.e, &conn);
-    hit = false;
-    countdown = n;
+    malloc_hits = 0;
+    malloc_countdown = n;
     err = request_of (&r, what, &conn);
-    countdown = 0;
-    was_hit = hit;
+    malloc_countdown = 0;
+    hits = malloc_hits;
     CU_ASSERT (err == 0 || err == EIO || err == ENOMEM);
     rig_check_idle (&r);
     memdev_fail (r.mem, 0, 0, 0, false);
@@ -311,7 +259,7 @@ check_request (enum what what, uint32_t block)
     rig_restart (&r);
     check_all (&r, what);
     rig_end (&r);
-    if (!was_hit)
+    if (hits == 0)
       return;
   }
   CU_FAIL ("it never ends");
@@ -336,10 +284,10 @@ test_new (void)
   for (unsigned n = 1;; n++) {
     struct engine *e;
 
-    countdown = n;
+    malloc_countdown = n;
     e = engine_new (&r.config, r.map, r.spare);
-    if (countdown > 0) {
-      countdown = 0;
+    if (malloc_countdown > 0) {
+      malloc_countdown = 0;
       CU_ASSERT_PTR_NOT_NULL (e);
       engine_free (e);
       break;

@@ -226,6 +226,22 @@ test_remap_much (void)
   CU_ASSERT_EQUAL (rig_read (&r, SEC (3000), SEC (1), 1), EIO);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (4100), SEC (100), 1), 0);
   CU_ASSERT_EQUAL (totals (&r).remapped, 3998);
+
+  /* And back, the same way: what main doesn't take costs its block alone. */
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (200), SEC (100), 2), 0);
+  sim_bad (r.main, SIM_WRITE, 1000, 1, EIO);
+  sim_reset (r.main);
+  CU_ASSERT_EQUAL (unmap (&r, 0, 8192), 0);
+  CU_ASSERT (result_is (3998, 4193, 1));
+  CU_ASSERT_EQUAL (res.first_bad, 1000);
+  CU_ASSERT (sim_calls (r.main, SIM_FLUSH) < 300);
+  CU_ASSERT (main_holds (&r, SEC (200), SEC (100), 2));
+  CU_ASSERT (main_holds (&r, SEC (300), SEC (200), 1));
+  CU_ASSERT (main_holds (&r, SEC (500), SEC (1), 0));
+  CU_ASSERT (main_holds (&r, SEC (501), SEC (400), 1));
+  CU_ASSERT_STRING_EQUAL (states (&r, 498, 4), "DDDD");
+  CU_ASSERT_STRING_EQUAL (states (&r, 999, 3), "DRD");
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (1000), SEC (1), 1), 0);
   rig_end (&r);
 }
 

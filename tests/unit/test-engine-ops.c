@@ -117,7 +117,7 @@ test_unmap (void)
   CU_ASSERT (main_holds (&r, SEC (10), SEC (4), 2));
   CU_ASSERT (main_holds (&r, SEC (14), SEC (2), 0));
   CU_ASSERT (main_holds (&r, SEC (20), SEC (2), 1));
-  CU_ASSERT_EQUAL (sim_calls (r.main, SIM_FLUSH), 6);
+  CU_ASSERT_EQUAL (sim_calls (r.main, SIM_FLUSH), 1);
 
   /* What can't be written, read back or compared stays. */
   set_state (&r, 10, 4, REMAPPED, 3);
@@ -237,8 +237,8 @@ test_stop (void)
   CU_ASSERT_EQUAL (remap (&r, 0, st.slots_free + 10), ENOSPC);
   CU_ASSERT (result_is (st.slots_free, 0, 0));
   sim_fail (r.main, SIM_WRITE, 3, ENOMEM);
-  CU_ASSERT_EQUAL (unmap (&r, 0, 10), ENOMEM);
-  CU_ASSERT (result_is (2, 0, 0));
+  CU_ASSERT_EQUAL (unmap (&r, 0, 1000), ENOMEM);
+  CU_ASSERT (result_is (512, 0, 0));
   CU_ASSERT_EQUAL (rig_read (&r, 0, SEC (20), 1), 0);
   rig_end (&r);
 }

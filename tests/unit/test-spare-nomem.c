@@ -5,7 +5,7 @@
  * fails once (promise 23 of remap-promises(7)).  It must say ENOMEM, and
  * be in the state before; the next attempt succeeds.
  *
- * Linked with --wrap for malloc, calloc and realloc.
+ * Linked with --wrap, see fail-malloc.h.
  */
 
 #include <config.h>
@@ -17,47 +17,9 @@
 
 #include <CUnit/Basic.h>
 
+#include "fail-malloc.h"
 #include "spare-internal.h"
 #include "spare-testing.h"
-
-/* The allocation that fails, from 1; 0: none. */
-static unsigned countdown;
-static unsigned hits;
-
-extern void *__real_malloc (size_t size);
-extern void *__real_calloc (size_t n, size_t size);
-extern void *__real_realloc (void *p, size_t size);
-extern void *__wrap_malloc (size_t size);
-extern void *__wrap_calloc (size_t n, size_t size);
-extern void *__wrap_realloc (void *p, size_t size);
-
-static bool
-fails (void)
-{
-  if (countdown == 0 || --countdown > 0)
-    return false;
-  hits++;
-  errno = ENOMEM;
-  return true;
-}
-
-void *
-__wrap_malloc (size_t size)
-{
-  return fails () ? NULL : __real_malloc (size);
-}
-
-void *
-__wrap_calloc (size_t n, size_t size)
-{
-  return fails () ? NULL : __real_calloc (n, size);
-}
-
-void *
-__wrap_realloc (void *p, size_t size)
-{
-  return fails () ? NULL : __real_realloc (p, size);
-}
 
 static int
 op_remap (struct rig *r)
@@ -123,11 +85,11 @@ try_all (int (*op) (struct rig *r), bool same, bool lose_slots)
       CU_ASSERT_EQUAL (do_remap (&r, i * 7, 4, i, 0), 0);
     digest = rig_digest (&r);
     spare_get_status (r.spare, &before);
-    hits = 0;
-    countdown = n;
+    malloc_hits = 0;
+    malloc_countdown = n;
     err = op (&r);
-    countdown = 0;
-    if (hits == 0) {
+    malloc_countdown = 0;
+    if (malloc_hits == 0) {
       CU_ASSERT_EQUAL (err, 0);
       rig_free (&r);
       break;
@@ -201,11 +163,11 @@ test_format (void)
 
   for (n = 1; n < 1000; ++n) {
     rig_init (&r, memdev_new (MIB));
-    hits = 0;
-    countdown = n;
+    malloc_hits = 0;
+    malloc_countdown = n;
     err = rig_format (&r, MIB);
-    countdown = 0;
-    if (hits == 0)
+    malloc_countdown = 0;
+    if (malloc_hits == 0)
       break;
     CU_ASSERT_EQUAL (err, ENOMEM);
     CU_ASSERT_EQUAL (spare_probe (&r.m->dev, MIB, NULL, &content, &id,
@@ -237,11 +199,11 @@ test_load (void)
   digest = rig_digest (&r);
   for (n = 1; n < 1000; ++n) {
     rig_close (&r, n & 1);
-    hits = 0;
-    countdown = n;
+    malloc_hits = 0;
+    malloc_countdown = n;
     err = rig_load (&r);
-    countdown = 0;
-    if (hits == 0)
+    malloc_countdown = 0;
+    if (malloc_hits == 0)
       break;
     CU_ASSERT_EQUAL (err, ENOMEM);
     rig_reload (&r);
@@ -263,11 +225,11 @@ test_probe (void)
 
   rig_init (&r, memdev_new (MIB));
   for (n = 1; n < 100; ++n) {
-    hits = 0;
-    countdown = n;
+    malloc_hits = 0;
+    malloc_countdown = n;
     err = spare_probe (&r.m->dev, MIB, NULL, &content, &id, &r.message);
-    countdown = 0;
-    if (hits == 0)
+    malloc_countdown = 0;
+    if (malloc_hits == 0)
       break;
     CU_ASSERT_EQUAL (err, ENOMEM);
   }

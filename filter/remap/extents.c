@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Block status.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+
+#include "remap.h"
+
+/* What main says of DIRECT sectors; everything else is data, whatever main
+ * says of the places that it left.  Main is asked about whole blocks: one
+ * that takes nothing else would refuse the question.
+ */
+static int
+add_direct_extents (nbdkit_next *next, uint32_t count, uint64_t offset,
+                    uint32_t flags, struct nbdkit_extents *extents)
+{
+  const uint32_t block = engine_main_block (engine);
+  const uint64_t size = engine_main_size (engine), end = offset + count;
+  uint64_t first = round_down (offset, block), last = round_up (end, block);
+  struct nbdkit_extents *below;
+  int err = 0, r = 0;
+
+  if (last > size)
+    last = size;
+  if (last - first > UINT32_MAX) {
+    first = offset;
+    last = end;
+  }
+  lock_below (all_requests_lock);
+  below = nbdkit_extents_full (next, last - first, first,
+                               flags & ~NBDKIT_FLAG_REQ_ONE, &err);
+  unlock_below (all_requests_lock);
+  if (below == NULL)
+    return nbdkit_add_extent (extents, offset, count, 0);
+  for (size_t i = 0; i < nbdkit_extents_count (below) && r == 0; i++) {
+    struct nbdkit_extent e = nbdkit_get_extent (below, i);
+
+    first = e.offset > offset ? e.offset : offset;
+    last = e.offset + e.length < end ? e.offset + e.length : end;
+    if (first < last)
+      r = nbdkit_add_extent (extents, first, last - first, e.type);
+  }
+  nbdkit_extents_free (below);
+  return r;
+}
+
+int
+remap_extents (nbdkit_next *next, void *handle, uint32_t count,
+               uint64_t offset, uint32_t flags,
+               struct nbdkit_extents *extents, int *err)
+{
+  uint32_t len;
+  int r = 0;
+
+  while (count > 0 && r == 0) {
+    if (engine_extent (engine, count, offset, &len) == DIRECT)
+      r = add_direct_extents (next, len, offset, flags, extents);
+    else
+      r = nbdkit_add_extent (extents, offset, len, 0);
+    if (r == -1)
+      *err = errno;
+    offset += len;
+    count -= len;
+    /* One extent is wanted: the first run has at least one. */
+    if (flags & NBDKIT_FLAG_REQ_ONE)
+      break;
+  }
+  return r;
+}
