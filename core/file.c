@@ -24,50 +24,24 @@ in_range (const struct spare_file *sf, uint64_t count, uint64_t offset)
 }
 
 static int
-file_pread (void *ctx, void *vbuf, uint32_t count, uint64_t offset)
+file_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
 {
   struct spare_file *sf = ctx;
-  uint8_t *buf = vbuf;
-  ssize_t r;
 
   if (!in_range (sf, count, offset))
     return EIO;
-  while (count > 0) {
-    r = pread (sf->fd, buf, count, sf->offset + offset);
-    if (r == -1 && errno == EINTR)
-      continue;
-    if (r == -1)
-      return errno;
-    if (r == 0)
-      return EIO;               /* truncated behind our back */
-    buf += r;
-    count -= r;
-    offset += r;
-  }
-  return 0;
+  return sf->sector ? file_direct_read (sf, buf, count, sf->offset + offset)
+    : file_read_all (sf->fd, buf, count, sf->offset + offset);
 }
 
 static int
 write_unlocked (struct spare_file *sf, const uint8_t *buf, uint32_t count,
                 uint64_t offset)
 {
-  ssize_t r;
-
   if (!in_range (sf, count, offset) || sf->read_only)
     return EIO;
-  while (count > 0) {
-    r = pwrite (sf->fd, buf, count, sf->offset + offset);
-    if (r == -1 && errno == EINTR)
-      continue;
-    if (r == -1)
-      return errno;
-    if (r == 0)
-      return EIO;
-    buf += r;
-    count -= r;
-    offset += r;
-  }
-  return 0;
+  return sf->sector ? file_direct_write (sf, buf, count, sf->offset + offset)
+    : file_write_all (sf->fd, buf, count, sf->offset + offset);
 }
 
 static int
@@ -76,7 +50,10 @@ file_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
   struct spare_file *sf = ctx;
   int err;
 
-  pthread_rwlock_rdlock (&sf->writing);
+  if (file_is_aligned (sf, sf->offset + offset, count))
+    pthread_rwlock_rdlock (&sf->writing);
+  else
+    pthread_rwlock_wrlock (&sf->writing);
   err = write_unlocked (sf, buf, count, offset);
   pthread_rwlock_unlock (&sf->writing);
   return err;
@@ -138,6 +115,57 @@ static const struct device_ops file_ops = {
   .allocate = file_allocate,
 };
 
+/* Nothing is created through a symbolic link (O_EXCL doesn't): where it
+ * leads may be somebody else's choice.
+ */
+static int
+open_or_create (struct spare_file *sf, int flags, bool create,
+                struct message *message)
+{
+  int err = 0;
+
+  /* Somebody may create it between the two calls: then it is there. */
+  for (int i = 0; i < 2; i++) {
+    sf->fd = open (sf->path, flags);
+    if (sf->fd == -1 && errno == ENOENT && create) {
+      sf->fd = open (sf->path, flags | O_CREAT | O_EXCL, 0600);
+      sf->created = sf->fd != -1;
+    }
+    if (sf->fd != -1)
+      return 0;
+    err = errno;
+    if (err != EEXIST)
+      break;
+  }
+  if (err == EEXIST)
+    message_set (message, "spare %s: is a symbolic link to a file that does "
+                 "not exist: nothing is created through a link", sf->path);
+  else
+    message_set (message, "spare %s: can't open%s: %s", sf->path,
+                 create ? " or create" : "", strerror (err));
+  return err;
+}
+
+static int
+find_sector (struct spare_file *sf, struct message *message)
+{
+  int sector, err;
+
+  if (ioctl (sf->fd, BLKSSZGET, &sector) == -1) {
+    err = errno;
+    message_set (message, "spare %s: can't find its sector size: %s",
+                 sf->path, strerror (err));
+    return err;
+  }
+  if (sector < (int) SECTOR_SIZE || sector > 65536) {
+    message_set (message, "spare %s: has sectors of %d bytes: from 512 to "
+                 "65536 are possible", sf->path, sector);
+    return EINVAL;
+  }
+  sf->sector = sector;
+  return 0;
+}
+
 static int
 open_fd (struct spare_file *sf, bool create, struct message *message)
 {
@@ -146,17 +174,9 @@ open_fd (struct spare_file *sf, bool create, struct message *message)
   struct stat st;
   int err;
 
-  sf->fd = open (sf->path, flags);
-  if (sf->fd == -1 && errno == ENOENT && create) {
-    sf->fd = open (sf->path, flags | O_CREAT | O_EXCL, 0600);
-    sf->created = sf->fd != -1;
-  }
-  if (sf->fd == -1) {
-    err = errno;
-    message_set (message, "spare %s: can't open%s: %s", sf->path,
-                 create ? " or create" : "", strerror (err));
+  err = open_or_create (sf, flags, create, message);
+  if (err)
     return err;
-  }
   if (fstat (sf->fd, &st) == -1) {
     err = errno;
     message_set (message, "spare %s: stat: %s", sf->path, strerror (err));
@@ -175,7 +195,7 @@ open_fd (struct spare_file *sf, bool create, struct message *message)
 
   /* O_EXCL on a block device: not mounted, nor anybody else's. */
   close (sf->fd);
-  sf->fd = open (sf->path, flags | O_EXCL);
+  sf->fd = open (sf->path, (flags & ~O_NONBLOCK) | O_EXCL | O_DIRECT);
   if (sf->fd == -1) {
     err = errno;
     message_set (message, "spare %s: can't open for exclusive use: %s%s",
@@ -188,7 +208,18 @@ open_fd (struct spare_file *sf, bool create, struct message *message)
     message_set (message, "spare %s: changed while it was opened", sf->path);
     return EINVAL;
   }
-  return 0;
+  return find_sector (sf, message);
+}
+
+/* Is the path still that of the file that was opened? */
+static bool
+is_in_place (const struct spare_file *sf)
+{
+  struct stat st;
+
+  return stat (sf->path, &st) == 0 &&
+    (sf->is_block ? S_ISBLK (st.st_mode) && st.st_rdev == sf->dev
+     : st.st_dev == sf->dev && st.st_ino == sf->ino);
 }
 
 static int
@@ -196,8 +227,17 @@ lock_fd (struct spare_file *sf, struct message *message)
 {
   int err;
 
-  if (flock (sf->fd, (sf->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
-    return 0;
+  if (flock (sf->fd, (sf->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) {
+    /* Another server that gave up may have removed what it had created,
+     * between our open and this lock.
+     */
+    if (is_in_place (sf))
+      return 0;
+    sf->created = false;
+    message_set (message, "spare %s: was removed or replaced while it was "
+                 "opened: try again", sf->path);
+    return EBUSY;
+  }
   err = errno;
   /* Created by us, but somebody else has it now: not ours to remove. */
   sf->created = false;
@@ -264,7 +304,7 @@ void
 spare_file_close (struct spare_file *sf, bool remove)
 {
   if (sf->fd != -1) {
-    if (remove && sf->created)
+    if (remove && sf->created && is_in_place (sf))
       unlink (sf->path);
     close (sf->fd);
   }

@@ -22,11 +22,13 @@ struct spare_file {
   bool read_only;
   dev_t dev;           /* of the file, or the device itself */
   ino_t ino;           /* 0 for a block device */
+  uint32_t sector;     /* bytes: of a block device, used with O_DIRECT; or 0 */
   uint64_t offset;     /* bytes, where the spare begins */
   _Atomic uint64_t size; /* bytes from there to the end; it may grow */
 
-  /* Held for writing where room is made by writing what is there: nothing
-   * else may be written in between, or it would be undone.
+  /* Held for writing where room is made by writing what is there, and where
+   * less than a sector is written: nothing else may be written in between,
+   * or it would be undone.
    */
   pthread_rwlock_t writing;
   struct device device;
@@ -35,17 +37,18 @@ struct spare_file {
 /* Opens PATH for reading and writing, or only for reading.  A missing file
  * is created (mode 0600, empty) if CREATE is set.  Takes a lock that a
  * second server can't get, and O_EXCL for a device.  Symbolic links are
- * followed (device links are made of them).  Returns 0 or an errno; then
- * MESSAGE is set and nothing stays open: ENOENT (and CREATE isn't set),
- * EBUSY (locked, or a device in use), EINVAL (neither file nor device, or
- * OFFSET lies beyond a device's end), or what open(2) returned.
+ * followed (device links are made of them), but nothing is created through
+ * one.  Returns 0 or an errno; then MESSAGE is set and nothing stays open:
+ * ENOENT (and CREATE isn't set), EEXIST (a symbolic link to nothing), EBUSY
+ * (locked, a device in use, or replaced meanwhile), EINVAL (neither file nor
+ * device, or OFFSET lies beyond a device's end), or what open(2) returned.
  */
 extern int spare_file_open (struct spare_file *sf, const char *path,
                             uint64_t offset, bool create, bool read_only,
                             struct message *message);
 
-/* Closes, and removes the file if REMOVE is set and this open created
- * it.
+/* Closes, and removes the file if REMOVE is set, this open created it, and
+ * the path is still its own.
  */
 extern void spare_file_close (struct spare_file *sf, bool remove);
 
@@ -74,5 +77,21 @@ extern uint64_t spare_file_next_data (void *ctx, uint64_t offset);
  */
 extern int spare_file_is_blank (struct spare_file *sf, uint64_t start,
                                 uint64_t end);
+
+/* file-direct.c: the I/O itself.  OFFSET is of the file or device.  Those
+ * named direct are for a device, and take any alignment; the lock for writing
+ * is held if !file_is_aligned.
+ */
+extern bool file_is_aligned (const struct spare_file *sf, uint64_t offset,
+                             uint32_t count);
+extern int file_read_all (int fd, uint8_t *buf, uint32_t count,
+                          uint64_t offset);
+extern int file_write_all (int fd, const uint8_t *buf, uint32_t count,
+                           uint64_t offset);
+extern int file_direct_read (const struct spare_file *sf, uint8_t *buf,
+                             uint32_t count, uint64_t offset);
+extern int file_direct_write (const struct spare_file *sf,
+                              const uint8_t *buf, uint32_t count,
+                              uint64_t offset);
 
 #endif /* REMAP_FILE_H */

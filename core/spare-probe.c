@@ -16,7 +16,8 @@
 
 #include "spare-internal.h"
 
-#define BLOCK (UINT64_C (1) << 20)
+/* Bytes read at once. */
+#define BLOCK ((uint64_t) WINDOW_PAGES * SPARE_PAGE)
 
 int
 spare_check_blank (const struct device *dev, uint64_t from, uint64_t to,

@@ -28,7 +28,8 @@ page_reader_init (struct page_reader *r, const struct device *dev,
   r->dev = dev;
   r->area = area;
   r->limit = limit;
-  r->window = malloc ((size_t) WINDOW_PAGES * SPARE_PAGE);
+  r->window = malloc ((size_t) (limit < WINDOW_PAGES ? limit : WINDOW_PAGES) *
+                      SPARE_PAGE);
   return r->window ? 0 : ENOMEM;
 }
 

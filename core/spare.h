@@ -210,8 +210,8 @@ extern int spare_read_part (struct spare *spare, void *buf, slot_t slot,
  */
 extern int spare_flush (struct spare *spare);
 
-/* True once a flush or eight slots in a row have failed; never false
- * again before a restart.
+/* True once a flush or eight slots in a row have failed, those within 4 KiB
+ * counted as one; never false again before a restart.
  */
 extern bool spare_failed (const struct spare *spare);
 

@@ -33,6 +33,7 @@ remap_unload (void)
   free (config.control_path);
   free (config.spare_path);
   free (config.main_path);
+  config.control_path = config.spare_path = config.main_path = NULL;
 }
 
 static int

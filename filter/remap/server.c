@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -232,10 +233,14 @@ static int
 look_at_spare (void)
 {
   struct message message;
+  uint64_t size = file.size;
 
+  /* What lies behind a new spare is none of its business. */
+  if (config.spare_size != -1 && (uint64_t) config.spare_size < size)
+    size = config.spare_size;
   if (spare_file_drop_cache (&file, &message))
     return fail (&message);
-  if (spare_probe (&file.device, file.size, spare_file_next_data,
+  if (spare_probe (&file.device, size, spare_file_next_data,
                    &content, &identity, &message)) {
     nbdkit_error ("remap: spare %s: %s", config.spare_path, message.text);
     return -1;
@@ -254,6 +259,11 @@ server_get_ready (int thread_model)
 {
   static char label[SPARE_LABEL_MAX + 1];
   struct message message;
+
+  /* Where a limit (ulimit -f) keeps the spare from growing, that is an error
+   * of one write, EFBIG, and not the end of the server.
+   */
+  signal (SIGXFSZ, SIG_IGN);
 
   one_connection_only =
     thread_model == NBDKIT_THREAD_MODEL_SERIALIZE_CONNECTIONS;

@@ -24,8 +24,6 @@
 
 struct direct_config config = { .timeout = 30 };
 
-NBDKIT_DLL_PUBLIC int direct_debug_verbose;
-
 static atomic_uint nr_connections;
 
 /* A connection. */

@@ -40,9 +40,6 @@ struct direct_config {
 
 extern struct direct_config config;
 
-/* -D direct.verbose=1: each operation */
-extern NBDKIT_DLL_PUBLIC int direct_debug_verbose;
-
 /* ---- open.c ---- */
 
 /* An open device or file.  Nothing changes but the number of references;

@@ -72,6 +72,18 @@ end_fake ()
 }
 cleanup_fn end_fake
 
+# states: of a table as CSV (stdin) lines of start,count,state,why; runs that
+# only differ in slot or time are one (a second may pass between two sectors).
+states ()
+{
+  awk -F, '
+    function put() { if (n) print start "," n "," state "," why }
+    NR == 1 { next }
+    n && $1 == start + n && $3 == state && $6 == why { n += $2; next }
+    { put(); start = $1; n = $2; state = $3; why = $6 }
+    END { put() }'
+}
+
 # json FILE EXPRESSION: of a reply, as Python: json out 'r["main"]["size"]'.
 json ()
 {

@@ -20,7 +20,7 @@ export REMAP_CONTROL=$tmp/control
 # table WANTED: what the table says now.
 table ()
 {
-  remapctl table --csv | cut -d, -f 1-3,6 | tail -n +2 | tr '\n' ' ' >now
+  remapctl table --csv | states | tr '\n' ' ' >now
   assert_equal "$(cat now)" "$1" "the table"
 }
 
@@ -60,8 +60,9 @@ assert_grep '^1 sector LOST, and zeroes' out
 ctl 0 unmap 2048 2
 assert_grep '^2 sectors given back' out
 ctl 0 table --csv
-assert_equal "$(tail -n +2 out | cut -d, -f 1-3 | tr '\n' ' ')" \
-  '20004,1,zero 20005,3,remapped 20008,4,remapped ' "the table"
+# (Who recovered them is no matter here.)
+assert_equal "$(sed 's/,[a-z]*$/,x/' out | states | tr '\n' ' ')" \
+  '20004,1,zero,x 20005,7,remapped,x ' "the table"
 
 # What a client's errors lead to, and what turning it off does.
 ctl 0 set_auto_remap 0
@@ -96,8 +97,8 @@ printf '1030\n' >l.list
 ctl 0 import --as=remap --block-size 4096 l.list
 assert_grep '8 bad sectors listed; 8 moved to the spare, 0 are LOST' out
 ctl 0 table 2048 10000 --csv
-cut -d, -f 1-3,6 out | tail -n +2 | diff - <(printf '%s\n' \
-  2048,2,lost,import 8240,8,remapped,import)
+states <out | diff - <(printf '%s\n' 2048,2,lost,import \
+                              8240,8,remapped,import)
 ctl 0 import --as=lost --json l.map
 assert_equal "$(json out 'r["done"], r["left"]')" "(0, 2)" "once more"
 # A progress bar, on a terminal.

@@ -24,6 +24,9 @@
 
 static int flock_error, fallocate_error;
 
+/* What another server does between our open and our lock. */
+static void (*before_flock) (void);
+
 /* 1: the next large read will set it to 2, and wait for 3, but not long. */
 static atomic_int stage;
 
@@ -37,6 +40,8 @@ extern int __wrap_fallocate (int fd, int mode, off_t offset, off_t len);
 int
 __wrap_flock (int fd, int operation)
 {
+  if (before_flock)
+    before_flock ();
   if (flock_error) {
     errno = flock_error;
     return -1;
@@ -177,6 +182,74 @@ test_lock_race (void)
   cleanup ();
 }
 
+static void
+remove_path (void)
+{
+  unlink (path);
+}
+
+static void
+replace_path (void)
+{
+  unlink (path);
+  close (open (path, O_WRONLY | O_CREAT, 0600));
+}
+
+/* A server that gave up has removed its new file when we get the lock: a
+ * spare without a name would be gone at the end.
+ */
+static void
+test_removed_before_lock (void)
+{
+  struct spare_file sf;
+
+  setup ();
+  before_flock = remove_path;
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, "try again"), EBUSY);
+  CU_ASSERT_EQUAL (access (path, F_OK), -1);
+  before_flock = replace_path;
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, "try again"), EBUSY);
+  before_flock = NULL;
+  CU_ASSERT_EQUAL (access (path, F_OK), 0);
+  cleanup ();
+}
+
+/* Nor do we remove what somebody else has put in our file's place. */
+static void
+test_replaced (void)
+{
+  struct spare_file sf;
+
+  setup ();
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, ""), 0);
+  replace_path ();
+  spare_file_close (&sf, true);
+  CU_ASSERT_EQUAL (access (path, F_OK), 0);
+  cleanup ();
+}
+
+/* A link is followed, but nothing is created through it. */
+static void
+test_symlink (void)
+{
+  struct spare_file sf;
+  char target[4300];
+
+  setup ();
+  snprintf (target, sizeof target, "%s/target", dir);
+  CU_ASSERT_EQUAL (symlink (target, path), 0);
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, "symbolic link"), EEXIST);
+  CU_ASSERT_EQUAL (open_it (&sf, 0, false, false, "No such file"), ENOENT);
+  CU_ASSERT_EQUAL (access (target, F_OK), -1);
+  close (open (target, O_WRONLY | O_CREAT, 0600));
+  CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, ""), 0);
+  CU_ASSERT (!sf.created);
+  spare_file_close (&sf, true);
+  CU_ASSERT_EQUAL (access (target, F_OK), 0);
+  unlink (target);
+  cleanup ();
+}
+
 /* Promise 23: what isn't a file. */
 static void
 test_wrong (void)
@@ -313,6 +386,9 @@ main (int argc, char *argv[])
     { "create and remove (promise 21)", test_create },
     { "lock (promise 22)", test_lock },
     { "a race for the lock (promise 22)", test_lock_race },
+    { "removed before it is locked (promise 22)", test_removed_before_lock },
+    { "replaced while in use (promise 22)", test_replaced },
+    { "symbolic links (promise 21)", test_symlink },
     { "not a file (promise 23)", test_wrong },
     { "reading and writing (promise 23)", test_io },
     { "blank (promise 21)", test_blank },

@@ -320,6 +320,67 @@ test_slot_twice (void)
   change_list_free (&list);
 }
 
+/* An entry that reaches beyond the slots, or beyond main. */
+static void
+test_entry_beyond (void)
+{
+  static const struct {
+    unsigned offset;            /* in the first entry, see remap-spare(5) */
+    uint64_t value;
+    const char *says;
+  } v[] = {
+    { 0, MAIN_SECTORS, "end of main" }, { 0, UINT64_MAX, "end of main" },
+    { 0, MAIN_SECTORS - 1, "end of main" },
+    { 8, UINT64_MAX, "last slot" }, { 8, UINT64_MAX - 1, "last slot" },
+    { 8, 0, "last slot" },      /* 0: the number of slots less one */
+  };
+  uint64_t page[SPARE_PAGE / 8], value;
+  struct rig r;
+
+  for (size_t i = 0; i < sizeof v / sizeof v[0]; i++) {
+    rig_make (&r, MIB);
+    CU_ASSERT_EQUAL (do_remap (&r, 5, 2, 1, 0), 0);
+    const uint64_t at = r.spare->hdr.area[0].offset + SPARE_PAGE;
+
+    memcpy (page, r.m->data + at, SPARE_PAGE);
+    value = v[i].value ? v[i].value : header_slots (&r.spare->hdr) - 1;
+    memcpy ((char *) page + 128 + v[i].offset, &value, 8);
+    fix_log_crc (page);
+    rig_close (&r, false);
+    memdev_poke (r.m, at, page, SPARE_PAGE);
+    CU_ASSERT_EQUAL (rig_load (&r), EINVAL);
+    CU_ASSERT (strstr (r.message.text, v[i].says) != NULL);
+    rig_free (&r);
+  }
+}
+
+/* Of two intact headers the one with the higher sequence counts, whichever
+ * that is (promise 15).
+ */
+static void
+test_newer_header (void)
+{
+  uint64_t page[SPARE_PAGE / 8];
+  struct header h;
+  struct rig r;
+
+  for (int i = 0; i < 2; i++) {
+    const uint64_t at = i ? HEADER_B_PAGE * SPARE_PAGE : 0;
+
+    rig_make (&r, MIB);
+    rig_close (&r, true);
+    memcpy (page, r.m->data + at, SPARE_PAGE);
+    CU_ASSERT_EQUAL (header_decode (page, &h, NULL), HEADER_COMPLETE);
+    h.sequence += 10;
+    h.created = 12345;
+    header_encode (&h, page);
+    memdev_poke (r.m, at, page, SPARE_PAGE);
+    CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+    CU_ASSERT_EQUAL (spare_get_identity (r.spare)->created, 12345);
+    rig_free (&r);
+  }
+}
+
 /* Uses whatever was opened, all over. */
 static void
 use (struct rig *r)
@@ -463,6 +524,8 @@ main (int argc, char *argv[])
     { "a log that can't be read", test_log_unreadable },
     { "truncated (promise 23)", test_truncated },
     { "a slot in use twice (promise 23)", test_slot_twice },
+    { "entries beyond the end", test_entry_beyond },
+    { "the newer header", test_newer_header },
     { "hostile pages (promise 23)", test_hostile },
     { "edited while in use (promise 23)", test_scribble },
   };

@@ -642,6 +642,30 @@ test_group (void)
   rig_free (&r);
 }
 
+/* One slot is bad, and for the next one there is no room: that one isn't
+ * bad (promise 17).
+ */
+static void
+test_no_room_singly (void)
+{
+  struct change_list list = { 0 };
+  uint8_t buf[3 * 512] = { 0 };
+  struct rig r;
+
+  rig_make (&r, MIB);
+  const uint64_t at = r.spare->hdr.segment[0].offset;
+
+  memdev_set_bad (r.m, MEMDEV_WRITE, at, 512, EIO);
+  memdev_set_bad (r.m, MEMDEV_WRITE, at + 512, 512, ENOSPC);
+  CU_ASSERT_EQUAL (spare_store (r.spare, &list, 5, buf, 3, 0), ENOSPC);
+  CU_ASSERT_EQUAL_FATAL (list.n, 1);
+  CU_ASSERT_EQUAL (list.v[0].kind, CHANGE_RETIRE);
+  CU_ASSERT_EQUAL (list.v[0].slot, 0);
+  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
+  change_list_free (&list);
+  rig_free (&r);
+}
+
 /* Promise 17: a slot that can't be written is retired, and another taken. */
 static void
 test_bad_slots (void)
@@ -650,7 +674,7 @@ test_bad_slots (void)
   struct run run;
   struct rig r;
   uint8_t buf[16 * 512], want[16 * 512];
-  uint64_t offset, digest, i;
+  uint64_t offset, first, digest, i;
 
   rig_make (&r, MIB);
   offset = r.spare->hdr.segment[0].offset;
@@ -681,20 +705,25 @@ test_bad_slots (void)
   }
   CU_ASSERT_EQUAL (memcmp (buf, want, sizeof buf), 0);
 
-  /* Seven in a row are survived, again and again; eight are not. */
-  offset += 600 * 512;
-  r.spare->cursor = 600;
-  memdev_set_bad (r.m, MEMDEV_WRITE, offset, 7 * 512, EIO);
+  /* Seven places of 4 KiB in a row are survived, again and again; eight are
+   * not.
+   */
+  offset = (offset + 600 * 512) / 4096 * 4096;
+  first = (offset - r.spare->hdr.segment[0].offset) / 512;
+  r.spare->cursor = first;
+  memdev_set_bad (r.m, MEMDEV_WRITE, offset, 7 * 4096, EIO);
   CU_ASSERT_EQUAL (do_remap (&r, 300, 1, 1, 0), 0);
-  memdev_set_bad (r.m, MEMDEV_WRITE, offset + 8 * 512, 7 * 512, EIO);
+  r.spare->cursor = first + 8 * 8;
+  memdev_set_bad (r.m, MEMDEV_WRITE, offset + 8 * 4096, 7 * 4096, EIO);
   CU_ASSERT_EQUAL (do_remap (&r, 301, 1, 1, 0), 0);
   CU_ASSERT_FALSE (spare_failed (r.spare));
-  memdev_set_bad (r.m, MEMDEV_WRITE, offset + 16 * 512, 8 * 512, EIO);
+  r.spare->cursor = first + 16 * 8;
+  memdev_set_bad (r.m, MEMDEV_WRITE, offset + 16 * 4096, 8 * 4096, EIO);
   digest = rig_digest (&r);
   i = r.m->failed;
   CU_ASSERT_EQUAL (do_remap (&r, 302, 4, 1, 0), EIO);
-  /* The write of all four, and eight of single ones. */
-  CU_ASSERT (r.m->failed - i <= 10);
+  /* Seven times eight single ones, one more, and the writes of several. */
+  CU_ASSERT (r.m->failed - i <= 57 + 16);
   CU_ASSERT (spare_failed (r.spare));
   CU_ASSERT_EQUAL (rig_digest (&r), digest);
   CU_ASSERT_EQUAL (do_remap (&r, 400, 1, 1, 0), EIO);
@@ -716,20 +745,25 @@ test_bad_writes (void)
   int i;
 
   rig_make (&r, MIB);
-  CU_ASSERT_EQUAL (do_remap (&r, 0, 20, 1, 0), 0);
-  memdev_set_bad (r.m, MEMDEV_WRITE, r.spare->hdr.segment[0].offset, 512,
-                  EIO);
-  for (i = 0; i < 7; ++i)
+  for (i = 0; i < 8; ++i)
+    CU_ASSERT_EQUAL (do_remap (&r, i * 16, 16, 1, 0), 0);
+  for (i = 0; i < 8; ++i)
+    memdev_set_bad (r.m, MEMDEV_WRITE,
+                    r.spare->hdr.segment[0].offset + i * 4096, 512, EIO);
+  /* One that fails again and again is one. */
+  for (i = 0; i < 20; ++i)
     CU_ASSERT_EQUAL (spare_write (r.spare, buf, 0, 1), EIO);
+  for (i = 0; i < 7; ++i)
+    CU_ASSERT_EQUAL (spare_write (r.spare, buf, 8 * i, 1), EIO);
   CU_ASSERT_EQUAL (spare_write (r.spare, buf, 1, 1), 0);
   for (i = 0; i < 7; ++i)
-    CU_ASSERT_EQUAL (spare_write (r.spare, buf, 0, 1), EIO);
+    CU_ASSERT_EQUAL (spare_write (r.spare, buf, 8 * i, 1), EIO);
   CU_ASSERT_FALSE (spare_failed (r.spare));
   memdev_fail (r.m, MEMDEV_WRITE, 1, ENOSPC, true);
   CU_ASSERT_EQUAL (spare_write (r.spare, buf, 1, 1), ENOSPC);
   CU_ASSERT_FALSE (spare_failed (r.spare));
   memdev_fail (r.m, 0, 0, 0, false);
-  CU_ASSERT_EQUAL (spare_write (r.spare, buf, 0, 1), EIO);
+  CU_ASSERT_EQUAL (spare_write (r.spare, buf, 8 * 7, 1), EIO);
   CU_ASSERT (spare_failed (r.spare));
   rig_free (&r);
 }
@@ -1311,6 +1345,7 @@ main (int argc, char *argv[])
     { "all kinds of changes, reasons and times", test_kinds },
     { "a list is one commit", test_list },
     { "slots are released and retired", test_release },
+    { "no room beside a bad slot", test_no_room_singly },
     { "thousands of commits", test_many },
     { "large lists", test_large_list },
     { "long runs", test_long_run },
