@@ -73,6 +73,7 @@ static const struct {
   { "plain", "w2,x,w3,k,f" },
   { "plain", "w0,w0,u0+2,w0" },
   { "plain", "w6,f,w6,f,r6+2" },
+  { "plain", "r6,w6,r6,f" },
   { "few", "w2+2,z6+2,w8,w9f,f" },
   { "few", "m0+2,u0+2,w2,r0+16" },
   { "log", "w2,z2,w3,w8f,f" },
@@ -87,6 +88,7 @@ static const struct {
 static const struct fault *fault;
 static struct explorer *x;
 static uint64_t runs, clean, hits;
+static uint64_t hits_at_start;  /* faults of the spare before this session */
 
 static void
 no_memory (bool on)
@@ -215,6 +217,12 @@ check_fault (struct world *w, const struct record *r, uint64_t already,
   if (fault->where == SPARE && spare_is_full () && !fault->lands &&
       r->op.kind == 'w' && r->err != 0 && r->err != ENOSPC)
     return "the spare is full, and a write fails with another error";
+  /* Promise 16. */
+  if (r->op.kind == 'k' || r->op.kind == 'x')
+    hits_at_start = w->mem->fail_hits;
+  if (fault->where == SPARE && fault->ops == MEMDEV_FLUSH &&
+      w->mem->fail_hits > hits_at_start && !spare_failed (w->spare))
+    return "a flush of the spare has failed, and it goes on";
   return NULL;
 }
 
@@ -224,6 +232,7 @@ restart (struct world *w, const char **wrong)
 {
   clean++;
   disarm (w);
+  hits_at_start = 0;
   if (world_open (w, false) == 0)
     return true;
   *wrong = w->message.text;
@@ -237,6 +246,7 @@ run_all (struct world *w, struct model *m, const char *ops, bool forever)
   uint64_t already;
   struct op op;
 
+  hits_at_start = 0;
   if (world_open (w, false) != 0 && !restart (w, &wrong))
     return wrong;
   while (*ops && wrong == NULL) {
