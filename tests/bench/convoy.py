@@ -5,7 +5,10 @@
 # same connection, and another connection, go on.  Beside it the same with as
 # many such sectors as nbdkit has threads for a connection.
 
-from common import Scratch, nbdkit, paired_ratios, ratio_text, table
+import os
+import subprocess
+
+from common import BUILD, Scratch, nbdkit, paired_ratios, ratio_text, table
 from remaps import load
 
 SIZE = 64 << 20
@@ -33,7 +36,6 @@ def measure(options):
         main = scratch.sparse("main.img", SIZE)
         good = scratch.text("offsets", "".join(
             "%d\n" % (4096 * i) for i in range(4096)))
-        few = scratch.text("few", "0\n")
         for i in range(options.rounds):
             r = {}
             for name, stuck in cases.items():
@@ -44,14 +46,19 @@ def measure(options):
                             "baddisk-list=" + scratch.path("bad.txt"),
                             "baddisk-fail-delay=%d" % delay) as s:
                     at = [STUCK_AT + (k << 20) for k in range(abs(stuck))]
+                    other = None
                     if stuck < 0:
-                        # Goes away at once, its request does not.
-                        load(s.uri, "read", 4096, 1, 0.05, few, *at)
+                        other = subprocess.Popen(
+                            [BUILD + "/tests/bench-load", s.uri, "read",
+                             "512", "0", "60", *map(str, at)],
+                            stdin=open(good), stdout=subprocess.DEVNULL)
                         at = []
                     r[name] = load(s.uri, "read", 4096, 8, seconds, good,
                                    *at)
                     s.process.kill()
-                import os
+                    if other:
+                        other.kill()
+                        other.wait()
                 os.unlink(scratch.path("spare%d" % i))
             options.say("%s" % r)
             rounds.append(r)

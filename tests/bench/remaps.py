@@ -6,6 +6,7 @@
 
 import os
 import random
+import subprocess
 
 from common import (BUILD, Scratch, nbdkit, paired_ratios, ratio_text, run,
                     table)
@@ -43,7 +44,6 @@ def offsets(spare, seed=1):
 def load(uri, what, size, depth, seconds, path, *stuck):
     """Requests a second."""
     with open(path) as f:
-        import subprocess
         r = subprocess.run(
             [BUILD + "/tests/bench-load", uri, what, str(size), str(depth),
              str(seconds), *map(str, stuck)],
