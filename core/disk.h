@@ -22,6 +22,26 @@ extern const char *disk_sysfs;
  */
 extern bool disk_label (dev_t dev, char *label, size_t size);
 
+/* How many block devices have this label; the first one is in DEV.  None
+ * has an empty one.
+ */
+extern unsigned disk_find (const char *label, dev_t *dev);
+
+/* The name that the kernel gave the device, in /dev.  False if it shows
+ * none, or PATH (SIZE bytes) is too short for it.
+ */
+extern bool disk_node (dev_t dev, char *path, size_t size);
+
+/* Is a device that somebody still has open not there any more, or has the
+ * kernel given it up?
+ */
+extern bool disk_is_gone (dev_t dev);
+
+/* A number that the kernel shows of the whole disk ("queue/rotational").
+ * False if it doesn't.
+ */
+extern bool disk_number (dev_t dev, const char *name, uint64_t *value);
+
 /* Are these two block devices parts of one disk, as far as can be seen?
  * Partitions, device-mapper and md devices, and loop devices are followed
  * to what they lie on.

@@ -39,6 +39,7 @@ struct stat_shard {
 struct engine {
   struct engine_config config;
   uint64_t nr_sectors;                  /* of main */
+  uint32_t max_call;                    /* to main, bytes, whole blocks */
   struct map *map;
   struct spare *spare;
   struct range_lock *ranges;
@@ -48,6 +49,11 @@ struct engine {
 
   /* Main has been written since its last flush began. */
   atomic_bool main_dirty;
+
+  /* Main has been written, zeroed or trimmed since the engine was made.  Set
+   * before that reaches main, by who holds its range.
+   */
+  atomic_bool main_written;
 
   /* Failed flushes of main, ever; compared with engine_conn. */
   _Atomic uint64_t flush_failures;
@@ -102,11 +108,11 @@ struct request {
   struct engine_conn *conn;
   uint64_t start, end;                  /* bytes, for the canaries */
   bool canaries_asked;                  /* one round a request */
+  bool wrote_main, wrote_slots;         /* what FUA has to flush */
+  unsigned failing_pieces;
+  uint64_t losses;                      /* when it first wrote to main */
   unsigned nr_bad_canaries;
   uint64_t bad_canary[NR_CANARIES];     /* byte offsets */
-  bool wrote_main, wrote_slots;         /* what FUA has to flush */
-  uint64_t losses;                      /* when it first wrote to main */
-  unsigned failing_pieces;
 };
 
 /* Failing pieces in one write after which the rest isn't tried any more. */
@@ -117,20 +123,75 @@ struct request {
  */
 #define PIECE_SIZE (UINT32_C (1) << 20)
 
+/* Other requests to main.  Bytes. */
+#define MAX_CALL (UINT32_C (1) << 30)
+
 /* Zero requests to main: larger ones meet a defect of some versions of
  * nbdkit when they are emulated.  Bytes.
  */
 #define ZERO_PIECE (UINT32_C (32) << 20)
 
 /* engine-status.c */
-extern void stat_add (struct engine *e, enum engine_stat stat, uint64_t n);
+
+/* Threads count in shards of their own as far as there are enough: the
+ * thread's one, as bytes from the first; -1 before stat_choose_home.
+ */
+extern _Thread_local intptr_t stat_home;
+extern intptr_t stat_choose_home (void);
+
+static inline struct stat_shard *
+stat_shard (struct engine *e)
+{
+  intptr_t home = stat_home;
+
+  if (home < 0)
+    home = stat_choose_home ();
+  return (struct stat_shard *) ((char *) e->stats + home);
+}
+
+static inline void
+stat_add (struct engine *e, enum engine_stat stat, uint64_t n)
+{
+  atomic_fetch_add_explicit (&stat_shard (e)->v[stat], n,
+                             memory_order_relaxed);
+}
+
+/* A request of a client.  The number of its bytes follows that of requests
+ * in enum engine_stat.
+ */
+static inline void
+stat_request (struct engine *e, enum engine_stat stat, uint32_t bytes)
+{
+  struct stat_shard *shard = stat_shard (e);
+
+  atomic_fetch_add_explicit (&shard->v[stat], 1, memory_order_relaxed);
+  atomic_fetch_add_explicit (&shard->v[stat + 1], bytes,
+                             memory_order_relaxed);
+}
 
 /* engine.c */
 extern void engine_log (struct engine *e, enum engine_log_level level,
                         const char *fs, ...)
   __attribute__ ((format (printf, 3, 4)));
-extern int finish_write (struct request *r, int err, bool fua);
 extern int flush_main (struct request *r);
+
+/* Ends a request that wrote: with FUA, flushes what it wrote to.  Changes
+ * of state are durable already.
+ */
+extern int finish_write_slowly (struct request *r, int err, bool fua);
+
+static inline int
+finish_write (struct request *r, int err, bool fua)
+{
+  struct engine *e = r->e;
+
+  /* As a rule nothing happened that somebody would have to be told of. */
+  if (err == 0 && !fua && r->nr_bad_canaries == 0 && r->failing_pieces == 0 &&
+      atomic_load (&e->main_dirty) && !atomic_load (&e->main_lost) &&
+      atomic_load (&e->losses) == r->losses)
+    return 0;
+  return finish_write_slowly (r, err, fua);
+}
 
 /* Commits LIST, and empties and frees it.  An empty list costs nothing. */
 extern int commit (struct engine *e, struct change_list *list,
@@ -238,8 +299,36 @@ extern int main_cache (struct request *r,
                                      uint64_t offset),
                        uint64_t start, uint64_t end);
 extern int main_flush (struct request *r);
-extern bool main_is_lost (struct request *r);
+extern bool main_is_still_lost (struct request *r);
 extern void main_went_away (struct engine *e, int err);
+
+/* Notes an error of main, and returns it. */
+extern int main_failed (struct engine *e, enum engine_stat stat, int err);
+
+/* Main holds something that isn't flushed.  Noted before each write, so
+ * that a disk that goes away during it is known to have lost something, and
+ * after it (finish_write), since a flush may have begun meanwhile.
+ */
+static inline void
+will_write (struct request *r)
+{
+  struct engine *e = r->e;
+
+  if (!r->wrote_main) {
+    r->losses = atomic_load (&e->losses);
+    if (!atomic_load_explicit (&e->main_written, memory_order_relaxed))
+      atomic_store (&e->main_written, true);
+  }
+  r->wrote_main = true;
+  if (!atomic_load_explicit (&e->main_dirty, memory_order_relaxed))
+    atomic_store (&e->main_dirty, true);
+}
+
+static inline bool
+main_is_lost (struct request *r)
+{
+  return atomic_load (&r->e->main_lost) && main_is_still_lost (r);
+}
 
 /* ERR came from main.  True if it is a media error that may change the
  * state of sectors: automatic remapping is on, and main is alive.
@@ -251,9 +340,45 @@ extern bool may_act_on (struct request *r, int err);
  */
 extern bool may_move (struct request *r);
 
+/* One call, of at most max_call bytes. */
+static inline int
+main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
+{
+  struct engine *e = r->e;
+  int err;
+
+  if (main_is_lost (r))
+    return ENODEV;
+  canaries_touch (&e->canaries, start, count);
+  err = device_pread (r->main, buf, count, start);
+  return err ? main_failed (e, STAT_MAIN_READ_ERRORS, err) : 0;
+}
+
+static inline int
+main_write_once (struct request *r, const void *buf, uint32_t count,
+                 uint64_t start)
+{
+  struct engine *e = r->e;
+  int err;
+
+  if (main_is_lost (r))
+    return ENODEV;
+  canaries_touch (&e->canaries, start, count);
+  will_write (r);
+  err = device_pwrite (r->main, buf, count, start);
+  return err ? main_failed (e, STAT_MAIN_WRITE_ERRORS, err) : 0;
+}
+
 /* Blocks where a late write may land. */
 extern void late_add (struct engine *e, uint64_t start, uint64_t end);
-extern bool late_overlaps (struct engine *e, uint64_t start, uint64_t end);
+extern bool late_overlaps_some (struct engine *e, uint64_t start,
+                                uint64_t end);
+
+static inline bool
+late_overlaps (struct engine *e, uint64_t start, uint64_t end)
+{
+  return atomic_load (&e->have_late) && late_overlaps_some (e, start, end);
+}
 
 /* engine-read.c */
 
@@ -285,7 +410,14 @@ extern int move_blocks_locked (struct request *r, uint64_t start,
  * it is tried again and recorded like others, or else each start of the
  * server might read it anew.  For the end of a request, without locks.
  */
-extern void settle_canaries (struct request *r);
+extern void settle_bad_canaries (struct request *r);
+
+static inline void
+settle_canaries (struct request *r)
+{
+  if (r->nr_bad_canaries > 0)
+    settle_bad_canaries (r);
+}
 
 /* Makes a mixed block whole, held exclusively: its DIRECT sectors become
  * REMAPPED or LOST.

@@ -114,14 +114,12 @@ main_came_back (struct request *r)
 }
 
 bool
-main_is_lost (struct request *r)
+main_is_still_lost (struct request *r)
 {
   struct engine *e = r->e;
   uint64_t now;
   bool back = false;
 
-  if (!atomic_load (&e->main_lost))
-    return false;
   /* Somebody else is asking: don't wait for the answer. */
   if (pthread_mutex_trylock (&e->probe_mutex) != 0)
     return true;
@@ -170,9 +168,8 @@ may_move (struct request *r)
   return atomic_load (&r->e->auto_remap) && !main_is_lost (r);
 }
 
-/* Notes an error of main, and returns it. */
-static int
-failed (struct engine *e, enum engine_stat stat, int err)
+int
+main_failed (struct engine *e, enum engine_stat stat, int err)
 {
   stat_add (e, stat, 1);
   if (error_classify (err) == ERROR_GONE)
@@ -180,71 +177,32 @@ failed (struct engine *e, enum engine_stat stat, int err)
   return err;
 }
 
-/* The size of the next call to main. */
-static uint32_t
-piece (const struct engine *e, uint64_t start, uint64_t end, uint32_t max)
-{
-  if (e->config.main_max >= e->config.main_block &&
-      e->config.main_max < max)
-    max = round_down (e->config.main_max, e->config.main_block);
-  return min_u64 (end - start, max);
-}
-
-#define MAX_CALL (UINT32_C (1) << 30)
-
-/* Main holds something that isn't flushed.  Noted before each write, so
- * that a disk that goes away during it is known to have lost something, and
- * after it (finish_write), since a flush may have begun meanwhile.
- */
-static inline void
-will_write (struct request *r)
-{
-  if (!r->wrote_main)
-    r->losses = atomic_load (&r->e->losses);
-  r->wrote_main = true;
-  if (!atomic_load_explicit (&r->e->main_dirty, memory_order_relaxed))
-    atomic_store (&r->e->main_dirty, true);
-}
-
 int
 main_read (struct request *r, void *buf, uint64_t start, uint64_t end)
 {
-  struct engine *e = r->e;
   uint8_t *p = buf;
   uint32_t n;
-  int err;
+  int err = 0;
 
-  for (; start < end; start += n, p += n) {
-    n = piece (e, start, end, MAX_CALL);
-    if (main_is_lost (r))
-      return ENODEV;
-    canaries_touch (&e->canaries, start, n);
-    err = device_pread (r->main, p, n, start);
-    if (err)
-      return failed (e, STAT_MAIN_READ_ERRORS, err);
+  for (; start < end && err == 0; start += n, p += n) {
+    n = min_u64 (end - start, r->e->max_call);
+    err = main_read_once (r, p, n, start);
   }
-  return 0;
+  return err;
 }
 
 int
 main_write (struct request *r, const void *buf, uint64_t start, uint64_t end)
 {
-  struct engine *e = r->e;
   const uint8_t *p = buf;
   uint32_t n;
-  int err;
+  int err = 0;
 
-  for (; start < end; start += n, p += n) {
-    n = piece (e, start, end, MAX_CALL);
-    if (main_is_lost (r))
-      return ENODEV;
-    canaries_touch (&e->canaries, start, n);
-    will_write (r);
-    err = device_pwrite (r->main, p, n, start);
-    if (err)
-      return failed (e, STAT_MAIN_WRITE_ERRORS, err);
+  for (; start < end && err == 0; start += n, p += n) {
+    n = min_u64 (end - start, r->e->max_call);
+    err = main_write_once (r, p, n, start);
   }
-  return 0;
+  return err;
 }
 
 static int
@@ -276,14 +234,14 @@ main_zero (struct request *r, uint64_t start, uint64_t end, unsigned flags)
     return flags & DEVICE_FAST_ZERO ? ENOTSUP : write_zeroes (r, start, end);
 
   for (; start < end; start += n) {
-    n = piece (e, start, end, ZERO_PIECE);
+    n = min_u64 (end - start, min_u64 (e->max_call, ZERO_PIECE));
     if (main_is_lost (r))
       return ENODEV;
     canaries_touch (&e->canaries, start, n);
     will_write (r);
     err = r->main->ops->zero (r->main->ctx, n, start, flags);
     if (err)
-      return failed (e, STAT_MAIN_WRITE_ERRORS, err);
+      return main_failed (e, STAT_MAIN_WRITE_ERRORS, err);
   }
   return 0;
 }
@@ -298,7 +256,7 @@ main_trim (struct request *r, uint64_t start, uint64_t end)
   if (r->main->ops->trim == NULL)
     return 0;
   for (; start < end; start += n) {
-    n = piece (e, start, end, MAX_CALL);
+    n = min_u64 (end - start, e->max_call);
     if (main_is_lost (r))
       return ENODEV;
     /* A hole is read without asking the disk. */
@@ -306,7 +264,7 @@ main_trim (struct request *r, uint64_t start, uint64_t end)
     will_write (r);
     err = r->main->ops->trim (r->main->ctx, n, start);
     if (err)
-      return failed (e, STAT_MAIN_WRITE_ERRORS, err);
+      return main_failed (e, STAT_MAIN_WRITE_ERRORS, err);
   }
   return 0;
 }
@@ -321,13 +279,13 @@ main_cache (struct request *r,
   int err;
 
   for (; start < end; start += n) {
-    n = piece (e, start, end, MAX_CALL);
+    n = min_u64 (end - start, e->max_call);
     if (main_is_lost (r))
       return ENODEV;
     canaries_touch (&e->canaries, start, n);
     err = cache (r->main->ctx, n, start);
     if (err)
-      return failed (e, STAT_MAIN_READ_ERRORS, err);
+      return main_failed (e, STAT_MAIN_READ_ERRORS, err);
   }
   return 0;
 }
@@ -340,7 +298,7 @@ main_flush (struct request *r)
   if (main_is_lost (r))
     return ENODEV;
   err = device_flush (r->main);
-  return err ? failed (r->e, STAT_MAIN_FLUSH_ERRORS, err) : 0;
+  return err ? main_failed (r->e, STAT_MAIN_FLUSH_ERRORS, err) : 0;
 }
 
 void
@@ -364,10 +322,8 @@ late_add (struct engine *e, uint64_t start, uint64_t end)
 }
 
 bool
-late_overlaps (struct engine *e, uint64_t start, uint64_t end)
+late_overlaps_some (struct engine *e, uint64_t start, uint64_t end)
 {
-  if (!atomic_load (&e->have_late))
-    return false;
   return atomic_load (&e->all_late) ||
     !map_all_direct (e->late, sector_of (start), sectors_in (start, end));
 }

@@ -6,14 +6,15 @@
  * A read that touches nothing but DIRECT sectors goes to main as it is and
  * takes no lock.  Everything else is served run by run.
  *
- * When main fails a read, the bad blocks have to be found, and each try is
- * paid for by a dying disk.  A search by halves would cost one failing read
- * for each halving.  So a large piece is read in chunks of about the square
- * root of its blocks, and a failing chunk block by block: for a lone bad
- * block this makes one failing read for the request, one for the chunk, one
- * for the block alone, and one for each retry; for a cluster fewer each.
- * The search ends at the first block that is LOST, since the request fails
- * anyway (promises 4 and 5 of remap-promises(7)).
+ * When main fails a read, the bad blocks have to be found, and a dying disk
+ * pays for each try: seconds for one that fails, and nearly nothing for one
+ * that succeeds where the last one ended.  A search by halves would fail at
+ * each halving.  So the blocks are read one by one: a bad block costs one
+ * failing read alone and one for each retry, and the request that led there
+ * one more.  Only a piece larger than CHUNK is read in chunks of that size
+ * first, each of which may fail once.  The search ends at the first block
+ * that is LOST, since the request fails anyway (promises 4 and 5 of
+ * remap-promises(7)).
  *
  * Blocks that are read alone are held exclusively: what was read must
  * still be true when it is written to the spare, and a block that a client
@@ -27,8 +28,10 @@
 
 #include "engine-internal.h"
 
-/* Pieces of up to this many blocks are read block by block at once. */
-#define NO_CHUNKS 16
+/* Bytes in which blocks are read one by one: 2048 small reads take a drive
+ * less than one that fails.
+ */
+#define CHUNK (UINT32_C (1) << 20)
 
 void
 log_lost (struct engine *e, uint64_t start, uint64_t end, const char *what)
@@ -260,10 +263,12 @@ isolate_block (struct request *r, void *buf, uint64_t block,
     return read_range (r, buf, block, end);
   }
 
+  /* The last word is spoken under the lock, unless nobody can have written
+   * the block since it was read without.
+   */
   if (!alone_failed)
     tries++;
-  /* The last word is always spoken under the lock. */
-  if (tries == 0)
+  else if (tries == 0 && atomic_load (&e->main_written))
     tries = 1;
   err = read_block_locked (r, buf, block, tries, &weak);
   if (err == 0 && weak) {
@@ -287,29 +292,17 @@ isolate_block (struct request *r, void *buf, uint64_t block,
 }
 
 void
-settle_canaries (struct request *r)
+settle_bad_canaries (struct request *r)
 {
   struct engine *e = r->e;
   void *buf;
 
-  if (r->nr_bad_canaries == 0 || !atomic_load (&e->auto_remap) ||
+  if (!atomic_load (&e->auto_remap) ||
       posix_memalign (&buf, 4096, e->config.main_block) != 0)
     return;
   for (unsigned i = 0; i < r->nr_bad_canaries; i++)
     isolate_block (r, buf, r->bad_canary[i], true);
   free (buf);
-}
-
-static uint32_t
-chunk_size (const struct engine *e, uint64_t len)
-{
-  uint64_t blocks = len / e->config.main_block, chunk = 1;
-
-  if (blocks <= NO_CHUNKS)
-    return e->config.main_block;
-  while (chunk * chunk < blocks)
-    chunk *= 2;
-  return chunk * e->config.main_block;
 }
 
 int
@@ -318,7 +311,7 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
 {
   struct engine *e = r->e;
   const uint32_t block = e->config.main_block;
-  uint32_t chunk = chunk_size (e, end - start);
+  const bool is_large = end - start > CHUNK;
   uint64_t pos, chunk_end;
   int err;
 
@@ -326,7 +319,7 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
     return isolate_block (r, buf, start, alone_failed);
 
   for (; start < end; buf += chunk_end - start, start = chunk_end) {
-    chunk_end = min_u64 (start + chunk, end);
+    chunk_end = min_u64 (start + max_u64 (CHUNK, block), end);
     if (!map_all_direct (e->map, sector_of (start),
                          sectors_in (start, chunk_end))) {
       err = read_range (r, buf, start, chunk_end);
@@ -334,7 +327,7 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
         return err;
       continue;
     }
-    if (chunk > block) {
+    if (is_large) {
       err = main_read (r, buf, start, chunk_end);
       if (err == 0)
         continue;
@@ -343,7 +336,7 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
     }
     for (pos = start; pos < chunk_end; pos += block) {
       err = isolate_block (r, buf + (pos - start), pos,
-                           chunk > block && chunk_end - start <= block);
+                           is_large && chunk_end - start <= block);
       if (err)
         return err;
     }
@@ -351,16 +344,22 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
   return 0;
 }
 
-/* Whole blocks that the map says are DIRECT. */
+/* Main failed with ERR to read whole blocks that the map says are DIRECT. */
+static int
+read_failed (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
+             int err)
+{
+  if (!may_act_on (r, err))
+    return err;
+  return isolate (r, buf, start, end, end - start <= r->e->config.main_block);
+}
+
 static int
 read_direct (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
 {
-  int err;
+  int err = main_read (r, buf, start, end);
 
-  err = main_read (r, buf, start, end);
-  if (err == 0 || !may_act_on (r, err))
-    return err;
-  return isolate (r, buf, start, end, end - start <= r->e->config.main_block);
+  return err ? read_failed (r, buf, start, end, err) : 0;
 }
 
 /* DIRECT bytes from START to END within one main block, of which they are
@@ -483,14 +482,16 @@ engine_pread (struct engine *e, struct engine_conn *conn,
 
   if (count == 0)
     return 0;
-  stat_add (e, STAT_READS, 1);
-  stat_add (e, STAT_READ_BYTES, count);
+  stat_request (e, STAT_READS, count);
   request_init (&r, e, conn, main, offset, count);
-  if (is_aligned (e, offset, end) &&
-      map_all_direct (e->map, sector_of (offset), sectors_in (offset, end)))
-    err = read_direct (&r, buf, offset, end);
+  if (is_aligned (e, offset, end) && count <= e->max_call &&
+      map_all_direct (e->map, sector_of (offset), sectors_in (offset, end))) {
+    err = main_read_once (&r, buf, count, offset);
+    if (err)
+      err = read_failed (&r, buf, offset, end, err);
+  }
   else
     err = read_range (&r, buf, offset, end);
   settle_canaries (&r);
-  return error_for_nbd (err);
+  return err ? error_for_nbd (err) : 0;
 }

@@ -10,18 +10,17 @@
 
 #include "engine-internal.h"
 
-/* Threads count in shards of their own as far as there are enough. */
-void
-stat_add (struct engine *e, enum engine_stat stat, uint64_t n)
+_Thread_local intptr_t stat_home = -1;
+
+intptr_t
+stat_choose_home (void)
 {
   static atomic_uint next_thread;
-  static _Thread_local unsigned home;
+  unsigned n = atomic_fetch_add_explicit (&next_thread, 1,
+                                          memory_order_relaxed);
 
-  if (home == 0)
-    home = 1 + atomic_fetch_add_explicit (&next_thread, 1,
-                                          memory_order_relaxed) % STAT_SHARDS;
-  atomic_fetch_add_explicit (&e->stats[home - 1].v[stat], n,
-                             memory_order_relaxed);
+  stat_home = n % STAT_SHARDS * sizeof (struct stat_shard);
+  return stat_home;
 }
 
 static void

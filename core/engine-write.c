@@ -270,7 +270,7 @@ write_failed (struct request *r, const uint8_t *buf, uint64_t start,
 /* Whole blocks that the map said are DIRECT, as far as the lock is to be
  * had: *DONE says how far.  LOOK_AGAIN if they are not DIRECT any more.
  */
-static int
+static inline int
 write_direct (struct request *r, const uint8_t *buf, uint64_t start,
               uint64_t end, uint64_t *done)
 {
@@ -283,6 +283,8 @@ write_direct (struct request *r, const uint8_t *buf, uint64_t start,
     err = LOOK_AGAIN;
   else if (late_overlaps (e, start, end))
     err = MAIN_IS_LATE;
+  else if (end - start <= e->max_call)
+    err = main_write_once (r, buf, end - start, start);
   else
     err = main_write (r, buf, start, end);
   range_unlock_shared (e->ranges, &hold);
@@ -345,8 +347,7 @@ engine_pwrite (struct engine *e, struct engine_conn *conn,
 
   if (count == 0)
     return 0;
-  stat_add (e, STAT_WRITES, 1);
-  stat_add (e, STAT_WRITE_BYTES, count);
+  stat_request (e, STAT_WRITES, count);
   request_init (&r, e, conn, main, offset, count);
   if (is_aligned (e, offset, end)) {
     err = write_direct (&r, buf, offset, end, &done);

@@ -282,8 +282,7 @@ engine_zero (struct engine *e, struct engine_conn *conn,
 
   if (count == 0)
     return 0;
-  stat_add (e, STAT_ZEROS, 1);
-  stat_add (e, STAT_ZERO_BYTES, count);
+  stat_request (e, STAT_ZEROS, count);
   request_init (&r, e, conn, main, offset, count);
   err = zero_range (&r, offset, offset + count, flags);
   if (err == ENOTSUP && (flags & DEVICE_FAST_ZERO)) {
@@ -305,8 +304,7 @@ engine_trim (struct engine *e, struct engine_conn *conn,
 
   if (count == 0)
     return 0;
-  stat_add (e, STAT_TRIMS, 1);
-  stat_add (e, STAT_TRIM_BYTES, count);
+  stat_request (e, STAT_TRIMS, count);
   request_init (&r, e, conn, main, offset, count);
   start = round_up (offset, e->config.main_block);
   if (end != e->config.main_size)
@@ -360,8 +358,7 @@ engine_cache (struct engine *e, struct engine_conn *conn,
 
   if (count == 0)
     return 0;
-  stat_add (e, STAT_CACHES, 1);
-  stat_add (e, STAT_CACHE_BYTES, count);
+  stat_request (e, STAT_CACHES, count);
   request_init (&r, e, conn, main, offset, count);
   end = block_end (e, offset + count - 1);
   for (; start < end && err == 0; start = class_end) {

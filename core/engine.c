@@ -33,6 +33,9 @@ engine_new (const struct engine_config *config, struct map *map,
   if (e->config.now_ms == NULL)
     e->config.now_ms = system_now_ms;
   e->nr_sectors = bytes_to_sectors (config->main_size);
+  e->max_call = MAX_CALL;
+  if (config->main_max >= config->main_block && config->main_max < MAX_CALL)
+    e->max_call = round_down (config->main_max, config->main_block);
   e->map = map;
   e->spare = spare;
   atomic_init (&e->auto_remap, config->auto_remap);
@@ -267,11 +270,8 @@ engine_flush (struct engine *e, struct engine_conn *conn,
   return engine_sync (e, conn, main);
 }
 
-/* Ends a request that wrote: with FUA, flushes what it wrote to.  Changes
- * of state are durable already.
- */
 int
-finish_write (struct request *r, int err, bool fua)
+finish_write_slowly (struct request *r, int err, bool fua)
 {
   struct engine *e = r->e;
 
@@ -301,7 +301,7 @@ finish_write (struct request *r, int err, bool fua)
     err = flush_both (r, r->wrote_main, r->wrote_slots);
   }
   settle_canaries (r);
-  return error_for_nbd (err);
+  return err ? error_for_nbd (err) : 0;
 }
 
 enum sector_state

@@ -24,50 +24,24 @@ in_range (const struct spare_file *sf, uint64_t count, uint64_t offset)
 }
 
 static int
-file_pread (void *ctx, void *vbuf, uint32_t count, uint64_t offset)
+file_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
 {
   struct spare_file *sf = ctx;
-  uint8_t *buf = vbuf;
-  ssize_t r;
 
   if (!in_range (sf, count, offset))
     return EIO;
-  while (count > 0) {
-    r = pread (sf->fd, buf, count, sf->offset + offset);
-    if (r == -1 && errno == EINTR)
-      continue;
-    if (r == -1)
-      return errno;
-    if (r == 0)
-      return EIO;               /* truncated behind our back */
-    buf += r;
-    count -= r;
-    offset += r;
-  }
-  return 0;
+  return sf->sector ? file_direct_read (sf, buf, count, sf->offset + offset)
+    : file_read_all (sf->fd, buf, count, sf->offset + offset);
 }
 
 static int
 write_unlocked (struct spare_file *sf, const uint8_t *buf, uint32_t count,
                 uint64_t offset)
 {
-  ssize_t r;
-
   if (!in_range (sf, count, offset) || sf->read_only)
     return EIO;
-  while (count > 0) {
-    r = pwrite (sf->fd, buf, count, sf->offset + offset);
-    if (r == -1 && errno == EINTR)
-      continue;
-    if (r == -1)
-      return errno;
-    if (r == 0)
-      return EIO;
-    buf += r;
-    count -= r;
-    offset += r;
-  }
-  return 0;
+  return sf->sector ? file_direct_write (sf, buf, count, sf->offset + offset)
+    : file_write_all (sf->fd, buf, count, sf->offset + offset);
 }
 
 static int
@@ -76,7 +50,10 @@ file_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
   struct spare_file *sf = ctx;
   int err;
 
-  pthread_rwlock_rdlock (&sf->writing);
+  if (file_is_aligned (sf, sf->offset + offset, count))
+    pthread_rwlock_rdlock (&sf->writing);
+  else
+    pthread_rwlock_wrlock (&sf->writing);
   err = write_unlocked (sf, buf, count, offset);
   pthread_rwlock_unlock (&sf->writing);
   return err;
@@ -170,6 +147,26 @@ open_or_create (struct spare_file *sf, int flags, bool create,
 }
 
 static int
+find_sector (struct spare_file *sf, struct message *message)
+{
+  int sector, err;
+
+  if (ioctl (sf->fd, BLKSSZGET, &sector) == -1) {
+    err = errno;
+    message_set (message, "spare %s: can't find its sector size: %s",
+                 sf->path, strerror (err));
+    return err;
+  }
+  if (sector < (int) SECTOR_SIZE || sector > 65536) {
+    message_set (message, "spare %s: has sectors of %d bytes: from 512 to "
+                 "65536 are possible", sf->path, sector);
+    return EINVAL;
+  }
+  sf->sector = sector;
+  return 0;
+}
+
+static int
 open_fd (struct spare_file *sf, bool create, struct message *message)
 {
   int flags = (sf->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY |
@@ -198,7 +195,7 @@ open_fd (struct spare_file *sf, bool create, struct message *message)
 
   /* O_EXCL on a block device: not mounted, nor anybody else's. */
   close (sf->fd);
-  sf->fd = open (sf->path, flags | O_EXCL);
+  sf->fd = open (sf->path, (flags & ~O_NONBLOCK) | O_EXCL | O_DIRECT);
   if (sf->fd == -1) {
     err = errno;
     message_set (message, "spare %s: can't open for exclusive use: %s%s",
@@ -211,7 +208,7 @@ open_fd (struct spare_file *sf, bool create, struct message *message)
     message_set (message, "spare %s: changed while it was opened", sf->path);
     return EINVAL;
   }
-  return 0;
+  return find_sector (sf, message);
 }
 
 /* Is the path still that of the file that was opened? */

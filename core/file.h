@@ -22,11 +22,13 @@ struct spare_file {
   bool read_only;
   dev_t dev;           /* of the file, or the device itself */
   ino_t ino;           /* 0 for a block device */
+  uint32_t sector;     /* bytes: of a block device, used with O_DIRECT; or 0 */
   uint64_t offset;     /* bytes, where the spare begins */
   _Atomic uint64_t size; /* bytes from there to the end; it may grow */
 
-  /* Held for writing where room is made by writing what is there: nothing
-   * else may be written in between, or it would be undone.
+  /* Held for writing where room is made by writing what is there, and where
+   * less than a sector is written: nothing else may be written in between,
+   * or it would be undone.
    */
   pthread_rwlock_t writing;
   struct device device;
@@ -75,5 +77,21 @@ extern uint64_t spare_file_next_data (void *ctx, uint64_t offset);
  */
 extern int spare_file_is_blank (struct spare_file *sf, uint64_t start,
                                 uint64_t end);
+
+/* file-direct.c: the I/O itself.  OFFSET is of the file or device.  Those
+ * named direct are for a device, and take any alignment; the lock for writing
+ * is held if !file_is_aligned.
+ */
+extern bool file_is_aligned (const struct spare_file *sf, uint64_t offset,
+                             uint32_t count);
+extern int file_read_all (int fd, uint8_t *buf, uint32_t count,
+                          uint64_t offset);
+extern int file_write_all (int fd, const uint8_t *buf, uint32_t count,
+                           uint64_t offset);
+extern int file_direct_read (const struct spare_file *sf, uint8_t *buf,
+                             uint32_t count, uint64_t offset);
+extern int file_direct_write (const struct spare_file *sf,
+                              const uint8_t *buf, uint32_t count,
+                              uint64_t offset);
 
 #endif /* REMAP_FILE_H */

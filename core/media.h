@@ -54,15 +54,15 @@ static inline void
 canaries_touch (struct canaries *c, uint64_t offset, uint64_t count)
 {
   uint32_t last = (offset + count - 1) >> c->region_shift;
+  uint32_t r = offset >> c->region_shift;
 
-  for (uint32_t r = offset >> c->region_shift; r <= last; r++) {
-    uint64_t bit = UINT64_C (1) << (r % 64);
+  do {
+    _Atomic uint64_t *word = &c->touched[r / 64];
 
-    if (!(atomic_load_explicit (&c->touched[r / 64], memory_order_relaxed)
-          & bit))
-      atomic_fetch_or_explicit (&c->touched[r / 64], bit,
+    if (!(atomic_load_explicit (word, memory_order_relaxed) >> (r % 64) & 1))
+      atomic_fetch_or_explicit (word, UINT64_C (1) << (r % 64),
                                 memory_order_relaxed);
-  }
+  } while (r++ < last);
 }
 
 /* Picks up to NR_CANARIES blocks, far apart, that are DIRECT in MAP and

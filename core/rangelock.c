@@ -181,29 +181,44 @@ grant (struct range_hold *h, uint64_t end)
   h->granted = true;
 }
 
-/* A free entry, or NULL.  Each thread begins its search elsewhere, so that
- * threads don't share cache lines.
+/* Where the thread's search for an entry begins, from 1; 0: not yet known.
+ * Each thread begins elsewhere, so that threads don't share cache lines.
  */
-static struct shared_entry *
-take_entry (struct range_lock *rl)
+static _Thread_local unsigned first_try;
+
+static inline bool
+take (struct shared_entry *entry)
+{
+  return !atomic_load_explicit (&entry->taken, memory_order_relaxed) &&
+    !atomic_exchange_explicit (&entry->taken, true, memory_order_acquire);
+}
+
+/* An entry other than the thread's own one, or NULL. */
+static struct shared_entry * __attribute__ ((noinline))
+take_another (struct range_lock *rl)
 {
   static atomic_uint next_thread;
-  static _Thread_local unsigned home;
 
-  if (home == 0)
-    home = 1 + atomic_fetch_add_explicit (&next_thread, 1,
+  if (first_try == 0)
+    first_try = 1 + atomic_fetch_add_explicit (&next_thread, 1,
                                           memory_order_relaxed)
       % NR_ENTRIES;
-
   for (unsigned i = 0; i < NR_ENTRIES; i++) {
-    struct shared_entry *entry = &rl->entry[(home - 1 + i) % NR_ENTRIES];
+    struct shared_entry *entry = &rl->entry[(first_try - 1 + i) % NR_ENTRIES];
 
-    if (!atomic_load_explicit (&entry->taken, memory_order_relaxed) &&
-        !atomic_exchange_explicit (&entry->taken, true,
-                                   memory_order_acquire))
+    if (take (entry))
       return entry;
   }
   return NULL;
+}
+
+static inline struct shared_entry *
+take_entry (struct range_lock *rl)
+{
+  const unsigned own = first_try;
+
+  return own > 0 && take (&rl->entry[own - 1]) ? &rl->entry[own - 1]
+    : take_another (rl);
 }
 
 static inline void
@@ -213,7 +228,7 @@ publish (struct shared_entry *entry, uint64_t start, uint64_t end)
   atomic_store (&entry->end, end);
 }
 
-static void
+static void __attribute__ ((noinline))
 wake (struct range_lock *rl)
 {
   pthread_mutex_lock (&rl->mutex);
@@ -265,21 +280,27 @@ range_lock_shared (struct range_lock *rl, struct shared_hold *h,
   return lock_shared_slow (rl, h, start, end);
 }
 
-void
-range_unlock_shared (struct range_lock *rl, struct shared_hold *h)
+/* The slow half of range_unlock_shared: the hold is in the list. */
+static void __attribute__ ((noinline))
+unlock_shared_slow (struct range_lock *rl, struct shared_hold *h)
 {
-  if (h->entry) {
-    atomic_store (&h->entry->end, 0);
-    atomic_store_explicit (&h->entry->taken, false, memory_order_release);
-    if (atomic_load (&rl->nr_exclusive) != 0)
-      wake (rl);
-    return;
-  }
-
   pthread_mutex_lock (&rl->mutex);
   take_off (rl, &h->hold);
   pthread_cond_broadcast (&rl->cond);
   pthread_mutex_unlock (&rl->mutex);
+}
+
+void
+range_unlock_shared (struct range_lock *rl, struct shared_hold *h)
+{
+  if (h->entry == NULL) {
+    unlock_shared_slow (rl, h);
+    return;
+  }
+  atomic_store (&h->entry->end, 0);
+  atomic_store_explicit (&h->entry->taken, false, memory_order_release);
+  if (atomic_load (&rl->nr_exclusive) != 0)
+    wake (rl);
 }
 
 uint64_t

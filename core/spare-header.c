@@ -148,3 +148,35 @@ header_repair (struct spare *s)
   err = header_write (s, &s->hdr);
   return err ? err : s->header_behind ? ENOSPC : 0;
 }
+
+int
+spare_relabel (struct spare *s, const char *label, struct message *message)
+{
+  const size_t len = strlen (label);
+  struct header h;
+  int err;
+
+  if (len > SPARE_LABEL_MAX) {
+    message_set (message, "the label has %zu bytes, at most %d are allowed",
+                 len, SPARE_LABEL_MAX);
+    return EINVAL;
+  }
+  if (s->read_only)
+    return EROFS;
+  spare_lead (s);
+  h = s->hdr;
+  memset (h.label, 0, sizeof h.label);
+  memcpy (h.label, label, len);
+  err = atomic_load (&s->failed) ? EIO : header_repair (s);
+  if (err == 0)
+    err = header_write (s, &h);
+  if (err == 0 && s->header_behind)
+    err = ENOSPC;
+  if (err == 0)
+    memcpy (s->id.label, h.label, sizeof s->id.label);
+  spare_unlead (s);
+  if (err)
+    message_set (message, "the spare's headers can't be written: %s",
+                 strerror (err));
+  return err;
+}

@@ -36,7 +36,8 @@
 #define HIGH_WATER_STEP 256U    /* pages */
 #define BATCH_PAGES 64U         /* a group commit isn't made longer */
 #define CHUNK_SLOTS 2048U       /* slots that are allocated together */
-#define MAX_FAILURES 8U         /* failing slot writes in a row */
+#define MAX_FAILURES 8U         /* failing slot writes in a row ... */
+#define FAILURE_UNIT 4096U      /* ... at different places: bytes */
 
 /* The slots' places.  Immutable: growth publishes another one, and the
  * older ones stay until the end, since readers hold no reference.
@@ -76,6 +77,7 @@ struct spare {
   atomic_bool failed;           /* sticky */
   atomic_bool slots_dirty;      /* slots written since the last flush */
   atomic_uint failures;         /* of slot writes, in a row */
+  _Atomic uint64_t failed_place; /* of the last one of them, or 0 */
   _Atomic (struct geometry *) geometry;
   atomic_uint_fast64_t commits, changes, flushes, checkpoints;
 

@@ -258,18 +258,24 @@ prepare (struct spare *s, slot_t slot, uint64_t count)
   return 0;
 }
 
-/* Counts the outcome of a write to slots. */
+/* Counts the outcome of a write to slots at OFFSET.  Where the device has
+ * sectors of 4 KiB, eight slots fail together: that is one failure.
+ */
 static void
-note_write (struct spare *s, int err)
+note_write (struct spare *s, uint64_t offset, int err)
 {
+  const uint64_t place = offset / FAILURE_UNIT + 1;
+
   if (err == 0) {
     /* Only now: a flush that began before the write ended doesn't cover
      * it.
      */
     atomic_store (&s->slots_dirty, true);
     atomic_store (&s->failures, 0);
+    atomic_store (&s->failed_place, 0);
   }
   else if (!is_space_error (err) &&
+           atomic_exchange (&s->failed_place, place) != place &&
            atomic_fetch_add (&s->failures, 1) + 1 >= MAX_FAILURES)
     spare_set_failed (s);
 }
@@ -316,7 +322,7 @@ store_singly (struct store *st, slot_t slot, uint64_t n, int first_err)
     /* One slot alone has been tried just now. */
     wr = n == 1 ? first_err
                 : device_pwrite (st->s->dev, st->data, SECTOR_SIZE, offset);
-    note_write (st->s, wr);
+    note_write (st->s, offset, wr);
     if (is_space_error (wr)) {
       err = ENOSPC;
       break;
@@ -354,7 +360,7 @@ store_run (struct store *st)
   err = device_pwrite (s->dev, st->data, n * SECTOR_SIZE, offset);
   if (err && !is_space_error (err))
     return store_singly (st, slot, n, err);
-  note_write (s, err);
+  note_write (s, offset, err);
   err = is_space_error (err) ? ENOSPC : store_note (st, CHANGE_REMAP, slot, n);
   if (err)
     slots_free (s, slot, n);
@@ -458,15 +464,19 @@ spare_read (struct spare *s, void *buf, slot_t slot, uint32_t count)
 int
 spare_write (struct spare *s, const void *buf, slot_t slot, uint32_t count)
 {
-  const uint64_t nslots = spare_geometry (s)->nslots;
+  const struct geometry *g = spare_geometry (s);
+  uint64_t offset;
   int err;
 
   if (s->read_only)
     return EROFS;
-  if (atomic_load (&s->failed) || slot > nslots || count > nslots - slot)
+  if (atomic_load (&s->failed) || slot > g->nslots || count > g->nslots - slot)
     return EIO;
+  if (count == 0)
+    return 0;
   err = slot_io (s, true, (uint8_t *) buf, slot, count);
-  note_write (s, err);
+  slot_place (g, slot, 1, &offset);
+  note_write (s, offset, err);
   /* The first pieces of a write that failed may have to be flushed too. */
   if (err)
     atomic_store (&s->slots_dirty, true);

@@ -210,8 +210,8 @@ extern int spare_read_part (struct spare *spare, void *buf, slot_t slot,
  */
 extern int spare_flush (struct spare *spare);
 
-/* True once a flush or eight slots in a row have failed; never false
- * again before a restart.
+/* True once a flush or eight slots in a row have failed, those within 4 KiB
+ * counted as one; never false again before a restart.
  */
 extern bool spare_failed (const struct spare *spare);
 
@@ -225,6 +225,14 @@ extern int spare_checkpoint (struct spare *spare);
  */
 extern int spare_grow (struct spare *spare, uint64_t new_size,
                        struct message *message);
+
+/* Gives the spare to another disk: a copy of the one that it belongs to.
+ * LABEL has at most SPARE_LABEL_MAX bytes.  After ENOSPC the label is as it
+ * was, or the new one: whichever it is, both headers will agree on it when
+ * the spare is started again.  EINVAL, EROFS, ENOSPC, EIO, ENOMEM.
+ */
+extern int spare_relabel (struct spare *spare, const char *label,
+                          struct message *message);
 
 struct spare_status {
   uint64_t size;                        /* bytes that the spare uses */

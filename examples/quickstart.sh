@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Copyright (C) 2026 The nbdkit-remap authors
 #
-# Serves a disk image through the remap filter:
+# Serves a disk, or the image of one, through the remap filter:
 #
 #   examples/quickstart.sh [--listen ADDR] [--port N] [DISK [SPARE]]
 #
-# DISK is an image file.  It is served over NBD on 127.0.0.1 (or ADDR) until
-# this is interrupted; bad sectors go to SPARE (default: DISK.spare), which
-# is created if it doesn't exist.
+# DISK is an image file or a block device.  It is served over NBD on
+# 127.0.0.1 (or ADDR) until this is interrupted; bad sectors go to SPARE,
+# which is created if it doesn't exist (default: DISK.spare; for a device it
+# must be given, and be on another disk).
 #
 # Without DISK: a demonstration, in a temporary folder, with a disk that
 # only pretends to fail.  It takes less than a minute.
@@ -51,12 +52,18 @@ disk=${1:-}
 if [ -n "$disk" ]; then
   [ -e "$disk" ] || die "$disk: no such file"
   if [ -b "$disk" ]; then
-    die "$disk is a block device: the plugin that is at hand reads and" \
-        "writes it through the page cache, which hides bad sectors that are" \
-        "written and fails 4 KiB around each that is read.  Only image" \
-        "files can be served for now."
+    plugin=direct
+    [ $# -eq 2 ] || die "$disk is a block device: say where bad sectors go:" \
+                        "a file on another disk, that works"
+    [ -r "$disk" ] || die "$disk: only root may read it: use sudo"
+    case "$(realpath -m "$2")" in
+      /dev/*) [ -b "$2" ] || die "$2: is neither a device nor a place to keep" \
+                                 "a file" ;;
+    esac
+  else
+    [ -f "$disk" ] || die "$disk: is neither a regular file nor a block device"
+    plugin="file"
   fi
-  [ -f "$disk" ] || die "$disk: is not a regular file"
   disk=$(realpath "$disk")
   spare=$(realpath -m "${2:-$disk.spare}")
 fi
@@ -67,7 +74,7 @@ builddir=$("$top/tests/build.sh" --packages "build run" plain \
            --enable-gcc-warnings | tail -n 1)
 run=$builddir/run
 
-# ---- serving an image -------------------------------------------------
+# ---- serving a disk ---------------------------------------------------
 
 serve ()
 {
@@ -78,7 +85,9 @@ serve ()
     0.0.0.0|::) host=$(uname -n) ;;
     *) host=$listen ;;
   esac
-  [ -s "$spare" ] && create=no
+  if [ -f "$spare" ] && [ -s "$spare" ]; then
+    create=no
+  fi
   cat <<TEXT
 
 Serving $disk
@@ -99,7 +108,7 @@ TEXT
   fi
   printf '\nInterrupt (Ctrl-C) to stop.\n\n'
   exec "$run" nbdkit -f -i "$listen" -p "$port" --filter=remap \
-       file "$disk" spare="$spare" spare-create="$create"
+       "$plugin" "$disk" spare="$spare" spare-create="$create"
 }
 
 if [ -n "$disk" ]; then
@@ -246,14 +255,14 @@ echo "2. 40 sectors under the files can be read only after several tries,"
 echo "   and can't be written.  Without the filter:"
 cp --sparse=always disk.img plain.img
 start --filter=baddisk file plain.img baddisk-list=bad.txt \
-      baddisk-block=512 baddisk-recover=4
+      baddisk-block=512 baddisk-recover=3
 echo "     $(client read weak) of 40 can be read at once," \
      "$(client write weak) of 40 can be written."
 stop TERM
 
 echo "3. With it: copying the whole disk over NBD ..."
 cp --sparse=always disk.img pristine.img
-remap baddisk-block=512 baddisk-recover=4 2>/dev/null
+remap baddisk-block=512 baddisk-recover=3 2>/dev/null
 nbdcopy "$uri" copy.img
 cmp copy.img pristine.img
 echo "     every byte is right; $(remapped) weak sectors were moved to the spare."
@@ -290,6 +299,6 @@ echo "     ... $(remapped) sectors altogether"
 echo "Failing operations that the disk was asked for:" \
      "$(grep -c -v -e ' ok ' -e totals bad.log)"
 echo
-echo "Nothing that could be read, or was written, has been lost.  Now with an"
-echo "image of yours:"
+echo "Nothing that could be read, or was written, has been lost.  Now with a"
+echo "disk or an image of yours:"
 echo "  examples/quickstart.sh DISK [SPARE]"

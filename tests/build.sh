@@ -154,7 +154,8 @@ configure_and_make ()
   # libraries?  An nbdkit that was upgraded refuses older filters, and what
   # only the tests need may have been installed since.
   key=$*
-  for module in nbdkit liburcu-bp ext2fs blkid jansson cunit libnbd; do
+  for module in nbdkit liburcu-bp ext2fs blkid liburing jansson cairo \
+                cunit libnbd; do
     key+=" $module=$(pkg-config --modversion "$module" 2>/dev/null || :)"
   done
   if [ ! -f config.status ] || [ "$srcdir/configure" -nt config.status ] ||

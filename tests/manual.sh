@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Copyright (C) 2026 The nbdkit-remap authors
 #
-# The manual pages: correct pod, and every parameter that a filter's --help
-# lists is explained.
+# The manual pages: correct pod, and every parameter that a filter's or the
+# plugin's --help lists is explained.
 
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/functions.sh"
@@ -33,3 +33,13 @@ for filter in remap baddisk; do
       fail "nbdkit-$filter-filter(1) does not explain $parameter"
   done <"$tmp/parameters"
 done
+
+nbdkit direct --help >"$tmp/help.out"
+sed -n 's/^ *\(device\|direct-[a-z]*\)=.*/\1/p' "$tmp/help.out" |
+  sort -u >"$tmp/parameters"
+[ "$(wc -l <"$tmp/parameters")" -ge 5 ] || fail "--help of direct"
+while read -r parameter; do
+  grep -qE "^=item .*B<$parameter=" \
+    plugin/direct/nbdkit-direct-plugin.pod ||
+    fail "nbdkit-direct-plugin(1) does not explain $parameter"
+done <"$tmp/parameters"

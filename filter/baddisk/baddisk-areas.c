@@ -234,8 +234,10 @@ judge_read (enum op op, sector_t sector, uint32_t before,
       verdict->attempt = attempt;
     return 0;
   }
-  if (!verdict->fails)
+  if (!verdict->fails) {
     verdict->attempt = attempt;
+    verdict->bad = sector << SECTOR_SHIFT;
+  }
   verdict->fails = true;
   if (before < MAX_TRIES) {
     value = tries_make (&tries, sector);
@@ -248,11 +250,13 @@ judge_read (enum op op, sector_t sector, uint32_t before,
 
 /* A write of one bad sector, the INDEXth of COUNT in its operation. */
 static int
-judge_write (enum op op, size_t index, size_t count, bool covered,
-             struct verdict *verdict)
+judge_write (enum op op, sector_t sector, size_t index, size_t count,
+             bool covered, struct verdict *verdict)
 {
   if (!params.fail[op] || (params.heal_write && covered))
     return 0;
+  if (!verdict->fails)
+    verdict->bad = sector << SECTOR_SHIFT;
   verdict->fails = true;
   if (params.partial == PARTIAL_NONE)
     return 0;
@@ -291,7 +295,7 @@ areas_judge (enum op op, const struct area_list *random, uint64_t size,
       if (op == OP_READ || op == OP_CACHE)
         r = judge_read (op, s, value ? *value : 0, verdict);
       else if (op == OP_WRITE || op == OP_ZERO)
-        r = judge_write (op, (size_t) (s - begin), sectors,
+        r = judge_write (op, s, (size_t) (s - begin), sectors,
                          covers_sector (s, size, offset, end), verdict);
     }
     position = (last + 1) << SECTOR_SHIFT;

@@ -17,6 +17,7 @@
 
 #define MILLION 1000000
 #define MAX_DELAY_MS 3600000    /* an hour */
+#define UNSET UINT64_MAX
 #define MAX_ERRNO 4095          /* what the kernel can return */
 
 struct params params = {
@@ -25,6 +26,9 @@ struct params params = {
   .fail = { [OP_READ] = true, [OP_WRITE] = true, [OP_ZERO] = true,
             [OP_CACHE] = true },
   .error = EIO,
+  .delay = UNSET,
+  .fail_delay = UNSET,
+  .stream = 150000,
   .gone_error = ENODEV,
 };
 
@@ -45,6 +49,10 @@ const char baddisk_config_help[] =
   "(default none).\n"
   "baddisk-delay=<MS>         Latency of good operations (default 0).\n"
   "baddisk-fail-delay=<MS>    Latency of failing operations (default 0).\n"
+  "baddisk-clock=on|off       Sum up what a drive would take, don't wait "
+  "(default off).\n"
+  "baddisk-stream=<MS>        With the clock: the time of 128K "
+  "(default 0.15).\n"
   "baddisk-gone=<FILE>        While FILE exists, everything fails.\n"
   "baddisk-gone-errno=<ERRNO> What with (default ENODEV).\n"
   "baddisk-log=<FILE>         Log of operations that touched bad sectors.";
@@ -252,6 +260,27 @@ parse_cluster (const char *key, const char *value)
   return 1;
 }
 
+static int
+parse_clock (const char *value)
+{
+  const int r = nbdkit_parse_bool (value);
+
+  if (r == -1)
+    return -1;
+  params.clock = r;
+  return 1;
+}
+
+/* A clock without delays would stand still: its default is a hard disk. */
+void
+params_complete (void)
+{
+  if (params.delay == UNSET)
+    params.delay = params.clock ? UINT64_C (9) * MILLION : 0;
+  if (params.fail_delay == UNSET)
+    params.fail_delay = params.clock ? UINT64_C (3000) * MILLION : 0;
+}
+
 int
 params_set (const char *key, const char *value)
 {
@@ -279,6 +308,10 @@ params_set (const char *key, const char *value)
     return parse_delay (key, value, &params.delay);
   if (strcmp (key, "baddisk-fail-delay") == 0)
     return parse_delay (key, value, &params.fail_delay);
+  if (strcmp (key, "baddisk-clock") == 0)
+    return parse_clock (value);
+  if (strcmp (key, "baddisk-stream") == 0)
+    return parse_delay (key, value, &params.stream);
   if (strcmp (key, "baddisk-gone") == 0)
     return parse_path (key, value, &params.gone);
   if (strcmp (key, "baddisk-gone-errno") == 0)

@@ -64,11 +64,31 @@ write_line (const char *line, size_t len)
                   r == -1 ? strerror (errno) : "no space left");
 }
 
+static double
+seconds (uint64_t ns)
+{
+  return (double) ns / 1e9;
+}
+
+/* Appends what the clock says to the totals. */
+static size_t
+add_clock (char *s, size_t size)
+{
+  const struct clock_sums c = clock_now ();
+
+  return (size_t) snprintf (s, size, " clock=%.3f seek=%.3f stream=%.3f"
+                            " fail=%.3f seeks=%" PRIu64,
+                            seconds (c.seek + c.stream + c.fail),
+                            seconds (c.seek), seconds (c.stream),
+                            seconds (c.fail), c.seeks);
+}
+
 void
 log_operation (enum op op, uint64_t offset, uint32_t count, int error,
                const struct verdict *verdict)
 {
-  char line[128], buf[16];
+  char line[160], buf[16];
+  struct clock_sums c;
   int len;
 
   atomic_fetch_add_explicit (&totals[op], 1, memory_order_relaxed);
@@ -77,10 +97,16 @@ log_operation (enum op op, uint64_t offset, uint32_t count, int error,
   if (!error && !(verdict && verdict->touched))
     return;
 
-  len = snprintf (line, sizeof line, "%s %" PRIu64 " %" PRIu32 " %s %" PRIu32
-                  "\n", names[op].one, offset, count,
+  len = snprintf (line, sizeof line, "%s %" PRIu64 " %" PRIu32 " %s %" PRIu32,
+                  names[op].one, offset, count,
                   error ? error_name (error, buf) : "ok",
                   verdict ? verdict->attempt : 0);
+  if (params.clock) {
+    c = clock_now ();
+    len += snprintf (line + len, sizeof line - len, " %.3f",
+                     seconds (c.seek + c.stream + c.fail));
+  }
+  line[len++] = '\n';
   nbdkit_debug ("baddisk: %.*s", len - 1, line);
   if (log_fd >= 0)
     write_line (line, (size_t) len);
@@ -100,6 +126,8 @@ log_close (void)
                               " %s=%" PRIu64 " failed_%s=%" PRIu64,
                               names[i].many, (uint64_t) totals[i],
                               names[i].many, (uint64_t) failed[i]);
+  if (params.clock)
+    len += add_clock (line + len, sizeof line - len);
   line[len++] = '\n';
   write_line (line, len);
   close (log_fd);

@@ -5,8 +5,8 @@
  *
  * nbdkit-baddisk-filter(1) says what each operation does.  In this order:
  * is the disk gone; is a sector bad, and does that make the operation
- * fail; wait, as a disk does; do it, or the part of it that a failing
- * disk would have done; log it; answer.
+ * fail; wait, as a disk does, or sum that up; do it, or the part of it that
+ * a failing disk would have done; log it; answer.
  */
 
 #include <config.h>
@@ -48,6 +48,7 @@ baddisk_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
 static int
 baddisk_get_ready (int thread_model)
 {
+  params_complete ();
   if (areas_load () == -1)
     return -1;
   return params.log ? log_open (params.log) : 0;
@@ -105,7 +106,8 @@ is_gone (enum op op, uint32_t count, uint64_t offset, int *err)
 {
   if (params.gone == NULL || access (params.gone, F_OK) == -1)
     return false;
-  wait_ns (params.fail_delay);
+  if (!params.clock)
+    wait_ns (params.fail_delay);
   log_operation (op, offset, count, params.gone_error, NULL);
   *err = params.gone_error;
   return true;
@@ -126,7 +128,10 @@ begin_operation (enum op op, const struct handle *h, uint32_t count,
     *err = r;
     return -1;
   }
-  wait_ns (verdict->fails ? params.fail_delay : params.delay);
+  if (!params.clock)
+    wait_ns (verdict->fails ? params.fail_delay : params.delay);
+  else if (op != OP_TRIM)
+    clock_operation (offset, count, verdict);
   *err = verdict->fails ? params.error : 0;
   return verdict->fails ? -1 : 0;
 }
@@ -280,7 +285,8 @@ baddisk_flush (nbdkit_next *next, void *handle, uint32_t flags, int *err)
 
   if (is_gone (OP_FLUSH, 0, 0, err))
     return -1;
-  wait_ns (params.delay);
+  if (!params.clock)
+    wait_ns (params.delay);
   *err = 0;
   r = next->flush (next, flags, err);
   return end_operation (OP_FLUSH, 0, 0, &verdict, r, err);

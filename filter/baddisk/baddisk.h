@@ -10,6 +10,7 @@
  *   baddisk-list.c    reading the list file, noticing that it changed
  *   baddisk-random.c  random areas, repeatable on every machine
  *   baddisk-tries.c   a number for each sector that somebody touched
+ *   baddisk-clock.c   the time that a drive would have taken
  *   baddisk-log.c     the log file and the totals
  *
  * Nobody holds a lock while calling the next layer or sleeping.
@@ -50,6 +51,8 @@ struct params {
   bool heal_write;
   enum partial partial;
   uint64_t delay, fail_delay;   /* nanoseconds */
+  bool clock;                   /* sum delays up, don't wait */
+  uint64_t stream;              /* nanoseconds for 128 KiB, with the clock */
   char *gone;                   /* NULL: never */
   int gone_error;               /* errno */
   char *log;                    /* NULL: none */
@@ -58,6 +61,9 @@ struct params {
 extern struct params params;
 
 extern const char baddisk_config_help[];
+
+/* Once all parameters are known. */
+extern void params_complete (void);
 
 /* 1: parsed; 0: not a parameter of this filter; -1: error, reported. */
 extern int params_set (const char *key, const char *value);
@@ -74,6 +80,7 @@ struct verdict {
   bool touched;                 /* covers at least one bad sector */
   bool fails;
   uint32_t attempt;             /* reads: which try of that sector; or 0 */
+  uint64_t bad;                 /* offset of the sector that it fails at */
 
   /* Writes and zeroes that fail, unless PARTIAL_NONE: a bit for each
    * sector of the operation, set where it can't be written.  To be freed.
@@ -152,6 +159,18 @@ extern uint32_t *tries_make (struct tries *tries, sector_t sector);
 /* Sets to 0 whatever KEEP doesn't want. */
 extern void tries_forget (struct tries *tries, bool (*keep) (sector_t));
 extern void tries_free (struct tries *tries);
+
+/* ---- baddisk-clock.c -------------------------------------------------- */
+
+struct clock_sums {
+  uint64_t seek, stream, fail;  /* nanoseconds */
+  uint64_t seeks;               /* accesses elsewhere */
+};
+
+/* An operation on a range, which ends as the verdict says. */
+extern void clock_operation (uint64_t offset, uint32_t count,
+                             const struct verdict *verdict);
+extern struct clock_sums clock_now (void);
 
 /* ---- baddisk-log.c ---------------------------------------------------- */
 

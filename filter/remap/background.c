@@ -202,6 +202,9 @@ open_context (void)
   bool write = atomic_load (&writable);
   int r = -1;
 
+  connection.backend = backend;
+  connection.lock = all_requests_lock ? all_requests_lock
+    : serialized ? &our_requests : NULL;
   lock_below (all_requests_lock);
   context = nbdkit_next_context_open (backend, !write, "", 1);
   if (context) {
@@ -224,9 +227,6 @@ open_context (void)
     return -1;
 
   context_writable = write;
-  connection.backend = backend;
-  connection.lock = all_requests_lock ? all_requests_lock
-    : serialized ? &our_requests : NULL;
   if (!conn_known)
     engine_conn_init (engine, &connection.conn);
   conn_known = true;

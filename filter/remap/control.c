@@ -423,8 +423,13 @@ start_thread (void)
   sigset_t all, old;
   int err;
 
-  /* Signals are nbdkit's. */
+  /* Signals are nbdkit's, except those that are about this thread. */
   sigfillset (&all);
+  sigdelset (&all, SIGSEGV);
+  sigdelset (&all, SIGBUS);
+  sigdelset (&all, SIGFPE);
+  sigdelset (&all, SIGILL);
+  sigdelset (&all, SIGABRT);
   pthread_sigmask (SIG_SETMASK, &all, &old);
   err = pthread_create (&thread, NULL, serve, NULL);
   pthread_sigmask (SIG_SETMASK, &old, NULL);

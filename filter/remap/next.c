@@ -26,38 +26,29 @@ static int
 next_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
 {
   struct next_device *d = ctx;
-  int err = 0, r;
+  int err = 0;
 
-  lock_below (d->c->lock);
-  r = d->next->pread (d->next, buf, count, offset, 0, &err);
-  unlock_below (d->c->lock);
-  return result (r, err);
+  return result (d->next->pread (d->next, buf, count, offset, 0, &err), err);
 }
 
 static int
 next_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
 {
   struct next_device *d = ctx;
-  int err = 0, r;
+  int err = 0;
 
-  lock_below (d->c->lock);
-  r = d->next->pwrite (d->next, buf, count, offset, 0, &err);
-  unlock_below (d->c->lock);
-  return result (r, err);
+  return result (d->next->pwrite (d->next, buf, count, offset, 0, &err), err);
 }
 
 static int
 next_flush (void *ctx)
 {
   struct next_device *d = ctx;
-  int err = 0, r;
+  int err = 0;
 
   if (!d->c->can_flush)
     return 0;
-  lock_below (d->c->lock);
-  r = d->next->flush (d->next, 0, &err);
-  unlock_below (d->c->lock);
-  return result (r, err);
+  return result (d->next->flush (d->next, 0, &err), err);
 }
 
 static int
@@ -72,9 +63,7 @@ next_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
     f |= NBDKIT_FLAG_MAY_TRIM;
   if (flags & DEVICE_FAST_ZERO)
     f |= NBDKIT_FLAG_FAST_ZERO;
-  lock_below (d->c->lock);
   r = d->next->zero (d->next, count, offset, f, &err);
-  unlock_below (d->c->lock);
   if (r == -1 && err == EOPNOTSUPP)
     err = ENOTSUP;
   return result (r, err);
@@ -84,12 +73,9 @@ static int
 next_trim (void *ctx, uint32_t count, uint64_t offset)
 {
   struct next_device *d = ctx;
-  int err = 0, r;
+  int err = 0;
 
-  lock_below (d->c->lock);
-  r = d->next->trim (d->next, count, offset, 0, &err);
-  unlock_below (d->c->lock);
-  return result (r, err);
+  return result (d->next->trim (d->next, count, offset, 0, &err), err);
 }
 
 int
@@ -133,9 +119,7 @@ next_probe (void *ctx, uint64_t *size)
 
   if (one_connection_only)
     return 0;
-  lock_below (d->c->lock);
   r = size_of_main (d->c->backend);
-  unlock_below (d->c->lock);
   if (r == -1)
     return EIO;
   *size = r;
@@ -151,12 +135,96 @@ static const struct device_ops next_ops = {
   .probe = next_probe,
 };
 
+/* The same under the connection's lock: over a plugin that isn't fully
+ * parallel.  Apart, so that others don't pay for it.
+ */
+static int
+locked_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
+{
+  struct next_device *d = ctx;
+  int r;
+
+  lock_below (d->c->lock);
+  r = next_pread (ctx, buf, count, offset);
+  unlock_below (d->c->lock);
+  return r;
+}
+
+static int
+locked_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
+{
+  struct next_device *d = ctx;
+  int r;
+
+  lock_below (d->c->lock);
+  r = next_pwrite (ctx, buf, count, offset);
+  unlock_below (d->c->lock);
+  return r;
+}
+
+static int
+locked_flush (void *ctx)
+{
+  struct next_device *d = ctx;
+  int r;
+
+  lock_below (d->c->lock);
+  r = next_flush (ctx);
+  unlock_below (d->c->lock);
+  return r;
+}
+
+static int
+locked_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
+{
+  struct next_device *d = ctx;
+  int r;
+
+  lock_below (d->c->lock);
+  r = next_zero (ctx, count, offset, flags);
+  unlock_below (d->c->lock);
+  return r;
+}
+
+static int
+locked_trim (void *ctx, uint32_t count, uint64_t offset)
+{
+  struct next_device *d = ctx;
+  int r;
+
+  lock_below (d->c->lock);
+  r = next_trim (ctx, count, offset);
+  unlock_below (d->c->lock);
+  return r;
+}
+
+static int
+locked_probe (void *ctx, uint64_t *size)
+{
+  struct next_device *d = ctx;
+  int r;
+
+  lock_below (d->c->lock);
+  r = next_probe (ctx, size);
+  unlock_below (d->c->lock);
+  return r;
+}
+
+static const struct device_ops locked_ops = {
+  .pread = locked_pread,
+  .pwrite = locked_pwrite,
+  .flush = locked_flush,
+  .zero = locked_zero,
+  .trim = locked_trim,
+  .probe = locked_probe,
+};
+
 int
 connection_prepare (struct connection *c, nbdkit_next *next, int readonly)
 {
   int r;
 
-  c->ops = next_ops;
+  c->ops = c->lock ? locked_ops : next_ops;
   c->can_write = false;
 
   r = next->can_flush (next);

@@ -101,19 +101,25 @@ parse_path (char **path, const char *key, const char *value)
   return *path ? 0 : -1;
 }
 
-/* The plugin's parameter that names main: passed on, but remembered. */
+/* The plugin's parameter that names main: passed on, but remembered.  It is
+ * "file" of the file plugin, and "device" of the direct plugin.
+ */
 static void
-note_main_path (const char *value)
+note_main_path (const char *key, const char *value)
 {
+  struct stat st;
+
+  if (stat (value, &st) == -1)
+    return;
   free (config.main_path);
   config.main_path = nbdkit_realpath (value);
+  config.main_is_direct = strcmp (key, "device") == 0;
 }
 
 static int
 remap_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
               const char *key, const char *value)
 {
-  struct stat st;
   int64_t size;
 
   if (strcmp (key, "spare") == 0)
@@ -151,8 +157,8 @@ remap_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
     return -1;
   }
 
-  if (strcmp (key, "file") == 0 && stat (value, &st) == 0)
-    note_main_path (value);
+  if (strcmp (key, "file") == 0 || strcmp (key, "device") == 0)
+    note_main_path (key, value);
   return next (nxdata, key, value);
 }
 

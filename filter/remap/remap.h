@@ -36,6 +36,7 @@ struct remap_config {
   char *control_path;                   /* NULL: no control socket */
 
   char *main_path;                      /* NULL: not seen */
+  bool main_is_direct;                  /* opened with O_DIRECT */
 };
 
 /* One per server. */

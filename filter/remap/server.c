@@ -94,50 +94,83 @@ fail (const struct message *message)
   return -1;
 }
 
-/* What can be seen of main: which disk it is, and that it isn't the spare
- * nor shares a disk with it.
- */
+/* What main's path leads to; false if it isn't known, or not there. */
+static bool
+stat_main (struct stat *st)
+{
+  return config.main_path != NULL && stat (config.main_path, st) == 0;
+}
+
+static bool
+is_same_object (const struct stat *a, const struct stat *b)
+{
+  if (S_ISBLK (a->st_mode) || S_ISBLK (b->st_mode))
+    return S_ISBLK (a->st_mode) && S_ISBLK (b->st_mode) &&
+      a->st_rdev == b->st_rdev;
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* The spare isn't main, nor shares a disk with it, as far as can be seen. */
 static int
-check_main_path (char *label, size_t label_size)
+check_spare_place (const struct stat *spare_st)
 {
   struct stat st;
-  struct stat sst;
-  dev_t spare_dev = file.dev;
 
-  label[0] = '\0';
-  if (config.main_path == NULL || stat (config.main_path, &st) == -1)
+  if (!stat_main (&st))
     return 0;
-
-  if (S_ISREG (st.st_mode)) {
-    if (!file.is_block && st.st_dev == file.dev && st.st_ino == file.ino) {
-      nbdkit_error ("remap: spare %s: is main itself (%s): a disk can't be "
-                    "its own spare", config.spare_path, config.main_path);
-      return -1;
-    }
-    return 0;
-  }
-  if (!S_ISBLK (st.st_mode))
-    return 0;
-
-  disk_label (st.st_rdev, label, label_size);
-  if (file.is_block && st.st_rdev == file.dev) {
+  if (is_same_object (&st, spare_st)) {
     nbdkit_error ("remap: spare %s: is main itself (%s): a disk can't be "
                   "its own spare", config.spare_path, config.main_path);
     return -1;
   }
-  if (!file.is_block && fstat (file.fd, &sst) == 0)
-    spare_dev = sst.st_dev;
-  if (!config.spare_same_disk && disk_is_same (st.st_rdev, spare_dev)) {
+  if (S_ISBLK (st.st_mode) && !config.spare_same_disk &&
+      disk_is_same (st.st_rdev, S_ISBLK (spare_st->st_mode) ?
+                    spare_st->st_rdev : spare_st->st_dev)) {
     nbdkit_error ("remap: spare %s: lies on the disk that main (%s) is on: "
                   "put it on another one, or say spare-same-disk=yes if you "
                   "must", config.spare_path, config.main_path);
     return -1;
   }
-  say ("warning: main (%s) is a block device behind the page cache: bad "
-       "sectors that are written go unnoticed until the next flush, and "
-       "reads fail for 4 KiB around each.  Use a plugin that opens the "
-       "device with O_DIRECT.", config.main_path);
   return 0;
+}
+
+/* A spare that exists is looked at before it is opened: a plugin that holds
+ * main exclusively would make that fail for a reason that says less.
+ */
+static int
+open_spare (void)
+{
+  struct message message;
+  struct stat st;
+
+  if (stat (config.spare_path, &st) == 0 && check_spare_place (&st) == -1)
+    return -1;
+  if (spare_file_open (&file, config.spare_path, config.spare_offset,
+                       config.spare_create, false, &message))
+    return fail (&message);
+  if (fstat (file.fd, &st) == -1) {
+    nbdkit_error ("remap: spare %s: stat: %m", config.spare_path);
+    return -1;
+  }
+  return check_spare_place (&st);
+}
+
+/* Which disk main is. */
+static void
+look_at_main_path (char *label, size_t label_size)
+{
+  struct stat st;
+
+  label[0] = '\0';
+  if (!stat_main (&st) || !S_ISBLK (st.st_mode))
+    return;
+  disk_label (st.st_rdev, label, label_size);
+  if (!config.main_is_direct)
+    say ("warning: main (%s) is a block device behind the page cache: bad "
+         "sectors that are written go unnoticed until the next flush, and "
+         "reads fail for 4 KiB around each.  Use the direct plugin: nbdkit "
+         "--filter=remap direct %s ...", config.main_path,
+         config.main_path);
 }
 
 static int
@@ -147,9 +180,9 @@ check_label (void)
     return 0;
   nbdkit_error ("remap: spare %s belongs to the disk labelled \"%s\", but "
                 "main is \"%s\": give it the right disk, or, if this is a "
-                "copy of that disk, say remap-label=%s",
+                "copy that takes its place: remapctl relabel %s '%s'",
                 config.spare_path, identity.label, config.label,
-                identity.label);
+                config.spare_path, config.label);
   return -1;
 }
 
@@ -235,11 +268,9 @@ server_get_ready (int thread_model)
   one_connection_only =
     thread_model == NBDKIT_THREAD_MODEL_SERIALIZE_CONNECTIONS;
 
-  if (spare_file_open (&file, config.spare_path, config.spare_offset,
-                       config.spare_create, false, &message))
-    return fail (&message);
-  if (check_main_path (label, sizeof label) == -1 || look_at_spare () == -1)
+  if (open_spare () == -1 || look_at_spare () == -1)
     goto error;
+  look_at_main_path (label, sizeof label);
   if (config.label == NULL)
     config.label = label;
 
@@ -263,7 +294,8 @@ server_get_ready (int thread_model)
   return 0;
 
  error:
-  spare_file_close (&file, true);
+  if (file.fd != -1)
+    spare_file_close (&file, true);
   return -1;
 }
 

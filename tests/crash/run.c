@@ -14,167 +14,10 @@
 
 static const uint8_t zeroes[SECTOR_SIZE];
 
-struct model *
-model_new (struct world *w)
-{
-  const size_t bytes = (size_t) w->nsectors * SECTOR_SIZE;
-  struct model *m = calloc (1, sizeof *m);
-
-  if (m == NULL || (m->memory = calloc (MAX_OPS + 1, bytes)) == NULL)
-    bug ("out of memory");
-  m->w = w;
-  m->initial = m->memory;
-  for (unsigned i = 0; i < MAX_OPS; i++)
-    m->record[i].data = m->memory + (i + 1) * bytes;
-  model_reset (m, NULL);
-  return m;
-}
-
-void
-model_free (struct model *m)
-{
-  free (m->memory);
-  free (m);
-}
-
-void
-model_reset (struct model *m, const uint8_t *content)
-{
-  struct world *w = m->w;
-
-  m->n = 0;
-  m->step = 1;
-  memset (m->lost_ok, 0, sizeof m->lost_ok);
-  w->active_step = 0;
-  if (content) {
-    memcpy (m->initial, content, (size_t) w->nsectors * SECTOR_SIZE);
-    return;
-  }
-  for (unsigned s = 0; s < w->nsectors; s++) {
-    pattern (m->initial + SEC (s), s, 0);
-    if (sector_letter (w, s) == 'Z')
-      memset (m->initial + SEC (s), 0, SECTOR_SIZE);
-  }
-}
-
 static bool
 in_range (const struct op *op, unsigned s)
 {
   return s - op->start < op->count;
-}
-
-static bool
-acked (const struct record *r, uint64_t clock)
-{
-  return r->end_step != NEVER && r->err == 0 && r->end_clock <= clock;
-}
-
-/* Has the sector changed its state after step STEP, and was that seen
- * before the crash?  Then what it held before was durable then.
- */
-static bool
-moved_after (const struct world *w, unsigned s, uint64_t step,
-             uint64_t clock)
-{
-  for (unsigned i = 1; i < w->nsnapshots; i++)
-    if (w->snapshot[i].clock <= clock && w->snapshot[i].step > step &&
-        w->snapshot[i].state[s] != w->snapshot[i-1].state[s])
-      return true;
-  return false;
-}
-
-/* Has a flush that begins after STEP told of a failure, before the step
- * BEFORE?  Then what was written before is in nobody's hands.
- */
-static bool
-told_after (const struct model *m, uint64_t step, uint64_t before)
-{
-  const struct record *r;
-
-  for (r = m->record; r < m->record + m->n; r++)
-    if ((r->op.kind == 'f' || r->op.fua) && r->err != 0 &&
-        r->end_step > step && r->end_step < before)
-      return true;
-  return false;
-}
-
-static bool
-flushed_after (const struct model *m, uint64_t step, uint64_t clock)
-{
-  const struct record *r;
-
-  for (r = m->record; r < m->record + m->n; r++)
-    if (r->op.kind == 'f' && r->begin_step > step && acked (r, clock) &&
-        !told_after (m, step, r->begin_step))
-      return true;
-  return false;
-}
-
-static bool
-durable (const struct model *m, const struct record *r, unsigned s,
-         uint64_t clock)
-{
-  if (!acked (r, clock))
-    return false;
-  return (r->effect[s] & DURABLE) || flushed_after (m, r->end_step, clock) ||
-    moved_after (m->w, s, r->end_step, clock);
-}
-
-/* Has what was there at step STEP been replaced for good, or, of those that
- * were under way later, what the record OLD wrote (-1: none)?
- */
-static bool
-superseded (const struct model *m, unsigned s, uint64_t step, int old,
-            uint64_t clock, bool crash)
-{
-  const struct record *r;
-
-  for (unsigned i = 0; i < m->n; i++) {
-    r = &m->record[i];
-    if ((r->effect[s] & WRITES) && !(r->effect[s] & SOFT) &&
-        (r->begin_step > step || (old >= 0 && (r->beats[s] >> old & 1))) &&
-        (crash ? durable (m, r, s, clock) : acked (r, clock)))
-      return true;
-  }
-  return false;
-}
-
-uint32_t
-model_allowed (const struct model *m, unsigned s, uint64_t clock, bool crash)
-{
-  uint32_t allowed = !superseded (m, s, 0, -1, clock, crash);
-  const struct record *r;
-
-  for (unsigned i = 0; i < m->n; i++) {
-    r = &m->record[i];
-    if ((r->effect[s] & WRITES) && r->begin_clock <= clock &&
-        !superseded (m, s, r->end_step, i, clock, crash))
-      allowed |= UINT32_C (2) << i;
-  }
-  return allowed;
-}
-
-const uint8_t *
-model_content (const struct model *m, unsigned v, unsigned s)
-{
-  const struct record *r;
-
-  if (v == 0)
-    return m->initial + SEC (s);
-  r = &m->record[v-1];
-  return r->data + SEC (s - r->op.start);
-}
-
-bool
-model_matches (const struct model *m, unsigned s, uint32_t allowed,
-               const uint8_t *data)
-{
-  const uint32_t len = sector_len (m->w, s);
-
-  for (unsigned v = 0; allowed; v++, allowed >>= 1)
-    if ((allowed & 1) && memcmp (data, model_content (m, v, s), len) == 0)
-      return true;
-  return false;
 }
 
 /* Which version of the sector the next write makes. */
@@ -490,7 +333,8 @@ check_all (struct model *m)
     data = world_peek (w, s);
     if (data ? !model_matches (m, s, model_allowed (m, s, NEVER, false), data)
         : w->nsnapshots > 0 && STATE_OF (w->snapshot[0].state[s]) != LOST &&
-        !block_unreadable (w, s) && !(m->faults && block_weak (w, s)) && !m->lost_ok[s]) {
+        !block_unreadable (w, s) && !(m->faults && block_weak (w, s)) &&
+        !m->lost_ok[s]) {
       snprintf (text, sizeof text, "sector %u: %s", s, data
                 ? "holds something else than was written" : "LOST for nothing");
       return text;

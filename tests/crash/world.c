@@ -14,42 +14,6 @@
 #define SPARE_SIZE SPARE_MIN_SIZE
 #define SPARE_ROOM (2 * SPARE_MIN_SIZE + 65536)  /* what it may grow into */
 
-const struct setup setups[] = {
-  { .name = "plain", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
-    .share = 4 },
-  /* A failing write has done a part; slots are scarce, and used again. */
-  { .name = "few", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
-    .partial = MEMDEV_SOME, .free_slots = 4, .share = 5 },
-  /* The next commits make a checkpoint. */
-  { .name = "log", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
-    .partial = MEMDEV_GOOD, .log_left = 1, .share = 4 },
-  { .name = "high", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
-    .low_high_water = true, .share = 2 },
-  /* Main blocks of four sectors, one of them mixed; a short last sector. */
-  { .name = "block", .sectors = "DDDDDBDDDrDDDwDDRRQRDRLZLZLRDDDDDDDDDDDD",
-    .block = 2048, .tail = 100, .partial = MEMDEV_SOME, .share = 4 },
-  /* Checkpoints of several pages. */
-  { .name = "many", .sectors = "DZBLRLZD", .times = 40, .block = 512,
-    .share = 0 },
-  /* Commits of several pages. */
-  { .name = "pages", .sectors = "RLZL", .times = 45, .rest = "DDBBrwDDDD",
-    .block = 512, .share = 0 },
-  { .name = "blank", .sectors = "DDBBrwDDDDDDDDDDDD", .block = 512,
-    .blank = true, .share = 1 },
-  { .name = NULL }
-};
-
-const struct setup *
-setup_find (const char *name, size_t len)
-{
-  const struct setup *s;
-
-  for (s = setups; s->name; s++)
-    if (strlen (s->name) == len && memcmp (s->name, name, len) == 0)
-      return s;
-  return NULL;
-}
-
 void
 bug (const char *fs, ...)
 {

@@ -175,7 +175,7 @@ if not r["ok"]:
     assert r["checked"] < 4096, r
 print(r)
 c2.shutdown()
-for i in range(200):
+for i in range(1200):
     r = control("verify 0 8")
     if r["ok"]:
         break

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Copyright (C) 2026 The nbdkit-remap authors
 #
-# examples/quickstart.sh: the demonstration, serving an image, and what it
-# refuses.
+# examples/quickstart.sh: the demonstration, serving an image and a block
+# device, and what it refuses.
 
 # shellcheck source-path=SCRIPTDIR disable=SC2016,SC2154
 . "$(dirname "$0")/../functions.sh"
@@ -42,8 +42,13 @@ port=$(/usr/bin/python3 -c 'import socket
 s = socket.socket()
 s.bind(("127.0.0.1", 0))
 print(s.getsockname()[1])')
-for round in 1 2; do
-  "$quickstart" --port "$port" disk.img >serve.out 2>&1 </dev/null &
+# serve_and_ask DISK [SPARE] PYTHON: an expression that must be true.
+serve_and_ask ()
+{
+  local question=${*: -1} server
+
+  set -- "${@:1:$#-1}"
+  "$quickstart" --port "$port" "$@" >serve.out 2>&1 </dev/null &
   server=$!
   for _ in $(seq 600); do
     nbdinfo --size "nbd://localhost:$port" >size.out 2>/dev/null && break
@@ -51,29 +56,37 @@ for round in 1 2; do
     sleep 0.1
   done
   assert_equal "$(cat size.out)" 10485760 "size of the export"
-  if [ "$round" = 1 ]; then
-    nbdsh -u "nbd://localhost:$port" -c 'h.pwrite(b"x" * 512, 0)' -c 'h.flush()'
-  else
-    nbdsh -u "nbd://localhost:$port" \
-          -c 'assert h.pread(512, 0) == b"x" * 512'
-  fi
+  nbdsh -u "nbd://localhost:$port" -c "assert $question" -c 'h.flush()'
   kill -INT "$server" || :
   # A background job of a script ignores SIGINT.
   kill -TERM "$server" 2>/dev/null || :
   wait "$server" || :
   assert_grep "nbdcopy nbd://localhost:$port" serve.out
-done
+}
+serve_and_ask disk.img "h.pwrite(b'x' * 512, 0) is None"
+serve_and_ask disk.img "h.pread(512, 0) == b'x' * 512"
 [ -s disk.img.spare ] || fail "no spare was made"
 
 # What can't be served is refused, with the reason.
 expect_failure "$quickstart" "$tmp/not-there.img"
 assert_grep 'no such file' expect.out
 expect_failure "$quickstart" "$tmp"
-assert_grep 'not a regular file' expect.out
+assert_grep 'neither a regular file nor' expect.out
 expect_failure "$quickstart" --nonsense
 assert_grep 'unknown option' expect.out
+
+# A block device, if there is one to be had.
 if [ "$(id -u)" = 0 ] && loop=$(losetup --show -f disk.img 2>/dev/null); then
   cleanup_fn losetup -d "$loop"
   expect_failure "$quickstart" "$loop"
-  assert_grep 'is a block device: .*page cache' expect.out
+  assert_grep 'is a block device: say where bad sectors go' expect.out
+  expect_failure "$quickstart" "$loop" /dev/not-there
+  assert_grep '/dev/not-there: is neither' expect.out
+  # The spare has to be on another disk.
+  mkdir mem
+  mount -t tmpfs tmpfs mem
+  cleanup_fn umount -l mem
+  serve_and_ask "$loop" mem/device.spare "h.pread(512, 0) == b'x' * 512"
+  [ -s mem/device.spare ] || fail "no spare was made"
+  assert_no_grep 'page cache' serve.out
 fi

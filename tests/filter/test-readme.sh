@@ -15,7 +15,7 @@ readme=$abs_top_srcdir/README.md
 # was installed there is used.
 install_and_serve ()
 {
-  local filterdir
+  local filterdir plugindir
 
   cp -r "$abs_top_srcdir" source
   rm -rf source/build source/autom4te.cache
@@ -27,10 +27,16 @@ install_and_serve ()
   for f in remap baddisk; do
     [ -f "$filterdir/nbdkit-$f-filter.so" ] || fail "not installed: $f"
   done
+  plugindir=$tmp/root$(pkg-config --variable=plugindir nbdkit)
+  [ -f "$plugindir/nbdkit-direct-plugin.so" ] || fail "not installed: direct"
   for page in man1/nbdkit-remap-filter.1 man1/nbdkit-baddisk-filter.1 \
+              man1/nbdkit-direct-plugin.1 man1/remapctl.1 \
               man5/remap-spare.5 man7/remap-promises.7; do
     find root -path "*/man/$page" | grep -q . || fail "not installed: $page"
   done
+  "$(find root -path '*/bin/remapctl')" --version
+  find root -path '*/bash-completion/completions/remapctl' | grep -q . ||
+    fail "not installed: the completion of remapctl"
   truncate -s 1M check.img
   "$REMAP_NBDKIT" -U - --filter="$filterdir/nbdkit-remap-filter.so" \
     file check.img spare=check.spare --run 'nbdinfo --size "$uri"' >size
@@ -57,21 +63,24 @@ while IFS= read -r line; do
       truncate -s 1M main.img
       eval "$line -U - --run 'nbdinfo --size \"\$uri\"'" >size
       assert_equal "$(cat size)" 1048576 "$line" ;;
+    "uri='nbd+unix:///?socket=/run/nbdkit-remap/my_remap.nbd'")
+      # test-readme-table.sh uses it.
+      ;;
+    "nbdkit --filter=remap direct /dev/sdX spare=/mnt/other/sdX.spare")
+      # test-direct-failing-disk.sh does it with a device; here, a file.
+      truncate -s 1M sdX.img
+      line=${line//\/dev\/sdX/sdX.img}
+      eval "${line//\/mnt\/other\//} -U - --run 'nbdinfo --size \"\$uri\"'" >size
+      assert_equal "$(cat size)" 1048576 "$line" ;;
     *)
       fail "README.md has a command that no test runs: $line" ;;
   esac
 done < <(sed -n 's/^    \([a-z].*\)/\1/p' "$readme")
 [ "$commands" -ge 4 ] || fail "only $commands commands found in README.md"
 
-# The row of dm-remap's table line, with sectors as it has them.
-truncate -s 100M main2.img
-nbdkit -U - --filter=remap file main2.img spare=spare2.img \
-       spare-offset=8s spare-size=40960s --run 'nbdinfo --size "$uri"' >size
-assert_equal "$(cat size)" 104857600 "size with a spare at an offset"
-assert_equal "$(stat -c %s spare2.img)" $((40968 * 512)) "size of the spare"
-
 # Names in the text: files of the tree, parameters of the filters.
-grep -oE '\((core|tests|filter|examples)/[a-zA-Z0-9_./-]+\)' "$readme" |
+grep -oE '\((core|ctl|tests|filter|plugin|examples)/[a-zA-Z0-9_.@/-]+\)' \
+     "$readme" |
   tr -d '()' | while read -r f; do
     [ -e "$abs_top_srcdir/$f" ] || fail "README.md names $f"
   done

@@ -12,31 +12,74 @@ requires_loop
 requires_program mkfs.ext4 mount
 
 make_main $((8 << 20))
-bad_sectors bad.txt 100+200
-truncate -s 4M device.img
-loop=$(losetup --find --show device.img)
-cleanup_fn losetup -d "$loop"
-SPARE=$loop
 PLUGIN='file main.img'
 SAME=spare-same-disk=yes
-serve $SAME
-client <<'PY'
-write(100, pattern(100, 1, 200))
+mkdir mnt
+
+# One with sectors of 4096 bytes, and a spare in the middle of it: slots and
+# the log are not aligned to them.
+for sector in 4096 512; do
+  echo "==== sectors of $sector bytes"
+  bad_sectors bad.txt 100+8000
+  rm -f device.img
+  truncate -s 2M device.img
+  loop=$(losetup --find --show --sector-size $sector device.img)
+  cleanup_fn eval "losetup -d $loop 2>/dev/null || :"
+  SPARE=$loop
+  OFFSET=$((sector == 4096 ? 4096 * 5 + 512 : 0))
+  serve $SAME spare-offset=$OFFSET
+  client <<'PY'
+rnd = random.Random(3)
+wanted = {}
+def one(c, s, done):
+    wanted[s] = rnd.randbytes(SECTOR)
+    b = nbd.Buffer.from_bytearray(bytearray(wanted[s]))
+    c.aio_pwrite(b, s * SECTOR, done)
+    return b
+# Beside each other in the spare, at the same time.
+for again in range(2):
+    sectors = rnd.sample(range(100, 4000), 300)
+    is_(set(at_depth(16, sectors, one).values()), {0})
+for s in wanted:
+    is_(read(s), wanted[s], s)
+n = 4000
+while outcome(write, n, pattern(n, 1, 50)) == "ok":
+    n += 50
+assert 4000 < n < 8000, n
+with open("wanted", "wb") as f:
+    for s in range(100, n):
+        f.write(wanted.get(s) or (orig(s) if s < 4000 else pattern(s)))
 PY
 
-# In use: by a second server, and as far as the kernel is concerned.
-cp orig.img second.img
-PLUGIN='file second.img' refused "spare $loop: .*(in use|exclusive use)"
-mkdir mnt
-expect_failure mkfs.ext4 -q "$loop"
-expect_failure mount "$loop" mnt
-crash
-serve $SAME
-client <<<'is_(read(100, 200), pattern(100, 1, 200))'
-stop_nbdkit disk
+  # In use: by a second server, and as far as the kernel is concerned.
+  cp orig.img second.img
+  PLUGIN='file second.img' refused "spare $loop: .*(in use|exclusive use)"
+  expect_failure mkfs.ext4 -q "$loop"
+  expect_failure mount "$loop" mnt
+  crash
 
-refused 'the device has 4194304 bytes' spare-size=5M
-refused 'lies beyond the end of the device' spare-offset=5M
+  # It grows with its device.
+  truncate -s 8M device.img
+  losetup -c "$loop"
+  serve $SAME spare-offset=$OFFSET
+  client <<'PY'
+wanted = open("wanted", "rb").read()
+for s in range(100, 100 + len(wanted) // SECTOR):
+    if s < 4000 and outcome(read, s) == "EIO":
+        is_(wanted[(s - 100) * SECTOR:][:SECTOR], orig(s), s)
+    else:
+        is_(read(s), wanted[(s - 100) * SECTOR:][:SECTOR], s)
+write(8000, pattern(8000, 1, 100))
+PY
+  crash
+  serve $SAME spare-offset=$OFFSET
+  client <<<'is_(read(8000, 100), pattern(8000, 1, 100))'
+  stop_nbdkit disk
+  [ "$sector" = 512 ] || losetup -d "$loop"
+done
+
+refused 'the device has 8388608 bytes' spare-size=9M
+refused 'lies beyond the end of the device' spare-offset=9M
 mkfs.ext4 -q -F "$loop"
 refused 'is neither blank nor a spare'
 mount "$loop" mnt

@@ -29,12 +29,13 @@ tmp=${tmp:?}
 
 here_guest=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 guest_programs=(busybox blockdev dash dmsetup e2fsck fio losetup mkfs.ext4
-                nbd-client nbdcopy nbdinfo ddrescue fallocate)
+                nbd-client nbdcopy nbdfuse nbdinfo ddrescue ddrescuelog
+                fallocate)
 guest_modules=(virtio_pci virtio_net virtio_blk virtio_scsi virtio_rng nbd loop
-               scsi_debug sd_mod dm-mod dm-flakey ext4 crc32c_generic
+               fuse scsi_debug sd_mod dm-mod dm-flakey ext4 crc32c_generic
                crct10dif_generic)
 guest_plugins=(file memory)
-guest_filters=(delay error offset)
+guest_filters=(delay error log offset)
 guest_files=()
 
 guest_requires ()
@@ -57,6 +58,12 @@ guest_requires ()
   guest_find_kernel
   guest_make_base
   exec {guest_lock}>&-
+}
+
+guest_requires_sectors ()
+{
+  [ -x "$abs_top_builddir/tests/sectors" ] ||
+    skip "tests/sectors was not built, as libnbd was missing"
 }
 
 # Unpacked, not installed: nothing of this machine changes.
@@ -127,7 +134,8 @@ guest_make_base ()
   key=$({
     cat "$here_guest/guest.sh" "$here_guest/init"
     echo "$guest_version"
-    dpkg-query -W nbdkit busybox-static nbd-client fio e2fsprogs
+    dpkg-query -W nbdkit busybox-static nbd-client fio e2fsprogs dmsetup \
+               gddrescue libnbd-bin
   } | sha256sum | cut -c 1-16)
   guest_base=$guest_cache/base-$key.cpio
   [ ! -s "$guest_base" ] || return 0
@@ -181,7 +189,9 @@ guest_start ()
   mkdir -p "$root/files"
   cp "$script" "$root/files/script"
   cp "$here_guest/in-guest.sh" "$REMAP_FILTER" "$BADDISK_FILTER" "$root/files/"
-  [ ! -e "${DIRECT_PLUGIN:-}" ] || cp "$DIRECT_PLUGIN" "$root/files/"
+  cp "$DIRECT_PLUGIN" "$abs_top_builddir/ctl/remapctl" "$root/files/"
+  # Not built without libnbd.
+  cp "$abs_top_builddir/tests/sectors" "$root/files/" 2>/dev/null || :
   for file in "${guest_files[@]}"; do
     cp "$file" "$root/files/"
   done
@@ -194,7 +204,8 @@ guest_start ()
   qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m 1024 -M q35 -nodefaults \
     -kernel "$guest_kernel/boot/vmlinuz-$guest_version" \
     -initrd "$guest_name.initrd" \
-    -append "console=ttyS0 quiet panic=-1 mitigations=off" \
+    -append "console=ttyS0 quiet panic=-1 mitigations=off log_buf_len=16M \
+no_timer_check" \
     -display none -serial "file:$guest_name.serial" -no-reboot \
     -device virtio-rng-pci \
     -netdev user,id=net0 -device virtio-net-pci,netdev=net0,romfile= \

@@ -8,6 +8,8 @@
 # shellcheck shell=dash
 
 set -eu
+# The programs of this project, remapctl and sectors (see sectors.c).
+PATH=/files:$PATH
 
 # For the scripts.
 # shellcheck disable=SC2034
@@ -74,4 +76,129 @@ stop_nbdkit ()
     wait "$_pid" 2>/dev/null || :
     sleep 0.1
   done
+}
+
+# ---- disks that fail, and the filter over them --------------------------
+
+# scsi_debug_disk [PARAMETER...]: a disk of scsi_debug's, 8 MiB; sets disk
+# (sda) and host (the number of its SCSI host).
+scsi_debug_disk ()
+{
+  modprobe sd_mod
+  modprobe scsi_debug dev_size_mb=8 max_luns=1 delay=0 "$@"
+  await 30 scsi_debug_find
+}
+
+scsi_debug_find ()
+{
+  disk=$(basename "$(ls -d /sys/bus/pseudo/drivers/scsi_debug/*/host*/target*/*/block/* \
+                       2>/dev/null)")
+  [ -b "/dev/$disk" ]
+  host=$(ls -d /sys/bus/pseudo/drivers/scsi_debug/*/host*)
+  host=${host##*/host}
+}
+
+# scsi_debug_bad FIRST COUNT: these of its blocks can't be read; before, no
+# others can.  What it does for that is seen in the kernel's log.
+scsi_debug_bad ()
+{
+  echo 0 >/sys/bus/pseudo/drivers/scsi_debug/opts
+  echo "$1" >/sys/module/scsi_debug/parameters/medium_error_start
+  echo "$2" >/sys/module/scsi_debug/parameters/medium_error_count
+  echo 3 >/sys/bus/pseudo/drivers/scsi_debug/opts
+}
+
+# Commands that failed with a medium error (sense key 3) since the last time.
+scsi_debug_medium_errors ()
+{
+  dmesg -c | grep -c '\[0x3,0x11,0x' || :
+}
+
+# serve_remapped DEVICE [PARAMETER...]: DEVICE with the filter over it, and
+# a log of all that main is asked for below it.
+serve_remapped ()
+{
+  _device=$1
+  shift
+  start_nbdkit disk --filter="$remap" --filter=log "$direct" "$_device" \
+    spare=disk.spare remap-control="$REMAP_CONTROL" \
+    logfile=disk.ops logappend=true "$@"
+  # For the scripts.
+  # shellcheck disable=SC2034
+  uri="nbd+unix:///?socket=$PWD/disk.sock"
+}
+
+# Where remapctl finds that server.
+export REMAP_CONTROL=/tmp/disk.ctl
+
+# Reads of main that failed, since the spare was made.
+failing_reads ()
+{
+  grep -c 'Read .*return=-1' disk.ops || :
+}
+
+# in_state lost|remapped|zero [--spare=SPARE]: runs of such sectors,
+# FIRST+COUNT, one a line.
+in_state ()
+{
+  _state=$1
+  shift
+  remapctl table --csv "$@" |
+    awk -F , -v state="$_state" '$3 == state { print $1, $1 + $2 - 1 }' |
+    merge_runs
+}
+
+# FIRST LAST on each line -> FIRST+COUNT
+merge_runs ()
+{
+  awk 'NR > 1 && $1 > end + 1 { print first "+" end + 1 - first; first = $1 }
+       NR == 1 { first = $1 }
+       { end = $2 }
+       END { if (NR > 0) print first "+" end + 1 - first }'
+}
+
+# sectors_are WHAT-IS-EXPECTED ARG...: what `sectors ARG...' prints.
+sectors_are ()
+{
+  _wanted=$1
+  shift
+  _got=$(sectors "$@") || fail "sectors $*"
+  assert_equal "$_got" "$_wanted" "sectors $*"
+}
+
+# served SEED SECTOR: does it have that content now?
+served ()
+{
+  [ -z "$(sectors "$uri" read "$1" "$2" 1)" ]
+}
+
+# open_session: a connection that stays open, for session_is.
+open_session ()
+{
+  mkfifo session.in
+  sectors "$uri" - <session.in >session.out &
+  exec 8>session.in
+}
+
+close_session ()
+{
+  exec 8>&-
+}
+
+# session_is WHAT-IS-EXPECTED COMMAND...: as sectors_are.
+session_is ()
+{
+  _wanted=$1
+  shift
+  _before=$(grep -cx ok session.out || :)
+  _from=$(($(wc -l <session.out) + 1))
+  echo "$*" >&8
+  await 60 session_answered
+  assert_equal "$(tail -n "+$_from" session.out | grep -vx ok || :)" \
+               "$_wanted" "$*"
+}
+
+session_answered ()
+{
+  [ "$(grep -cx ok session.out)" -gt "$_before" ]
 }

@@ -79,7 +79,8 @@ memdev_note_dirty (struct memdev *m, uint64_t offset, uint32_t count)
 }
 
 void
-memdev_store (struct memdev *m, const void *buf, uint32_t count, uint64_t offset)
+memdev_store (struct memdev *m, const void *buf, uint32_t count,
+              uint64_t offset)
 {
   memdev_note_dirty (m, offset, count);
   memcpy (m->data + offset, buf, count);

@@ -73,9 +73,10 @@ struct memdev {
   bool trim_zeroes;
 
   /* A flush that fails, and a disk that goes away (memdev_fail with ENODEV),
-   * leave an event without bytes behind: later flushes say nothing about what was written before it, as with a page cache.  Only
-   * the first one after the program has opened the device anew (REOPENED
-   * is set then) does: what can be read at that time is on the disk.
+   * leave an event without bytes behind: later flushes say nothing about
+   * what was written before it, as with a page cache.  Only the first one
+   * after the program has opened the device anew (REOPENED is set then)
+   * does: what can be read at that time is on the disk.
    */
   bool flush_loses, reopened;
 

@@ -73,6 +73,34 @@ device (const char *place, unsigned maj, unsigned min)
   CU_ASSERT_EQUAL_FATAL (symlink (target, link), 0);
 }
 
+/* A block device's link to what it is a device of. */
+static void
+link_device (const char *place, const char *parent)
+{
+  char target[4096], link[4096];
+
+  make_dirs (parent);
+  snprintf (link, sizeof link, "%s/%s/device", root, place);
+  snprintf (target, sizeof target, "%s/%s", root, parent);
+  CU_ASSERT_EQUAL_FATAL (symlink (target, link), 0);
+}
+
+/* The two bytes of the length in a page of SCSI. */
+static void
+set_length (const char *path, unsigned char length)
+{
+  const unsigned char bytes[2] = { 0, length };
+  char full[4096];
+  FILE *fp;
+
+  snprintf (full, sizeof full, "%s/%s", root, path);
+  fp = fopen (full, "r+");
+  CU_ASSERT_PTR_NOT_NULL_FATAL (fp);
+  fseek (fp, 2, SEEK_SET);
+  fwrite (bytes, 1, 2, fp);
+  fclose (fp);
+}
+
 static void
 slave (const char *of, const char *name, const char *place)
 {
@@ -112,6 +140,30 @@ setup (void)
   device ("devices/sdc", 8, 32);        /* says nothing of itself */
   device ("devices/sdc/sdc1", 8, 33);
   attribute ("devices/sdc/sdc1/partition", "1\n");
+
+  /* USB: a drive that tells its number, and one behind a bridge. */
+  attribute ("devices/usb1/1-1/idVendor", "1d6b\n");
+  attribute ("devices/usb1/1-1/serial", "BRIDGE1\n");
+  make_dirs ("devices/usb1/1-1/if0/host6/target/lun");
+  device ("devices/usb1/1-1/if0/host6/target/lun/block/sdd", 8, 48);
+  link_device ("devices/usb1/1-1/if0/host6/target/lun/block/sdd",
+               "devices/usb1/1-1/if0/host6/target/lun");
+  device ("devices/usb1/1-1/if0/host6/target/lun/block/sde", 8, 64);
+  link_device ("devices/usb1/1-1/if0/host6/target/lun/block/sde",
+               "devices/usb1/1-1/if0/host6/target/lun1");
+  attribute ("devices/usb1/1-1/if0/host6/target/lun1/vpd_pg80",
+             "?\x80?\x0cWD-  SERIAL42");
+  set_length ("devices/usb1/1-1/if0/host6/target/lun1/vpd_pg80", 12);
+
+  /* A memory card; a drive whose number says nothing. */
+  device ("devices/mmcblk0", 179, 0);
+  attribute ("devices/mmcblk0/device/serial", "0x1234\n");
+  attribute ("devices/mmcblk0/device/cid", "275048534431364760\n");
+  device ("devices/sdf", 8, 80);
+  attribute ("devices/sdf/serial", "0000 0000\n");
+  attribute ("devices/sdf/device/serial", "REAL\n");
+  device ("devices/md7", 9, 7);
+  attribute ("devices/md7/md/uuid", "ab:cd\n");
 
   device ("devices/nvme0n1", 259, 0);
   attribute ("devices/nvme0n1/wwid", "eui.0025385b01\n");
@@ -160,12 +212,76 @@ test_label (void)
   CU_ASSERT_STRING_EQUAL (label (8, 17), "A_B_C__-part1");
   CU_ASSERT_STRING_EQUAL (label (8, 32), "");
   CU_ASSERT_STRING_EQUAL (label (8, 33), "");
+  CU_ASSERT_STRING_EQUAL (label (8, 48), "BRIDGE1");
+  CU_ASSERT_STRING_EQUAL (label (8, 64), "WD-__SERIAL4");
+  CU_ASSERT_STRING_EQUAL (label (179, 0), "275048534431364760");
+  CU_ASSERT_STRING_EQUAL (label (8, 80), "REAL");
+  CU_ASSERT_STRING_EQUAL (label (9, 7), "ab:cd");
   CU_ASSERT_STRING_EQUAL (label (259, 0), "eui.0025385b01");
   CU_ASSERT_STRING_EQUAL (label (253, 0), "LVM-abc");
   CU_ASSERT_STRING_EQUAL (label (253, 1), "");
   CU_ASSERT_STRING_EQUAL (label (1, 1), "");
   CU_ASSERT (disk_label (makedev (8, 1), small, sizeof small));
   CU_ASSERT_EQUAL (strlen (small), sizeof small - 1);
+  teardown ();
+}
+
+/* A disk is found again wherever it is now, if it is the only one. */
+static void
+test_find (void)
+{
+  char path[64], small[9];
+  dev_t dev;
+
+  setup ();
+  CU_ASSERT_EQUAL (disk_find ("naa.5000c500a1b2c3d4", &dev), 1);
+  CU_ASSERT_EQUAL (dev, makedev (8, 0));
+  CU_ASSERT_EQUAL (disk_find ("naa.5000c500a1b2c3d4-part12", &dev), 1);
+  CU_ASSERT_EQUAL (dev, makedev (8, 12));
+  CU_ASSERT_EQUAL (disk_find ("naa.5000c500a1b2c3d", &dev), 0);
+  CU_ASSERT_EQUAL (disk_find ("", &dev), 0);
+
+  device ("devices/sdz", 65, 144);
+  attribute ("devices/sdz/device/wwid", "naa.5000c500a1b2c3d4\n");
+  CU_ASSERT_EQUAL (disk_find ("naa.5000c500a1b2c3d4", &dev), 2);
+
+  CU_ASSERT (!disk_node (makedev (8, 0), path, sizeof path));
+  attribute ("devices/sda/uevent", "MAJOR=8\nMINOR=0\nDEVNAME=sda\n");
+  CU_ASSERT (disk_node (makedev (8, 0), path, sizeof path));
+  CU_ASSERT_STRING_EQUAL (path, "/dev/sda");
+  CU_ASSERT (disk_node (makedev (8, 0), small, sizeof small));
+  CU_ASSERT (!disk_node (makedev (8, 0), small, sizeof small - 1));
+  teardown ();
+}
+
+/* Gone: not there, or given up by the kernel. */
+static void
+test_gone (void)
+{
+  uint64_t n;
+
+  setup ();
+  CU_ASSERT (!disk_is_gone (makedev (8, 0)));
+  CU_ASSERT (disk_is_gone (makedev (8, 99)));
+  attribute ("devices/sda/device/state", "running\n");
+  CU_ASSERT (!disk_is_gone (makedev (8, 0)));
+  attribute ("devices/sda/device/state", "blocked\n");
+  CU_ASSERT (!disk_is_gone (makedev (8, 0)));
+  attribute ("devices/sda/device/state", "offline\n");
+  CU_ASSERT (disk_is_gone (makedev (8, 0)));
+  CU_ASSERT (disk_is_gone (makedev (8, 12)));
+  CU_ASSERT (!disk_is_gone (makedev (8, 17)));
+
+  attribute ("devices/sda/queue/rotational", "1\n");
+  CU_ASSERT (disk_number (makedev (8, 12), "queue/rotational", &n));
+  CU_ASSERT_EQUAL (n, 1);
+  attribute ("devices/sda/queue/rotational", "yes\n");
+  CU_ASSERT (!disk_number (makedev (8, 0), "queue/rotational", &n));
+  CU_ASSERT (!disk_number (makedev (8, 16), "queue/rotational", &n));
+
+  /* Without sysfs nothing can be said. */
+  disk_sysfs = "/nowhere";
+  CU_ASSERT (!disk_is_gone (makedev (8, 99)));
   teardown ();
 }
 
@@ -213,6 +329,8 @@ main (int argc, char *argv[])
 {
   static const struct unit_test tests[] = {
     { "labels (promise 20)", test_label },
+    { "found again (promise 12)", test_find },
+    { "gone (promise 12)", test_gone },
     { "the same disk (promise 22)", test_same },
     { NULL }
   };

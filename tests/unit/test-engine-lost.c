@@ -165,7 +165,7 @@ lose_main (void *opaque, enum sim_op op, uint64_t offset, uint64_t count)
   uint8_t buf[512];
 
   if (op != SIM_READ || offset != SEC (100) || count != 512 ||
-      r->main->sector[100].failed_reads < 3)
+      r->main->sector[100].failed_reads < 2)
     return;
   pthread_mutex_lock (&r->main->lock);
   r->main->hook = NULL;

@@ -18,14 +18,13 @@ test_retries (void)
 {
   for (int retries = 0; retries <= 3; retries++) {
     const struct rig_options o = { .retries = retries ? retries : -1 };
-    const unsigned tries = retries ? 1 + retries : 2;
+    const unsigned tries = 1 + retries;
     struct engine_rig r;
 
     rig_init (&r, &o);
     sim_bad (r.main, SIM_READ, 50, 1, EIO);
     CU_ASSERT_EQUAL (rig_read (&r, SEC (50), 512, 1), EIO);
     CU_ASSERT_EQUAL (*states (&r, 50, 1), 'L');
-    /* Without retries: once more, since the last word needs a lock. */
     CU_ASSERT_EQUAL (r.main->sector[50].failed_reads, tries);
     CU_ASSERT_EQUAL (stat_of (&r, STAT_RETRIES), tries - 1);
 
@@ -40,8 +39,85 @@ test_retries (void)
     CU_ASSERT_EQUAL (rig_read (&r, SEC (50), 512, 2), 0);
     CU_ASSERT_EQUAL (r.main->sector[50].reads, tries);
     CU_ASSERT_EQUAL (r.main->sector[50].writes, 0);
+
+    /* Once main was written, the last word needs a lock, and so a try. */
+    CU_ASSERT_EQUAL (rig_write (&r, SEC (70), 512, 2), 0);
+    sim_bad (r.main, SIM_READ, 60, 1, EIO);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (60), 512, 1), EIO);
+    CU_ASSERT_EQUAL (r.main->sector[60].failed_reads, retries ? tries : 2);
+    CU_ASSERT_EQUAL (*states (&r, 60, 1), 'L');
     rig_end (&r);
   }
+}
+
+/* A block that is written while it fails to be read isn't LOST, not even
+ * without retries (promise 1).
+ */
+static void
+write_meanwhile (void *opaque, enum sim_op op, uint64_t offset,
+                 uint64_t count)
+{
+  struct engine_rig *r = opaque;
+
+  if (op != SIM_READ || offset != SEC (50))
+    return;
+  pthread_mutex_lock (&r->main->lock);
+  r->main->hook = NULL;
+  pthread_mutex_unlock (&r->main->lock);
+  CU_ASSERT_EQUAL (rig_write (r, SEC (50), 512, 2), 0);
+}
+
+static void
+test_written_meanwhile (void)
+{
+  const struct rig_options o = { .retries = -1 };
+  struct engine_rig r;
+
+  rig_init (&r, &o);
+  sim_bad (r.main, SIM_READ, 50, 1, EIO);
+  sim_recover (r.main, 50, 1);
+  r.main->hook_opaque = &r;
+  r.main->hook = write_meanwhile;
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (50), 512, 2), 0);
+  CU_ASSERT_EQUAL (*states (&r, 50, 1), 'R');
+  rig_end (&r);
+}
+
+/* What finding bad blocks costs: a failing read for each block and retry,
+ * and one for the request that led there; for a lone block in more than
+ * 1 MiB one more.  A reader that goes around what fails pays no more than
+ * one that has no filter below it.
+ */
+static void
+test_cost (void)
+{
+  static const uint32_t sizes[] = { 1024, 4096, 65536, MIB, 2 * MIB };
+
+  for (int retries = 0; retries <= 1; retries++)
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+      const struct rig_options o = { .retries = retries ? retries : -1 };
+      const unsigned size = sizes[i] / SECTOR_SIZE, tries = 1 + retries;
+      const unsigned large = sizes[i] > MIB;
+      struct engine_rig r;
+
+      rig_init (&r, &o);
+      sim_bad (r.main, SIM_READ, 1, 1, EIO);
+      CU_ASSERT_EQUAL (rig_read (&r, 0, sizes[i], 1), EIO);
+      CU_ASSERT_EQUAL (sim_failed (r.main, SIM_READ), 1 + large + tries);
+
+      /* A cluster at the end of a piece that is read whole, then by
+       * sectors, as copying programs do.
+       */
+      sim_reset (r.main);
+      sim_bad (r.main, SIM_READ, 2 * size - size / 2, size / 2, EIO);
+      CU_ASSERT_EQUAL (rig_read (&r, SEC (size), sizes[i], 1), EIO);
+      for (unsigned s = size; s < 2 * size; s++)
+        CU_ASSERT_EQUAL (rig_read (&r, SEC (s), 512, 1),
+                         s < 2 * size - size / 2 ? 0 : EIO);
+      CU_ASSERT_EQUAL (sim_failed (r.main, SIM_READ),
+                       1 + large + tries * (size / 2));
+      rig_end (&r);
+    }
 }
 
 /* A weak block is moved before its content is returned. */
@@ -347,6 +423,8 @@ main (int argc, char *argv[])
 {
   static const struct unit_test tests[] = {
     { "retries (promise 4)", test_retries },
+    { "written while it failed (promise 1)", test_written_meanwhile },
+    { "what finding bad blocks costs (promise 5)", test_cost },
     { "weak blocks (promise 4)", test_weak },
     { "weak blocks and a full spare (promise 4)", test_weak_and_full },
     { "isolation stops (promise 4)", test_stops },

@@ -607,6 +607,27 @@ test_grow (void)
   }
 }
 
+/* A spare that is given to another disk has one label or the other. */
+static void
+test_relabel (void)
+{
+  struct run_log log = { .n = 0 };
+  struct rig r;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_remap (&r, 0, 20, 1, 0), 0);
+  CU_ASSERT_EQUAL (spare_flush (r.spare), 0);
+  memdev_record (r.m, true);
+  mark (&log, &r);
+  CU_ASSERT_EQUAL (spare_relabel (r.spare, "its copy", &r.message), 0);
+  mark (&log, &r);
+  CU_ASSERT_EQUAL (do_remap (&r, 100, 4, 3, 0), 0);
+  mark (&log, &r);
+  CU_ASSERT_EQUAL (spare_relabel (r.spare, "", &r.message), 0);
+  mark (&log, &r);
+  check_all_points (&r, &log, "relabel", 64);
+}
+
 /* After a crash in growth the new part is known to be the spare's. */
 static void
 check_claim (struct memdev *image, void *opaque)
@@ -738,6 +759,7 @@ main (int argc, char *argv[])
     { "closing, and repairing a header", test_close },
     { "growth", test_grow },
     { "growth: what was begun can be finished", test_claim },
+    { "another label", test_relabel },
     { "crash after crash", test_torture },
   };
   const char *s = getenv ("TEST_SEED");

@@ -20,6 +20,7 @@
 
 #include <CUnit/Basic.h>
 
+#include "spare-examine.h"
 #include "spare-internal.h"
 #include "spare-testing.h"
 
@@ -673,7 +674,7 @@ test_bad_slots (void)
   struct run run;
   struct rig r;
   uint8_t buf[16 * 512], want[16 * 512];
-  uint64_t offset, digest, i;
+  uint64_t offset, first, digest, i;
 
   rig_make (&r, MIB);
   offset = r.spare->hdr.segment[0].offset;
@@ -704,20 +705,25 @@ test_bad_slots (void)
   }
   CU_ASSERT_EQUAL (memcmp (buf, want, sizeof buf), 0);
 
-  /* Seven in a row are survived, again and again; eight are not. */
-  offset += 600 * 512;
-  r.spare->cursor = 600;
-  memdev_set_bad (r.m, MEMDEV_WRITE, offset, 7 * 512, EIO);
+  /* Seven places of 4 KiB in a row are survived, again and again; eight are
+   * not.
+   */
+  offset = (offset + 600 * 512) / 4096 * 4096;
+  first = (offset - r.spare->hdr.segment[0].offset) / 512;
+  r.spare->cursor = first;
+  memdev_set_bad (r.m, MEMDEV_WRITE, offset, 7 * 4096, EIO);
   CU_ASSERT_EQUAL (do_remap (&r, 300, 1, 1, 0), 0);
-  memdev_set_bad (r.m, MEMDEV_WRITE, offset + 8 * 512, 7 * 512, EIO);
+  r.spare->cursor = first + 8 * 8;
+  memdev_set_bad (r.m, MEMDEV_WRITE, offset + 8 * 4096, 7 * 4096, EIO);
   CU_ASSERT_EQUAL (do_remap (&r, 301, 1, 1, 0), 0);
   CU_ASSERT_FALSE (spare_failed (r.spare));
-  memdev_set_bad (r.m, MEMDEV_WRITE, offset + 16 * 512, 8 * 512, EIO);
+  r.spare->cursor = first + 16 * 8;
+  memdev_set_bad (r.m, MEMDEV_WRITE, offset + 16 * 4096, 8 * 4096, EIO);
   digest = rig_digest (&r);
   i = r.m->failed;
   CU_ASSERT_EQUAL (do_remap (&r, 302, 4, 1, 0), EIO);
-  /* The write of all four, and eight of single ones. */
-  CU_ASSERT (r.m->failed - i <= 10);
+  /* Seven times eight single ones, one more, and the writes of several. */
+  CU_ASSERT (r.m->failed - i <= 57 + 16);
   CU_ASSERT (spare_failed (r.spare));
   CU_ASSERT_EQUAL (rig_digest (&r), digest);
   CU_ASSERT_EQUAL (do_remap (&r, 400, 1, 1, 0), EIO);
@@ -739,20 +745,25 @@ test_bad_writes (void)
   int i;
 
   rig_make (&r, MIB);
-  CU_ASSERT_EQUAL (do_remap (&r, 0, 20, 1, 0), 0);
-  memdev_set_bad (r.m, MEMDEV_WRITE, r.spare->hdr.segment[0].offset, 512,
-                  EIO);
-  for (i = 0; i < 7; ++i)
+  for (i = 0; i < 8; ++i)
+    CU_ASSERT_EQUAL (do_remap (&r, i * 16, 16, 1, 0), 0);
+  for (i = 0; i < 8; ++i)
+    memdev_set_bad (r.m, MEMDEV_WRITE,
+                    r.spare->hdr.segment[0].offset + i * 4096, 512, EIO);
+  /* One that fails again and again is one. */
+  for (i = 0; i < 20; ++i)
     CU_ASSERT_EQUAL (spare_write (r.spare, buf, 0, 1), EIO);
+  for (i = 0; i < 7; ++i)
+    CU_ASSERT_EQUAL (spare_write (r.spare, buf, 8 * i, 1), EIO);
   CU_ASSERT_EQUAL (spare_write (r.spare, buf, 1, 1), 0);
   for (i = 0; i < 7; ++i)
-    CU_ASSERT_EQUAL (spare_write (r.spare, buf, 0, 1), EIO);
+    CU_ASSERT_EQUAL (spare_write (r.spare, buf, 8 * i, 1), EIO);
   CU_ASSERT_FALSE (spare_failed (r.spare));
   memdev_fail (r.m, MEMDEV_WRITE, 1, ENOSPC, true);
   CU_ASSERT_EQUAL (spare_write (r.spare, buf, 1, 1), ENOSPC);
   CU_ASSERT_FALSE (spare_failed (r.spare));
   memdev_fail (r.m, 0, 0, 0, false);
-  CU_ASSERT_EQUAL (spare_write (r.spare, buf, 0, 1), EIO);
+  CU_ASSERT_EQUAL (spare_write (r.spare, buf, 8 * 7, 1), EIO);
   CU_ASSERT (spare_failed (r.spare));
   rig_free (&r);
 }
@@ -1212,6 +1223,116 @@ test_open_large (void)
   rig_free (&r);
 }
 
+static void
+test_relabel (void)
+{
+  char longest[SPARE_LABEL_MAX + 2];
+  struct rig r;
+  uint64_t n;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_remap (&r, 10, 4, 1, 0), 0);
+  memset (longest, 'x', sizeof longest);
+  longest[SPARE_LABEL_MAX + 1] = '\0';
+  CU_ASSERT_EQUAL (spare_relabel (r.spare, longest, &r.message), EINVAL);
+  CU_ASSERT_STRING_EQUAL (spare_get_identity (r.spare)->label, "a disk");
+  longest[SPARE_LABEL_MAX] = '\0';
+  CU_ASSERT_EQUAL (spare_relabel (r.spare, longest, &r.message), 0);
+  CU_ASSERT_STRING_EQUAL (spare_get_identity (r.spare)->label, longest);
+  rig_reload (&r);
+  CU_ASSERT_STRING_EQUAL (spare_get_identity (r.spare)->label, longest);
+  CU_ASSERT_EQUAL (spare_relabel (r.spare, "short", &r.message), 0);
+  CU_ASSERT_EQUAL (do_remap (&r, 20, 4, 1, 0), 0);
+  rig_reload (&r);
+  CU_ASSERT_STRING_EQUAL (spare_get_identity (r.spare)->label, "short");
+  rig_close (&r, true);
+
+  r.read_only = true;
+  CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+  CU_ASSERT_EQUAL (spare_relabel (r.spare, "other", &r.message), EROFS);
+  rig_close (&r, true);
+  r.read_only = false;
+
+  /* Each write and flush fails in turn: the old label, or the new one. */
+  for (n = 1; n <= 4; n++) {
+    CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+    memdev_fail (r.m, MEMDEV_WRITE | MEMDEV_FLUSH, n, EIO, 1);
+    CU_ASSERT_EQUAL (spare_relabel (r.spare, "failed", &r.message), EIO);
+    memdev_fail (r.m, 0, 0, 0, 0);
+    rig_close (&r, false);
+    CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+    CU_ASSERT (strcmp (spare_get_identity (r.spare)->label, "short") == 0 ||
+               strcmp (spare_get_identity (r.spare)->label, "failed") == 0);
+    CU_ASSERT_EQUAL (spare_relabel (r.spare, "short", &r.message), 0);
+    rig_close (&r, true);
+  }
+  CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+  rig_free (&r);
+}
+
+static void
+test_examine (void)
+{
+  struct spare_report report;
+  uint64_t number, pages;
+  struct device dev;
+  char page[4096];
+  struct rig r;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_remap (&r, 10, 4, 1, 0), 0);
+  CU_ASSERT_FALSE (spare_has_incomplete_commit (r.spare));
+  spare_log_end (r.spare, &number, &pages);
+  CU_ASSERT_EQUAL (number, 2);
+  CU_ASSERT_EQUAL (pages, 2);
+  dev = *r.spare->dev;
+  CU_ASSERT_EQUAL (spare_examine_headers (&dev, MIB, &report, NULL), 0);
+  CU_ASSERT (report.same && report.used >= 0);
+  CU_ASSERT (report.header[0].complete && report.header[1].complete);
+  CU_ASSERT_EQUAL (report.header[1].offset, 32768);
+
+  memset (page, 0, sizeof page);
+  memdev_poke (r.m, 32768, page, sizeof page);
+  CU_ASSERT_EQUAL (spare_examine_headers (&dev, MIB, &report, NULL), 0);
+  CU_ASSERT (!report.same && report.used == 0);
+  CU_ASSERT_STRING_EQUAL (report.header[1].what, "blank");
+  CU_ASSERT_FALSE (report.header[1].complete);
+  memdev_set_bad (r.m, MEMDEV_READ, 0, 1, EIO);
+  CU_ASSERT_EQUAL (spare_examine_headers (&dev, MIB, &report, NULL), 0);
+  CU_ASSERT_EQUAL (report.used, -1);
+  CU_ASSERT_STRING_EQUAL (report.header[0].what, strerror (EIO));
+  memdev_set_bad (r.m, 0, 0, 1, 0);
+  rig_free (&r);
+}
+
+/* The first page of a commit of two, and not the second. */
+static void
+test_examine_incomplete (void)
+{
+  struct change_list list = { 0 };
+  struct rig r;
+  unsigned i;
+
+  rig_make (&r, MIB);
+  for (i = 0; i < 130; i++) {
+    const struct change c = {
+      .sector = 1000 + 2 * i, .count = 1, .kind = CHANGE_LOST,
+    };
+
+    CU_ASSERT_EQUAL_FATAL (change_list_add (&list, &c), 0);
+  }
+  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
+  change_list_free (&list);
+  const uint64_t second = r.spare->hdr.area[0].offset + 2 * 4096;
+  rig_close (&r, false);
+  memdev_poke (r.m, second, "torn", 4);
+  CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+  CU_ASSERT_TRUE (spare_has_incomplete_commit (r.spare));
+  CU_ASSERT_EQUAL (do_remap (&r, 10, 4, 1, 0), 0);
+  CU_ASSERT_FALSE (spare_has_incomplete_commit (r.spare));
+  rig_free (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -1242,6 +1363,9 @@ main (int argc, char *argv[])
     { "growth", test_grow },
     { "growth that fails", test_grow_errors },
     { "read only", test_read_only },
+    { "another label (promise 20)", test_relabel },
+    { "what is seen of headers", test_examine },
+    { "what is seen of a log that was cut off", test_examine_incomplete },
     { "a large one", test_open_large },
   };
   const char *s = getenv ("TEST_SEED");

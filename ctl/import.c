@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * import: what another program found to be bad, told to the server.
+ *
+ * All of the list is compared with main's size before anything is changed:
+ * a list of another disk is usually noticed so.
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mapfile.h"
+#include "remapctl.h"
+
+/* Sectors a request: small enough that the bar moves. */
+#define STEP 65536
+
+struct import {
+  struct client *client;
+  const char *path, *as;
+  uint64_t total, sent;                 /* sectors */
+  uint64_t done, left, lost;            /* what the replies say, summed up */
+  bool bar;
+};
+
+static void
+show_progress (struct import *im, bool end)
+{
+  enum { WIDTH = 40 };
+  const unsigned filled = im->total ? (double) im->sent / im->total * WIDTH
+    : WIDTH;
+  char bar[WIDTH + 1];
+
+  if (!im->bar)
+    return;
+  memset (bar, ' ', WIDTH);
+  memset (bar, '#', filled);
+  bar[WIDTH] = '\0';
+  fprintf (stderr, "\r[%s] %3.0f %%  %" PRIu64 " of %s%s", bar,
+           im->total ? 100.0 * im->sent / im->total : 100.0, im->sent,
+           show_count (im->total, "sector").s, end ? "\n" : "");
+}
+
+/* The list in sectors: areas outwards to whole sectors. */
+static void
+area_sectors (const struct area *a, sector_t *start, uint64_t *count)
+{
+  *start = a->offset >> SECTOR_SHIFT;
+  *count = bytes_to_sectors (a->offset + a->count) - *start;
+}
+
+static bool
+check_areas (struct import *im, const struct area_list *list,
+             uint64_t main_size)
+{
+  const uint64_t sectors = bytes_to_sectors (main_size);
+  sector_t start;
+  uint64_t count;
+
+  for (size_t i = 0; i < list->n; i++) {
+    area_sectors (&list->v[i], &start, &count);
+    if (start >= sectors || count > sectors - start) {
+      error ("%s: the area from byte %" PRIu64 " to %" PRIu64 " reaches "
+             "beyond the disk, which has %" PRIu64 " bytes: is the list one "
+             "of this disk, and --block-size right?  Nothing was changed.",
+             im->path, list->v[i].offset,
+             list->v[i].offset + list->v[i].count, main_size);
+      return false;
+    }
+    im->total += count;
+  }
+  return true;
+}
+
+static int
+import_range (struct import *im, sector_t start, uint64_t count)
+{
+  struct reader r = { 0 };
+  int status;
+  json_t *reply;
+
+  reply = client_request (im->client, &status,
+                          "import %s %" PRIu64 " %" PRIu64, im->as, start,
+                          count);
+  if (reply == NULL)
+    return status;
+  r.root = reply;
+  im->done += get_uint (&r, "done");
+  im->left += get_uint (&r, "left");
+  im->lost += get_uint (&r, "lost");
+  json_decref (reply);
+  return r.bad ? STATUS_NO_SERVER : STATUS_DONE;
+}
+
+static int
+import_areas (struct import *im, const struct area_list *list)
+{
+  int status = STATUS_DONE;
+  uint64_t count, n;
+  sector_t start;
+
+  for (size_t i = 0; i < list->n && status == STATUS_DONE; i++) {
+    area_sectors (&list->v[i], &start, &count);
+    for (; count > 0 && status == STATUS_DONE; start += n, count -= n) {
+      n = count < STEP ? count : STEP;
+      status = import_range (im, start, n);
+      if (status == STATUS_DONE) {
+        im->sent += n;
+        show_progress (im, false);
+      }
+    }
+  }
+  show_progress (im, true);
+  return status;
+}
+
+static bool
+get_main_size (struct client *c, uint64_t *size, int *status)
+{
+  json_t *reply = client_request (c, status, "status");
+  struct reader r = { .root = reply };
+
+  if (reply == NULL)
+    return false;
+  *size = get_uint (&r, "main.size");
+  json_decref (reply);
+  if (r.bad)
+    *status = STATUS_NO_SERVER;
+  return !r.bad;
+}
+
+static void
+print_result (const struct ctl *ctl, const struct import *im)
+{
+  if (ctl->json) {
+    printf ("{\"ok\":true,\"done\":%" PRIu64 ",\"left\":%" PRIu64
+            ",\"lost\":%" PRIu64 "}\n", im->done, im->left, im->lost);
+    return;
+  }
+  printf ("%s: %s listed; %" PRIu64 " moved to the spare, %" PRIu64
+          " are LOST now, %" PRIu64 " left as they were\n", im->path,
+          show_count (im->total, "bad sector").s, im->done - im->lost,
+          im->lost, im->left);
+}
+
+static int
+import (struct ctl *ctl, struct import *im, const struct area_list *list)
+{
+  uint64_t main_size;
+  int status;
+
+  im->client = client_open (ctl, &status);
+  if (im->client == NULL)
+    return status;
+  if (get_main_size (im->client, &main_size, &status)) {
+    if (check_areas (im, list, main_size)) {
+      status = import_areas (im, list);
+      /* Also after an error: so much is done. */
+      print_result (ctl, im);
+    }
+    else
+      status = STATUS_REFUSED;
+  }
+  client_close (im->client);
+  return status;
+}
+
+int
+command_import (struct ctl *ctl, int argc, char **argv)
+{
+  static const struct option own[] = {
+    { "as", required_argument, NULL, 256 },
+    { "block-size", required_argument, NULL, 257 }, { 0 }
+  };
+  struct import im = { .bar = isatty (STDERR_FILENO) };
+  struct area_list list;
+  struct message message;
+  uint64_t block = 1024;
+  char *text;
+  size_t len;
+  int c, r;
+
+  while ((c = next_option (ctl, argc, argv, own)) != -1) {
+    if (c == '?')
+      return STATUS_USAGE;
+    if (c == 256)
+      im.as = optarg;
+    else if (!parse_bytes (optarg, &block) || block == 0 ||
+             block > UINT32_MAX) {
+      error ("import: --block-size=%s: must be a number of bytes", optarg);
+      return STATUS_USAGE;
+    }
+  }
+  if (!count_arguments (ctl, argc, 1, 1))
+    return STATUS_USAGE;
+  if (im.as == NULL || (strcmp (im.as, "lost") != 0 &&
+                        strcmp (im.as, "remap") != 0)) {
+    error ("import: say --as=lost (their content is gone) or --as=remap "
+           "(read them, and move what can be read)");
+    return STATUS_USAGE;
+  }
+  im.path = argv[optind];
+  text = read_file (im.path, &len);
+  if (text == NULL)
+    return STATUS_REFUSED;
+  r = mapfile_parse (text, len, block, &list, &message);
+  free (text);
+  if (r) {
+    error ("%s: %s", im.path, message.text);
+    return STATUS_REFUSED;
+  }
+  r = import (ctl, &im, &list);
+  area_list_free (&list);
+  return r;
+}

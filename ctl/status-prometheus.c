@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Status in the text exposition format of Prometheus: base units in the
+ * names, _total for what only counts up, all samples of a metric together,
+ * whatever the number of servers.
+ *
+ * https://prometheus.io/docs/instrumenting/exposition_formats/
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "remapctl.h"
+
+#define PREFIX "nbdkit_remap_"
+
+/* A sample: LABEL="VALUE" (NULL: none) and what the status has at PATH. */
+struct sample {
+  const char *label, *value, *path;
+};
+
+#define MAX_SAMPLES 8
+
+struct metric {
+  const char *name, *type, *help;
+  struct sample sample[MAX_SAMPLES];
+};
+
+static const struct metric metrics[] = {
+  { "uptime_seconds", "gauge", "How long the server has been running.",
+    { { NULL, NULL, "uptime" } } },
+  { "counters_start_time_seconds", "gauge",
+    "Unix time since which the counters of events count.",
+    { { NULL, NULL, "since" } } },
+  { "auto_remap_enabled", "gauge", "1 if bad sectors are remapped by "
+    "themselves.",
+    { { NULL, NULL, "auto_remap" } } },
+  { "lost_reads_zero", "gauge", "1 if LOST sectors read as zeroes.",
+    { { NULL, NULL, "lost_reads_zero" } } },
+  { "main_size_bytes", "gauge", "Size of the disk.",
+    { { NULL, NULL, "main.size" } } },
+  { "main_block_size_bytes", "gauge", "Smallest unit that the disk takes.",
+    { { NULL, NULL, "main.block" } } },
+  { "main_lost", "gauge", "1 if the disk does not answer at all.",
+    { { NULL, NULL, "main.lost" } } },
+  { "main_losses_total", "counter", "How often the disk was gone.",
+    { { NULL, NULL, "main_lost_times" } } },
+  { "spare_size_bytes", "gauge", "Size of the spare.",
+    { { NULL, NULL, "spare.size" } } },
+  { "spare_slots", "gauge", "Slots of the spare, by state.",
+    { { "state", "used", "spare.used" },
+      { "state", "retired", "spare.retired" },
+      { "state", "free", "spare.free" } } },
+  { "spare_capacity_slots", "gauge", "All slots of the spare.",
+    { { NULL, NULL, "spare.total" } } },
+  { "spare_log_used_pages", "gauge", "Pages of the spare's log in use.",
+    { { NULL, NULL, "spare.log_used" } } },
+  { "spare_log_capacity_pages", "gauge", "Pages of the spare's log.",
+    { { NULL, NULL, "spare.log_pages" } } },
+  { "spare_failed", "gauge", "1 if the spare takes nothing more before a "
+    "restart.",
+    { { NULL, NULL, "spare.failed" } } },
+  { "spare_full", "gauge", "1 if the last sector found no room.",
+    { { NULL, NULL, "spare.full" } } },
+  { "spare_commits_total", "counter", "Commits to the spare's log.",
+    { { NULL, NULL, "spare.commits" } } },
+  { "spare_flushes_total", "counter", "Flushes of the spare.",
+    { { NULL, NULL, "spare.flushes" } } },
+  { "spare_checkpoints_total", "counter", "Checkpoints of the spare's log.",
+    { { NULL, NULL, "spare.checkpoints" } } },
+  { "sectors", "gauge", "Sectors that are not DIRECT, by state.",
+    { { "state", "remapped", "sectors.remapped" },
+      { "state", "lost", "sectors.lost" },
+      { "state", "zero", "sectors.zero" } } },
+  { "map_runs", "gauge", "Entries of the map.",
+    { { NULL, NULL, "sectors.runs" } } },
+  { "map_memory_bytes", "gauge", "Memory that the map takes.",
+    { { NULL, NULL, "sectors.memory" } } },
+  { "remapped_sectors_total", "counter", "Sectors remapped, by cause.",
+    { { "cause", "auto", "auto_remaps" },
+      { "cause", "manual", "manual_remaps" } } },
+  { "weak_sectors_total", "counter", "Sectors remapped since they could be "
+    "read only when asked again.",
+    { { NULL, NULL, "weak" } } },
+  { "lost_sectors_total", "counter", "Sectors that became LOST.",
+    { { NULL, NULL, "became_lost" } } },
+  { "recovered_sectors_total", "counter", "LOST sectors that could be read "
+    "after all.",
+    { { NULL, NULL, "recovered" } } },
+  { "requests_total", "counter", "Requests of clients, by kind.",
+    { { "kind", "read", "requests.read.count" },
+      { "kind", "write", "requests.write.count" },
+      { "kind", "zero", "requests.zero.count" },
+      { "kind", "trim", "requests.trim.count" },
+      { "kind", "cache", "requests.cache.count" },
+      { "kind", "flush", "requests.flush.count" },
+      { "kind", "fua", "requests.fua.count" } } },
+  { "request_bytes_total", "counter", "Bytes of requests, by kind.",
+    { { "kind", "read", "requests.read.bytes" },
+      { "kind", "write", "requests.write.bytes" },
+      { "kind", "zero", "requests.zero.bytes" },
+      { "kind", "trim", "requests.trim.bytes" },
+      { "kind", "cache", "requests.cache.bytes" } } },
+  { "errors_total", "counter", "Failed calls to disk and spare.",
+    { { "kind", "read", "errors.read" },
+      { "kind", "write", "errors.write" },
+      { "kind", "flush", "errors.flush" },
+      { "kind", "spare", "errors.spare" } } },
+  { "read_retries_total", "counter", "Blocks of the disk that were read "
+    "again.",
+    { { NULL, NULL, "retries" } } },
+  { "read_retries_saved_total", "counter", "Of these, the ones that could "
+    "be read.",
+    { { NULL, NULL, "retries_saved" } } },
+  { "lost_requests_refused_total", "counter", "Requests refused because of "
+    "a LOST sector.",
+    { { NULL, NULL, "lost_refused" } } },
+  { "lost_sectors_zeroed_total", "counter", "LOST sectors read as zeroes.",
+    { { NULL, NULL, "lost_zeroed" } } },
+};
+
+#define NR_METRICS (sizeof metrics / sizeof metrics[0])
+
+static void
+print_head (const char *name, const char *type, const char *help)
+{
+  printf ("# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help,
+          name, type);
+}
+
+/* A label's value: backslash, quote and newline are escaped; what isn't
+ * valid UTF-8 can't come, jansson refuses it.
+ */
+static void
+print_label (const char *name, const char *value, bool first)
+{
+  printf ("%s%s=\"", first ? "{" : ",", name);
+  for (; *value; value++)
+    switch (*value) {
+    case '\\': fputs ("\\\\", stdout); break;
+    case '"': fputs ("\\\"", stdout); break;
+    case '\n': fputs ("\\n", stdout); break;
+    default: putchar (*value);
+    }
+  putchar ('"');
+}
+
+static void
+print_sample (const char *name, const char *server, const struct sample *s,
+              uint64_t value)
+{
+  printf (PREFIX "%s", name);
+  print_label ("server", server, true);
+  if (s->label)
+    print_label (s->label, s->value, false);
+  printf ("} %" PRIu64 "\n", value);
+}
+
+static uint64_t
+value_at (struct reader *r, const char *path)
+{
+  static const char *const bools[] = {
+    "auto_remap", "lost_reads_zero", "main.lost", "spare.failed",
+    "spare.full",
+  };
+
+  for (size_t i = 0; i < sizeof bools / sizeof bools[0]; i++)
+    if (strcmp (bools[i], path) == 0)
+      return get_bool (r, path);
+  return get_uint (r, path);
+}
+
+static void
+print_metric (const struct metric *m, const struct scraped *v,
+              struct reader *r, size_t n)
+{
+  print_head (m->name, m->type, m->help);
+  for (size_t i = 0; i < n; i++)
+    for (int j = 0; v[i].json && j < MAX_SAMPLES && m->sample[j].path; j++)
+      print_sample (m->name, v[i].server, &m->sample[j],
+                    value_at (&r[i], m->sample[j].path));
+}
+
+static void
+print_up (const struct scraped *v, size_t n)
+{
+  const struct sample none = { 0 };
+
+  print_head ("up", "gauge", "1 if the server answers.");
+  for (size_t i = 0; i < n; i++)
+    print_sample ("up", v[i].server, &none, v[i].json != NULL);
+}
+
+static void
+print_info (const struct scraped *v, struct reader *r, size_t n)
+{
+  print_head ("info", "gauge", "What the server is; always 1.");
+  for (size_t i = 0; i < n; i++) {
+    if (v[i].json == NULL)
+      continue;
+    printf (PREFIX "info");
+    print_label ("server", v[i].server, true);
+    print_label ("version", get_string (&r[i], "version"), false);
+    print_label ("disk", get_string (&r[i], "main.label"), false);
+    print_label ("spare", get_string (&r[i], "spare.path"), false);
+    print_label ("uuid", get_string (&r[i], "spare.uuid"), false);
+    printf ("} 1\n");
+  }
+}
+
+static void
+print_healths (const struct scraped *v, struct reader *r, size_t n)
+{
+  static const char *const names[] = {
+    "ok", "degraded", "critical", "main-lost",
+  };
+
+  print_head ("health", "gauge", "1 for the state of health that it is in, "
+              "0 for the others.");
+  for (size_t i = 0; i < n; i++) {
+    if (v[i].json == NULL)
+      continue;
+    const char *health = get_string (&r[i], "health");
+
+    for (size_t j = 0; j < sizeof names / sizeof names[0]; j++) {
+      const struct sample s = { .label = "state", .value = names[j] };
+
+      print_sample ("health", v[i].server, &s,
+                    strcmp (names[j], health) == 0);
+    }
+  }
+}
+
+/* All or nothing: a scraper must not take half of it for a disk whose
+ * counters went to zero.
+ */
+static bool
+is_complete (const struct scraped *v, size_t n)
+{
+  for (size_t i = 0; i < n; i++) {
+    struct status st;
+
+    if (v[i].json && !status_parse (&st, json_incref (v[i].json)))
+      return false;
+    if (v[i].json)
+      status_free (&st);
+  }
+  return true;
+}
+
+bool
+status_print_prometheus (const struct scraped *v, size_t n)
+{
+  struct reader *r;
+
+  if (!is_complete (v, n))
+    return false;
+  r = allocate (n, sizeof *r);
+  for (size_t i = 0; i < n; i++)
+    r[i].root = v[i].json;
+  print_up (v, n);
+  print_info (v, r, n);
+  print_healths (v, r, n);
+  for (size_t i = 0; i < NR_METRICS; i++)
+    print_metric (&metrics[i], v, r, n);
+  free (r);
+  return true;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Status for people, and in the words of dm-remap.
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "remapctl.h"
+
+static void
+heading (const char *name)
+{
+  printf ("%-10s ", name);
+}
+
+static const char *
+colour_of (const char *health)
+{
+  if (strcmp (health, "ok") == 0)
+    return "32";                        /* green */
+  return strcmp (health, "degraded") == 0 ? "33" : "31";
+}
+
+static void
+print_health (const struct status *st)
+{
+  const bool colour = use_colour (stdout);
+
+  heading ("health");
+  if (colour)
+    printf ("\033[1;%sm", colour_of (st->health));
+  print_text (stdout, st->health);
+  printf ("%s\n", colour ? "\033[0m" : "");
+  for (size_t i = 0; i < json_array_size (st->reasons); i++) {
+    const char *s = json_string_value (json_array_get (st->reasons, i));
+
+    heading ("");
+    print_text (stdout, s ? s : "?");
+    putchar ('\n');
+  }
+}
+
+static void
+print_disks (const struct status *st)
+{
+  const uint64_t gone = st->spare.used + st->spare.retired;
+
+  heading ("disk");
+  printf ("%s (%" PRIu64 " bytes), blocks of %" PRIu64 " bytes%s\n",
+          show_bytes (st->main.size).s, st->main.size, st->main.block,
+          st->main.lost ? ", LOST: it doesn't answer" : "");
+  if (*st->main.label) {
+    heading ("");
+    printf ("label ");
+    print_text (stdout, st->main.label);
+    putchar ('\n');
+  }
+  heading ("spare");
+  print_text (stdout, st->spare.path);
+  printf (" (%s)%s%s\n", show_bytes (st->spare.size).s,
+          st->spare.failed ? ", FAILED: restart the server" : "",
+          st->spare.full ? ", FULL: enlarge it" : "");
+  heading ("");
+  printf ("UUID ");
+  print_text (stdout, st->spare.uuid);
+  printf (", made %s\n", show_time (st->spare.created).s);
+  heading ("");
+  printf ("slots: %" PRIu64 " used, %" PRIu64 " retired, %" PRIu64
+          " free of %" PRIu64 " (%.1f %% gone)\n", st->spare.used,
+          st->spare.retired, st->spare.free, st->spare.total,
+          st->spare.total ? 100.0 * gone / st->spare.total : 0.0);
+  heading ("");
+  printf ("log: %" PRIu64 " of %" PRIu64 " pages used\n",
+          st->spare.log_used, st->spare.log_pages);
+}
+
+static void
+print_sectors (const struct status *st)
+{
+  const bool colour = use_colour (stdout) && st->sectors.lost > 0;
+
+  heading ("sectors");
+  printf ("%" PRIu64 " remapped, %s%" PRIu64 " LOST%s, %" PRIu64
+          " zero, in %s (%s of memory)\n", st->sectors.remapped,
+          colour ? "\033[1;31m" : "", st->sectors.lost,
+          colour ? "\033[0m" : "", st->sectors.zero,
+          show_count (st->sectors.runs, "run").s,
+          show_bytes (st->sectors.memory).s);
+  heading ("ever");
+  printf ("%" PRIu64 " remapped automatically (%" PRIu64 " weak), %" PRIu64
+          " by command; %" PRIu64 " became LOST, %" PRIu64 " recovered\n",
+          st->auto_remaps, st->weak, st->manual_remaps, st->became_lost,
+          st->recovered);
+  heading ("automatic");
+  printf ("remapping is %s; LOST sectors read as %s\n",
+          st->auto_remap ? "on" : "off",
+          st->lost_reads_zero ? "zeroes" : "errors");
+}
+
+static void
+print_requests (const struct status *st)
+{
+  printf ("\nsince %s (up for %s)\n", show_time (st->since).s,
+          show_seconds (st->uptime).s);
+  for (int i = 0; i < NR_KINDS; i++) {
+    heading ("");
+    printf ("%-6s %12" PRIu64, request_kinds[i], st->requests[i].count);
+    if (i < NR_KINDS_WITH_BYTES)
+      printf ("  %10s", show_bytes (st->requests[i].bytes).s);
+    putchar ('\n');
+  }
+  heading ("errors");
+  printf ("disk: %" PRIu64 " reads, %" PRIu64 " writes, %" PRIu64
+          " flushes; spare: %" PRIu64 "\n", st->errors.read,
+          st->errors.write, st->errors.flush, st->errors.spare);
+  heading ("");
+  printf ("%" PRIu64 " blocks read again, %" PRIu64 " of them with success; "
+          "disk gone %" PRIu64 " times\n", st->retries, st->retries_saved,
+          st->main_lost_times);
+  heading ("LOST");
+  printf ("%" PRIu64 " requests refused, %" PRIu64 " sectors read as zeroes\n",
+          st->lost_refused, st->lost_zeroed);
+}
+
+static void
+print_rates (const struct status *st)
+{
+  static const char *const names[] = {
+    "reads/s", "read", "writes/s", "written", "errors", "remapped", "LOST",
+  };
+
+  putchar ('\n');
+  heading ("");
+  printf ("        last");
+  for (int i = 0; i < NR_RATES; i++)
+    printf ("%12s", show_seconds (st->rates[i].seconds).s);
+  putchar ('\n');
+  for (size_t row = 0; row < sizeof names / sizeof names[0]; row++) {
+    heading ("");
+    printf ("%-12s", names[row]);
+    for (int i = 0; i < NR_RATES; i++) {
+      const struct status_rate *r = &st->rates[i];
+      const uint64_t s = r->seconds ? r->seconds : 1;
+      char text[64];
+
+      switch (row) {
+      case 0: snprintf (text, sizeof text, "%.1f", (double) r->reads / s);
+        break;
+      case 1: snprintf (text, sizeof text, "%s/s",
+                        show_bytes (r->read_bytes / s).s);
+        break;
+      case 2: snprintf (text, sizeof text, "%.1f", (double) r->writes / s);
+        break;
+      case 3: snprintf (text, sizeof text, "%s/s",
+                        show_bytes (r->write_bytes / s).s);
+        break;
+      case 4: snprintf (text, sizeof text, "%" PRIu64,
+                        r->read_errors + r->write_errors);
+        break;
+      case 5: snprintf (text, sizeof text, "%" PRIu64, r->remaps);
+        break;
+      default: snprintf (text, sizeof text, "%" PRIu64, r->lost);
+      }
+      printf ("%12s", text);
+    }
+    putchar ('\n');
+  }
+}
+
+void
+status_print_text (const struct status *st, const char *title)
+{
+  if (title) {
+    print_text (stdout, title);
+    printf (" (version ");
+    print_text (stdout, st->version);
+    printf (")\n");
+  }
+  print_health (st);
+  print_disks (st);
+  print_sectors (st);
+  print_requests (st);
+  print_rates (st);
+}
+
+/* scan is that of a background scan, which there is none of. */
+void
+status_print_dm (const struct status *st)
+{
+  const uint64_t slots = st->spare.total;
+
+  printf ("0 %" PRIu64 " remap v2.0 %" PRIu64 "/%" PRIu64 " %" PRIu64 "/%"
+          PRIu64 " %" PRIu64 "/%" PRIu64 " health=%d errors=W%" PRIu64
+          ":R%" PRIu64 " auto_remaps=%" PRIu64 " manual_remaps=%" PRIu64
+          " scan=0%%\n", bytes_to_sectors (st->main.size),
+          st->manual_remaps, slots, st->auto_remaps, slots,
+          st->manual_remaps + st->auto_remaps, slots,
+          strcmp (st->health, "ok") == 0, st->errors.write, st->errors.read,
+          st->auto_remaps, st->manual_remaps);
+}

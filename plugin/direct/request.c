@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Requests of any alignment.
+ *
+ * A read is rounded out to sectors (the target's, not 512 bytes), which
+ * are all needed.  A write is cut into the whole sectors in the middle and
+ * what is left at its edges: an edge is read, modified and written under an
+ * exclusive lock of its sector, while whole sectors are written under a
+ * shared lock, so that neither undoes the other.
+ *
+ * Without a timeout, what is aligned in memory and on the disk goes to and
+ * comes from the client's own buffer.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "direct.h"
+#include "rangelock.h"
+
+/* Zeroes and trims per operation: in bytes, so that each is a matter of
+ * seconds at the most.
+ */
+#define ZERO_PIECE (UINT32_C (32) << 20)
+#define TRIM_PIECE (UINT32_C (256) << 20)
+
+static struct range_lock *ranges;
+
+int
+requests_start (uint32_t logical)
+{
+  ranges = range_lock_new (logical);
+  if (ranges == NULL) {
+    nbdkit_error ("malloc: %m");
+    return -1;
+  }
+  return 0;
+}
+
+void
+requests_stop (void)
+{
+  range_lock_free (ranges);
+  ranges = NULL;
+}
+
+static inline uint64_t
+min_u64 (uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
+/* The operation can do without a buffer in between. */
+static inline bool
+is_aligned (const struct target *t, const void *buf, uint64_t start,
+            uint64_t end)
+{
+  return ((start | end) & (t->logical - 1)) == 0 &&
+    ((uintptr_t) buf & (t->memory - 1)) == 0;
+}
+
+/* Runs one operation without a lane's buffer. */
+static int
+run_alone (const struct operation *op)
+{
+  struct lane *lane;
+  int err = lane_take (false, 0, &lane);
+
+  if (err)
+    return err;
+  err = lane_run (&lane, op);
+  lane_give (lane);
+  return err;
+}
+
+/* Reads whole sectors, from START (aligned) to END (aligned, or the end of
+ * a file), a piece at a time; the bytes from FROM to UPTO are wanted in BUF.
+ */
+static int
+read_pieces (struct target *t, uint8_t *buf, uint64_t from, uint64_t upto)
+{
+  uint64_t start = round_down (from, t->logical);
+  uint64_t end = round_up (upto, t->logical);
+  struct operation op = { .kind = OP_READ, .target = t };
+  struct lane *lane;
+  uint64_t first, last;
+  int err;
+
+  err = lane_take (true, min_u64 (end - start, LANE_BUFFER), &lane);
+  if (err)
+    return err;
+  for (; start < end; start += op.count) {
+    op.offset = start;
+    op.count = min_u64 (end - start, LANE_BUFFER);
+    op.buf = lane_buffer (lane);
+    first = start > from ? start : from;
+    last = min_u64 (start + op.count, upto);
+    op.need = last - start;
+    err = lane_run (&lane, &op);
+    if (err)
+      break;
+    memcpy (buf + (first - from), (uint8_t *) op.buf + (first - start),
+            last - first);
+  }
+  lane_give (lane);
+  return err;
+}
+
+int
+request_read (struct target *t, void *buf, uint32_t count, uint64_t offset)
+{
+  struct operation op = {
+    .kind = OP_READ, .target = t, .buf = buf, .count = count,
+    .need = count, .offset = offset
+  };
+
+  if (config.timeout == 0 && is_aligned (t, buf, offset, offset + count))
+    return operation_run (&op);
+  return read_pieces (t, buf, offset, offset + count);
+}
+
+/* Writes whole sectors, locked.  BUF is NULL: zeroes. */
+static int
+write_sectors (struct target *t, const uint8_t *buf, uint64_t start,
+               uint64_t end, bool fua)
+{
+  struct operation op = {
+    .kind = OP_WRITE, .target = t, .offset = start, .fua = fua
+  };
+  const uint8_t *p = buf;
+  struct lane *lane;
+  int err;
+
+  if (config.timeout == 0 && buf && is_aligned (t, buf, start, end)) {
+    op.buf = (void *) buf;
+    op.count = end - start;
+    return operation_run (&op);
+  }
+
+  err = lane_take (true, min_u64 (end - start, LANE_BUFFER), &lane);
+  if (err)
+    return err;
+  if (buf == NULL)
+    memset (lane_buffer (lane), 0, min_u64 (end - start, LANE_BUFFER));
+  for (; start < end; start += op.count) {
+    op.offset = start;
+    op.count = min_u64 (end - start, LANE_BUFFER);
+    op.buf = lane_buffer (lane);
+    if (buf) {
+      memcpy (op.buf, p, op.count);
+      p += op.count;
+    }
+    err = lane_run (&lane, &op);
+    if (err)
+      break;
+  }
+  lane_give (lane);
+  return err;
+}
+
+/* Writes the part of a file's last sector that there is: through the page
+ * cache, since O_DIRECT can write whole sectors only, but synchronously.
+ */
+static int
+write_tail (struct target *t, const uint8_t *buf, uint64_t start,
+            uint64_t end)
+{
+  struct operation op = {
+    .kind = OP_WRITE, .target = t, .count = end - start, .offset = start,
+    .fua = true, .tail = true
+  };
+  struct lane *lane;
+  int err;
+
+  err = lane_take (false, op.count, &lane);
+  if (err)
+    return err;
+  op.buf = lane_buffer (lane);
+  if (buf)
+    memcpy (op.buf, buf, op.count);
+  else
+    memset (op.buf, 0, op.count);
+  err = lane_run (&lane, &op);
+  lane_give (lane);
+  return err;
+}
+
+/* Writes bytes within one sector, locked exclusively. */
+static int
+write_edge (struct target *t, const uint8_t *buf, uint64_t start,
+            uint64_t end, bool fua)
+{
+  const uint64_t sector = round_down (start, t->logical);
+  struct operation op = {
+    .kind = OP_READ, .target = t, .count = t->logical, .need = t->logical,
+    .offset = sector
+  };
+  struct lane *lane;
+  uint8_t *p;
+  int err;
+
+  if (sector + t->logical > t->size)
+    return write_tail (t, buf, start, end);
+  err = lane_take (true, t->logical, &lane);
+  if (err)
+    return err;
+  op.buf = p = lane_buffer (lane);
+  err = lane_run (&lane, &op);
+  if (err == 0) {
+    if (buf)
+      memcpy (p + (start - sector), buf, end - start);
+    else
+      memset (p + (start - sector), 0, end - start);
+    op.kind = OP_WRITE;
+    op.fua = fua;
+    err = lane_run (&lane, &op);
+  }
+  lane_give (lane);
+  return err;
+}
+
+/* Calls FUNCTION for the range with a shared lock of it, as much at a time
+ * as can be had.  What a late write may still change is not written.
+ */
+static int
+write_shared (struct target *t, const uint8_t *buf, uint64_t start,
+              uint64_t end, bool fua)
+{
+  struct shared_hold hold;
+  uint64_t got;
+  int err = 0;
+
+  for (; start < end && err == 0; start = got) {
+    got = range_lock_shared (ranges, &hold, start, end);
+    err = lanes_overlap (start, got) ? ETIMEDOUT
+      : write_sectors (t, buf, start, got, fua);
+    range_unlock_shared (ranges, &hold);
+    if (buf)
+      buf += got - start;
+  }
+  return err;
+}
+
+static int
+write_exclusive (struct target *t, const uint8_t *buf, uint64_t start,
+                 uint64_t end, bool fua)
+{
+  struct exclusive_hold hold;
+  uint64_t sector = round_down (start, t->logical);
+  int err;
+
+  range_lock_exclusive (ranges, &hold, sector, sector + t->logical);
+  err = lanes_overlap (sector, sector + t->logical) ? ETIMEDOUT
+    : write_edge (t, buf, start, end, fua);
+  range_unlock_exclusive (ranges, &hold);
+  return err;
+}
+
+/* Cuts the range at the edges of sectors: *WHOLE is where the whole ones
+ * begin, *REST where they end.
+ */
+static void
+cut (const struct target *t, uint64_t start, uint64_t end, uint64_t *whole,
+     uint64_t *rest)
+{
+  *whole = min_u64 (round_up (start, t->logical), end);
+  *rest = round_down (end, t->logical);
+  if (*rest < *whole)
+    *rest = *whole;
+}
+
+static int
+write_edges (struct target *t, const uint8_t *buf, uint64_t start,
+             uint64_t end, bool fua, uint64_t whole, uint64_t rest)
+{
+  int err = 0;
+
+  if (start < whole)
+    err = write_exclusive (t, buf, start, whole, fua);
+  if (err == 0 && rest < end)
+    err = write_exclusive (t, buf ? buf + (rest - start) : NULL, rest, end,
+                           fua);
+  return err;
+}
+
+int
+request_write (struct target *t, const void *vbuf, uint32_t count,
+               uint64_t offset, bool fua)
+{
+  const uint8_t *buf = vbuf;
+  uint64_t end = offset + count, whole, rest;
+  int err;
+
+  if (!t->can_write)
+    return EROFS;
+  cut (t, offset, end, &whole, &rest);
+  err = write_edges (t, buf, offset, end, fua, whole, rest);
+  if (err == 0)
+    err = write_shared (t, buf + (whole - offset), whole, rest, fua);
+  return err;
+}
+
+/* Zeroes or trims whole sectors; they need no buffer. */
+static int
+no_data (struct target *t, enum kind kind, uint64_t start, uint64_t end,
+         uint32_t piece, bool fast)
+{
+  struct operation op = { .kind = kind, .target = t, .fast = fast };
+  struct shared_hold hold;
+  uint64_t got;
+  int err = 0;
+
+  for (; start < end && err == 0; start = got) {
+    got = range_lock_shared (ranges, &hold, start,
+                             min_u64 (end, start + piece));
+    op.offset = start;
+    op.count = got - start;
+    err = lanes_overlap (start, got) ? ETIMEDOUT : run_alone (&op);
+    range_unlock_shared (ranges, &hold);
+  }
+  return err;
+}
+
+/* Where the device has no means of its own zeroes are written here, not by
+ * nbdkit: some versions of it write the wrong places if there are more than
+ * 64 MiB of them.
+ */
+int
+request_zero (struct target *t, uint32_t count, uint64_t offset, bool fast)
+{
+  uint64_t end = offset + count, whole, rest;
+  int err;
+
+  if (!t->can_write)
+    return EROFS;
+  cut (t, offset, end, &whole, &rest);
+  err = no_data (t, OP_ZERO, whole, rest, ZERO_PIECE, fast);
+  if (err == EOPNOTSUPP && !fast)
+    err = write_shared (t, NULL, whole, rest, false);
+  if (err == 0)
+    err = write_edges (t, NULL, offset, end, false, whole, rest);
+  return err;
+}
+
+/* The edges stay as they are: a trim is a hint. */
+int
+request_trim (struct target *t, uint32_t count, uint64_t offset)
+{
+  uint64_t whole, rest;
+  int err;
+
+  if (!t->can_write)
+    return EROFS;
+  cut (t, offset, offset + count, &whole, &rest);
+  err = no_data (t, OP_TRIM, whole, rest, TRIM_PIECE, false);
+  return err == EOPNOTSUPP ? 0 : err;
+}
+
+int
+request_flush (struct target *t)
+{
+  struct operation op = { .kind = OP_FLUSH, .target = t };
+
+  return run_alone (&op);
+}
+
+/* Where the filesystem can't say, all is data. */
+int
+file_extents (struct target *t, uint32_t count, uint64_t offset, bool one,
+              struct nbdkit_extents *extents)
+{
+  const uint64_t end = offset + count;
+  off_t next;
+  bool hole;
+
+  while (offset < end) {
+    hole = false;
+    next = lseek (t->fd, offset, SEEK_DATA);
+    if (next == -1 && errno == ENXIO) {
+      hole = true;
+      next = end;
+    }
+    else if (next == -1)
+      next = end;
+    else if ((uint64_t) next > offset)
+      hole = true;
+    else {
+      next = lseek (t->fd, offset, SEEK_HOLE);
+      if (next == -1 || (uint64_t) next <= offset)
+        next = end;
+    }
+    next = min_u64 (next, end);
+    if (nbdkit_add_extent (extents, offset, next - offset, hole ?
+                           NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0) == -1)
+      return errno ? errno : ENOMEM;
+    if (one)
+      break;
+    offset = next;
+  }
+  return 0;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The setups, and what workloads are made of on each: see world.h and run.h.
+ * What comes first in a list is combined first.
+ */
+
+#include <config.h>
+
+#include <string.h>
+
+#include "run.h"
+
+const struct setup setups[] = {
+  { .name = "plain", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
+    .share = 4 },
+  /* A failing write has done a part; slots are scarce, and used again. */
+  { .name = "few", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
+    .partial = MEMDEV_SOME, .free_slots = 4, .share = 5 },
+  /* The next commits make a checkpoint. */
+  { .name = "log", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
+    .partial = MEMDEV_GOOD, .log_left = 1, .share = 4 },
+  { .name = "high", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
+    .low_high_water = true, .share = 2 },
+  /* Main blocks of four sectors, one of them mixed; a short last sector. */
+  { .name = "block", .sectors = "DDDDDBDDDrDDDwDDRRQRDRLZLZLRDDDDDDDDDDDD",
+    .block = 2048, .tail = 100, .partial = MEMDEV_SOME, .share = 4 },
+  /* Checkpoints of several pages. */
+  { .name = "many", .sectors = "DZBLRLZD", .times = 40, .block = 512,
+    .share = 0 },
+  /* Commits of several pages. */
+  { .name = "pages", .sectors = "RLZL", .times = 45, .rest = "DDBBrwDDDD",
+    .block = 512, .share = 0 },
+  { .name = "blank", .sectors = "DDBBrwDDDDDDDDDDDD", .block = 512,
+    .blank = true, .share = 1 },
+  { .name = NULL }
+};
+
+const struct setup *
+setup_find (const char *name, size_t len)
+{
+  const struct setup *s;
+
+  for (s = setups; s->name; s++)
+    if (strlen (s->name) == len && memcmp (s->name, name, len) == 0)
+      return s;
+  return NULL;
+}
+
+/* Operations for each setup. */
+static const char *const ops_plain[] = {
+  "w2", "w2+2", "w0+4", "w5+5", "w6f", "w8", "w0f", "f", "r4", "r5",
+  "r0+16", "z2+2", "z6+4", "m1", "m0+4", "u6+2", "u9", "y8", "l8", "c",
+  "g", "G", "k", "w3+8", "w11", "w12", "p2", "p6", "p5+2", "p8", "p9f", "z0+16",
+  "t0+10", "x", "w9f", "i10+3", "z8", "z11+2f", "u0+16", "w6", "p3+3", "w1",
+  "r6+2", NULL
+};
+static const char *const ops_block[] = {
+  "w4+4", "w5", "w0+12", "w16+4f", "w20+4", "w21", "p6", "p17+2", "p21",
+  "f", "r9", "r13", "r0+36", "z5", "z20+4", "z16+8", "m0+4", "m20", "u16+8",
+  "y20+8", "l24", "c", "k", "x", "G", "t0+36", "w34+2", "p35", "z22", "p8",
+  "w12+2f", "z30+6", NULL
+};
+static const char *const ops_many[] = {
+  "c", "w2+8", "k", "z0+32", "G", "x", "w3", "u1+8", "f", NULL
+};
+static const char *const ops_blank[] = {
+  "w2", "k", "r4", "c", "f", "w2+2f", "x", "z2", "m0", "w0+8", "r5", "u2+2",
+  "p2+2", "g", "z0+8", "m6+4", "w6+2", "t0+16", "G", "r0+16", NULL
+};
+
+static const char *const ops_pages[] = {
+  "z0+180", "c", "z0+4", "k", "w4+2", "x", "l0+2", "f", "u0", "z8+175", NULL
+};
+
+const char *const *
+ops_of (const struct setup *setup)
+{
+  return !strcmp (setup->name, "block") ? ops_block
+    : !strcmp (setup->name, "many") ? ops_many
+    : !strcmp (setup->name, "pages") ? ops_pages
+    : !strcmp (setup->name, "blank") ? ops_blank : ops_plain;
+}

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Copyright (C) 2026 The nbdkit-remap authors
+#
+# What the tests with block devices share (bash): loop devices, and one that
+# fails as exactly as a disk does.
+#
+# shellcheck shell=bash
+
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/../filter/remap.sh"
+
+# make_loop FILE [LOSETUP-ARG...]: sets loop to a block device over FILE,
+# without a page cache below it.
+make_loop ()
+{
+  local file=$1
+  shift
+
+  loop=$(losetup --find --show --direct-io=on "$@" "$file" 2>losetup.err) ||
+    skip "needs a loop device: $(cat losetup.err)"
+  cleanup_fn detach_loop "$loop"
+}
+
+# Detached when its last user is gone, so that this never fails for a while.
+detach_loop ()
+{
+  losetup -d "$1" 2>/dev/null || :
+}
+
+# make_bad_device FILE [ARG...]: sets loop to a block device over FILE that
+# fails as baddisk says (parameters ARG..., and bad.txt: see bad_sectors),
+# to the sector of 512 bytes.  What it is asked for is in device-ops.txt.
+# LOSETUP_ARGS, BELOW_BADDISK: more arguments of losetup and of nbdkit.
+#
+# nbdkit serves it, FUSE makes a file of that, and the kernel a block device.
+# nbdfuse takes its connections in turn, and a request waits for the one
+# before it on its connection: with CONNECTIONS (default 4) a slow one holds
+# up every fourth of the others.
+make_bad_device ()
+{
+  local file=$1 i
+  shift
+
+  [ -e bad.txt ] || : >bad.txt
+  # shellcheck disable=SC2086
+  start_nbdkit device -t 1 ${BELOW_BADDISK:-} --filter=baddisk file "$file" \
+               baddisk-list=bad.txt baddisk-log=device-ops.txt "$@"
+  mkdir -p fuse
+  nbdfuse -C "${CONNECTIONS:-4}" fuse "$uri" </dev/null >>nbdfuse.log 2>&1 &
+  fuse_pid=$!
+  cleanup_fn end_fuse
+  for ((i = 0; i < 600; i++)); do
+    [ ! -e fuse/nbd ] || break
+    kill -0 "$fuse_pid" 2>/dev/null || fail "nbdfuse ended, see nbdfuse.log"
+    sleep 0.05
+  done
+  # shellcheck disable=SC2086
+  make_loop fuse/nbd ${LOSETUP_ARGS:-}
+}
+
+# Whoever has the device open ends first, or FUSE could not.
+end_fuse ()
+{
+  local name i
+
+  [ -n "$fuse_pid" ] || return 0
+  for name in "${!nbdkit_pids[@]}"; do
+    [ "$name" = device ] || end_nbdkit "$name" TERM || :
+  done
+  # The loop device, which was detached before, lets go in a moment.
+  for ((i = 0; i < 200; i++)); do
+    fusermount3 -u fuse 2>/dev/null && break
+    sleep 0.05
+  done
+  # After that nbdfuse ends by itself.
+  [ "$i" -lt 200 ] || kill -9 "$fuse_pid"
+  wait "$fuse_pid" 2>/dev/null || :
+  fuse_pid=
+}
+
+requires_bad_device ()
+{
+  requires_loop
+  requires_fuse
+}

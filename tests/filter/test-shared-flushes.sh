@@ -1,0 +1,70 @@
+#!/bin/bash -
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Copyright (C) 2026 The nbdkit-remap authors
+#
+# What it costs to make a newly remapped sector durable (promise 13 of
+# remap-promises(7)), in flushes of the spare: two for a request alone,
+# content and record; and with 32 requests at a time, one for eight
+# of them or more.  Flushes are made slow, as on a disk, so that the requests
+# that come meanwhile are there when the next one begins, whatever the machine
+# is busy with.
+
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/remap.sh"
+requires nbdsh --version
+requires_program strace
+requires_plugin memory
+! is_instrumented || skip "counts system calls"
+strace -o /dev/null -e trace=none -e inject=fdatasync:delay_enter=1 true \
+  2>/dev/null || skip "can't trace a process"
+
+# Every second sector, so that none is written together with another.
+requests=320
+# shellcheck disable=SC2046
+bad_sectors bad.txt $(seq 0 2 $((2 * requests - 2)))
+
+# counted DEPTH MS: writes all of them; a flush takes MS milliseconds.  How
+# many flushes there were is in $n.
+counted ()
+{
+  local tracer i
+
+  rm -f spare.img attached calls
+  start_nbdkit disk -t 64 --filter=remap --filter=baddisk memory 1M \
+               baddisk-list=bad.txt baddisk-fail=write spare=spare.img
+  strace -f -p "$pid" -o calls -e trace=fdatasync,fsync,sync_file_range \
+         -e inject=fdatasync,fsync:delay_enter="$(($2 * 1000))" 2>attached &
+  tracer=$!
+  for ((i = 0; i < 400; i++)); do
+    ! grep -q attached attached || break
+    sleep 0.05
+  done
+  DEPTH=$1 REQUESTS=$requests URI=$uri client <<'PY'
+depth, requests = int(os.environ["DEPTH"]), int(os.environ["REQUESTS"])
+failed = []
+def done(error):
+    if error.value:
+        failed.append(error.value)
+    return 1
+for i in range(requests):
+    while h.aio_in_flight() >= depth:
+        h.poll(-1)
+    h.aio_pwrite(nbd.Buffer.from_bytearray(bytearray(b"x" * SECTOR)),
+                 2 * i * SECTOR, completion=done)
+while h.aio_in_flight():
+    h.poll(-1)
+assert not failed, failed
+PY
+  kill -INT "$tracer"
+  wait "$tracer" || :
+  stop_nbdkit disk
+  n=$(grep -cE '(fdatasync|fsync)\(' calls)
+  echo "depth $1: $n flushes for $requests requests"
+}
+
+counted 1 0
+# One more now and then, for the header that says how far the log goes.
+[ "$n" -le $((2 * requests + requests / 64)) ] || fail "more than two flushes a request"
+[ "$n" -ge "$requests" ] || fail "fewer flushes than can be"
+counted 32 20
+[ "$n" -le $((requests / 8)) ] || fail "fewer than eight requests a flush"

@@ -1,0 +1,75 @@
+#!/bin/bash -
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Copyright (C) 2026 The nbdkit-remap authors
+#
+# examples/nbdkit-remap@.service: systemd finds nothing wrong with it, and
+# the command that it starts serves a disk, with the examples of its comment.
+
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/../functions.sh"
+
+requires_program systemd-analyze nbdinfo
+unit=${abs_top_srcdir:?}/examples/nbdkit-remap@.service
+
+# systemd wants to see the programs that a unit starts where it names them.
+cp "$unit" nbdkit-remap@disk1.service
+systemd-analyze verify --man=no "$PWD/nbdkit-remap@disk1.service" \
+                >verify.out 2>&1 || { cat verify.out; fail "verify"; }
+[ ! -s verify.out ] || { cat verify.out; fail "systemd-analyze has remarks"; }
+
+# It can tell: a key that doesn't exist is a remark.
+sed 's/^RestartSec=/RestartSecs=/' "$unit" >nbdkit-remap@disk2.service
+systemd-analyze verify --man=no "$PWD/nbdkit-remap@disk2.service" \
+                >verify.out 2>&1 || :
+assert_grep RestartSecs verify.out
+
+# setting KEY: its value; %i and /run are ours, lines that go on are joined.
+setting ()
+{
+  sed -e ':again' -e '/\\$/ { N; s/\\\n */ /; b again' -e '}' "$unit" |
+    sed -n "s/^$1=//p" |
+    sed -e "s,/run/nbdkit-remap,$tmp,g" -e 's,%i,disk1,g'
+}
+
+end_server ()
+{
+  kill -KILL "$server_pid" 2>/dev/null && wait "$server_pid" || :
+}
+
+# As systemd does: variables are split at blanks, quotes are respected.
+[ "$(setting EnvironmentFile)" = /etc/nbdkit-remap/disk1.conf ] ||
+  fail "where are the parameters?"
+truncate -s 1M "a disk.img"
+cat >disk1.conf <<EOF2
+REMAP_ARGS="file '$tmp/a disk.img' spare=$tmp/disk1.spare"
+EOF2
+command=$(setting ExecStart)
+case "$command" in
+  "/usr/bin/nbdkit -f "*) ;;
+  *) fail "ExecStart is: $command" ;;
+esac
+(
+  eval "export $(setting Environment)"
+  # shellcheck source=/dev/null
+  . ./disk1.conf
+  eval "echo \"${command#/usr/bin/nbdkit }\""
+) >words
+eval "server=($(cat words))"
+nbdkit "${server[@]}" >disk1.log 2>&1 </dev/null &
+server_pid=$!
+cleanup_fn end_server
+for _ in $(seq 600); do
+  remapctl -s disk1.ctl ping >/dev/null 2>&1 && break
+  kill -0 "$server_pid" 2>/dev/null || break
+  sleep 0.1
+done
+assert_equal "$(nbdinfo --size "nbd+unix:///?socket=$tmp/disk1.nbd")" 1048576 \
+             "size of the export"
+
+# Killed, it leaves its socket, which ExecStartPre removes.
+end_server 2>/dev/null
+eval "$(setting ExecStartPre)"
+[ ! -e disk1.nbd ] || fail "the socket is still there"
+# shellcheck disable=SC2016
+nbdkit "${server[@]}" --run 'nbdinfo --size "$uri"' >size
+assert_equal "$(cat size)" 1048576 "size of the export, the second time"
