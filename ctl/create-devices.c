@@ -28,15 +28,20 @@
 #define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)
 #define DEFAULT_FRACTION 64
 
-/* The absolute path of a file that need not exist. */
+/* The absolute path of a file that need not exist.  One that is absolute
+ * stays as it is: a name in /dev/disk/by-id is worth more than what it stands
+ * for today.
+ */
 static char *
 absolute_path (const char *path)
 {
   char real[PATH_MAX], cwd[PATH_MAX];
 
+  if (path[0] == '/')
+    return copy_text (path);
   if (realpath (path, real) != NULL)
     return copy_text (real);
-  if (path[0] == '/' || getcwd (cwd, sizeof cwd) == NULL)
+  if (getcwd (cwd, sizeof cwd) == NULL)
     return copy_text (path);
   return text_of ("%s/%s", cwd, path);
 }

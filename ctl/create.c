@@ -280,6 +280,8 @@ create (struct create *c)
   if (run_directory (!c->dry_run) == NULL)
     return CREATE_FILES;
   create_command (c);
+  if (c->unit)
+    return create_print_unit (c, stdout);
   if (!c->dry_run)
     return start (c);
 
@@ -294,7 +296,8 @@ int
 command_create (struct ctl *ctl, int argc, char **argv)
 {
   static const struct option own[] = {
-    { "dry-run", no_argument, NULL, 256 }, { 0 }
+    { "dry-run", no_argument, NULL, 256 },
+    { "unit", no_argument, NULL, 257 }, { 0 }
   };
   static struct create c = { .name = "test_remap" };
   int o;
@@ -304,6 +307,7 @@ command_create (struct ctl *ctl, int argc, char **argv)
     if (o == '?')
       return CREATE_ARGUMENTS;
     c.dry_run = true;
+    c.unit |= o == 257;
   }
   if (ctl->name)
     c.name = ctl->name;

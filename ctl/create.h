@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * create: what its three parts share.
+ * create: what its parts share.
  */
 
 #ifndef REMAPCTL_CREATE_H
@@ -37,6 +37,7 @@ struct create {
   const char *listen_address, *listen_port;  /* NULL: a Unix socket */
   uint64_t main_start, spare_start, spare_total;  /* sectors */
   bool has_total, same_disk, dry_run;
+  bool unit;                            /* a dry run, too */
 
   struct target main, spare;
   bool spare_valid;                     /* there is one at spare_start */
@@ -58,5 +59,8 @@ extern void create_command (struct create *c);
 extern char *create_command_text (const struct create *c);
 extern int create_name_taken (const struct create *c);
 extern int create_start (struct create *c, FILE *log);
+
+/* create-unit.c */
+extern int create_print_unit (const struct create *c, FILE *fp);
 
 #endif /* REMAPCTL_CREATE_H */

@@ -39,10 +39,14 @@ end_server ()
 # As systemd does: variables are split at blanks, quotes are respected.
 [ "$(setting EnvironmentFile)" = /etc/nbdkit-remap/disk1.conf ] ||
   fail "where are the parameters?"
-truncate -s 1M "a disk.img"
-cat >disk1.conf <<EOF2
-REMAP_ARGS="file '$tmp/a disk.img' spare=$tmp/disk1.spare"
-EOF2
+truncate -s 8M "a disk.img"
+export REMAP_RUNTIME_DIR=$tmp
+remapctl create --unit dm_name=disk1 main_dev="a disk.img" \
+         spare_dev="$tmp/disk1.spare" spare_total=8192 >disk1.conf
+cat disk1.conf
+assert_grep '^# Add spare-create=no' disk1.conf
+assert_grep "^REMAP_ARGS=\"file 'file=$tmp/a disk.img' spare=$tmp/disk1.spare\
+ spare-size=4194304\"\$" disk1.conf
 command=$(setting ExecStart)
 case "$command" in
   "/usr/bin/nbdkit -f "*) ;;
@@ -59,12 +63,15 @@ nbdkit "${server[@]}" >disk1.log 2>&1 </dev/null &
 server_pid=$!
 cleanup_fn end_server
 for _ in $(seq 600); do
-  remapctl -s disk1.ctl ping >/dev/null 2>&1 && break
+  remapctl -n disk1 ping >/dev/null 2>&1 && break
   kill -0 "$server_pid" 2>/dev/null || break
   sleep 0.1
 done
-assert_equal "$(nbdinfo --size "nbd+unix:///?socket=$tmp/disk1.nbd")" 1048576 \
+assert_equal "$(nbdinfo --size "nbd+unix:///?socket=$tmp/disk1.nbd")" 8388608 \
              "size of the export"
+
+remapctl list | tee list
+assert_grep '^disk1 ' list
 
 # Killed, it leaves its socket, which ExecStartPre removes.
 end_server 2>/dev/null
@@ -72,4 +79,17 @@ eval "$(setting ExecStartPre)"
 [ ! -e disk1.nbd ] || fail "the socket is still there"
 # shellcheck disable=SC2016
 nbdkit "${server[@]}" --run 'nbdinfo --size "$uri"' >size
-assert_equal "$(cat size)" 1048576 "size of the export, the second time"
+assert_equal "$(cat size)" 8388608 "size of the export, the second time"
+
+# The other kinds of parameters; a name in /dev/disk/by-id is kept, and what
+# would be read as something else is refused.
+ln -s "a disk.img" link.img
+remapctl create --unit dm_name=disk2 main_dev="$tmp/link.img" main_start=8 \
+         spare_dev="$tmp/disk2.spare" listen=192.0.2.1:10809 >disk2.conf
+cat disk2.conf
+assert_grep '^NBDKIT_ARGS="-i 192.0.2.1 -p 10809"$' disk2.conf
+assert_grep "^REMAP_ARGS=\"--filter=offset file file=$tmp/link.img offset=4096\
+ spare=$tmp/disk2.spare spare-size=[0-9]+ remap-label=\+8s\"\$" disk2.conf
+truncate -s 8M "it's.img"
+expect_failure remapctl create --unit main_dev="it's.img" spare_dev=disk3.spare
+assert_grep "it's.img' has quotes, .*systemd would change" expect.out
