@@ -8,8 +8,9 @@
  * reads the offsets (bytes, one a line) from its standard input, goes
  * through them again and again on one connection, and prints how many
  * requests of SIZE bytes were answered a second.  With SECONDS 0 it goes
- * through them once, with DEPTH 0 it only waits.  Reads at the offsets STUCK are sent first on the same
- * connection, and are expected to fail, sometime; they are not waited for.
+ * through them once, with DEPTH 0 it only waits.  Reads at the offsets STUCK
+ * are sent first on the same connection, and are expected to fail, sometime;
+ * they are not waited for.
  */
 
 #include <config.h>

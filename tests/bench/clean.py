@@ -8,8 +8,8 @@ import os
 import statistics
 import time
 
-from common import (Daemon, Scratch, Server, Skip, have, need, nbdkit, paired_ratios,
-                    ratio_text, run, table)
+from common import (Daemon, Scratch, Server, Skip, have, need, nbdkit,
+                    paired_ratios, ratio_text, run, table)
 
 SIZE = 64 << 20
 BASE = "nofilter"
@@ -115,7 +115,8 @@ def fio(scratch, uri, workload, seconds):
     r = run("fio", "--name=bench", "--ioengine=nbd", "--uri=" + uri,
             "--rw=" + rw, "--bs=" + bs, "--iodepth=%d" % depth,
             "--numjobs=%d" % connections, "--group_reporting", "--thread",
-            "--time_based", "--runtime=%dms" % (seconds * 1000), "--size=%d" % SIZE,
+            "--time_based", "--runtime=%dms" % (seconds * 1000),
+            "--size=%d" % SIZE,
             "--randrepeat=0", "--percentile_list=50:99:99.9",
             "--output-format=json", cwd=scratch.dir)
     job = json.loads(r.stdout[r.stdout.index("{"):])["jobs"][0]

@@ -93,7 +93,8 @@ set multiplot layout 1,2
         script += 'set xlabel "%s"\nplot %s\n' % (label, ", ".join(
             '$d%d using 1:2 with linespoints title "%s"' % (i, title)
             for i, (p, title) in enumerate(curves) if p == panel))
-    run("gnuplot", "-e", script + "unset multiplot\n")
+    with Scratch() as scratch:
+        run("gnuplot", scratch.text("plot", script + "unset multiplot\n"))
 
 
 def measure(options):
