@@ -289,11 +289,14 @@ place_later (struct request *r, uint64_t start, uint64_t end)
     p->range[p->n - 1].end = end;
     return 0;
   }
-  if (p->n == MAX_RANGES)
+  if (p->n == MAX_RANGES) {
     err = place_now (r);
+    if (err)
+      return err;
+  }
   p->range[p->n].start = start;
   p->range[p->n++].end = end;
-  return err;
+  return 0;
 }
 
 /* A mixed block that is overwritten as a whole.  If the spare can't take

@@ -296,6 +296,26 @@ test_full (void)
   rig_end (&r);
 }
 
+/* Promise 18: more failing places than are placed together, the first of
+ * which finds no room: nothing of it has changed.
+ */
+static void
+test_full_in_pieces (void)
+{
+  const struct rig_options o = { .size = 40 * MIB, .spare_size = MIB };
+  struct engine_rig r;
+
+  rig_init (&r, &o);
+  sim_fail (r.main, SIM_WRITE, 1, EIO);
+  sim_bad (r.main, SIM_WRITE, 0, 1, ETIMEDOUT);
+  for (sector_t i = 0; i < 40; i++)
+    sim_bad (r.main, SIM_WRITE, 4096 + 2 * i, 1, EIO);
+  CU_ASSERT_EQUAL (rig_write (&r, 0, 32 * MIB, 2), ENOSPC);
+  CU_ASSERT_EQUAL (totals (&r).remapped, 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (4096 + 200), MIB, 1), 0);
+  rig_end (&r);
+}
+
 /* Promise 17: a slot that can't be written is replaced by another one, the
  * data staying in memory; also where it is mapped.
  */
@@ -448,6 +468,7 @@ main (int argc, char *argv[])
     { "timed out, not moved (promise 3)", test_timeout_unmapped },
     { "error numbers (promises 10 and 11)", test_error_numbers },
     { "spare full (promise 18)", test_full },
+    { "spare full, in pieces (promise 18)", test_full_in_pieces },
     { "bad slots (promise 17)", test_bad_slots },
     { "half a request (promise 18)", test_half },
     { "unreadable slots", test_unreadable_slots },
