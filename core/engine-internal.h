@@ -110,6 +110,7 @@ struct request {
   bool canaries_asked;                  /* one round a request */
   bool wrote_main, wrote_slots;         /* what FUA has to flush */
   unsigned failing_pieces;
+  struct placement *placement;          /* engine-write.c's */
   uint64_t losses;                      /* when it first wrote to main */
   unsigned nr_bad_canaries;
   uint64_t bad_canary[NR_CANARIES];     /* byte offsets */

@@ -11,7 +11,9 @@
  * who writes elsewhere in the same request's range.
  *
  * Cutting by sixteen keeps the failing writes few: a lone bad block in
- * 1 MiB fails four times (1 MiB, 64 KiB, 4 KiB, 512 bytes).  After
+ * 1 MiB fails four times (1 MiB, 64 KiB, 4 KiB, 512 bytes).  The blocks that
+ * failed alone are placed in the spare together, when the others have been
+ * written: a commit takes two flushes, however many blocks it has.  After
  * MAX_FAILING_PIECES the rest of the piece at hand, and each later one that
  * fails, goes to the spare as it is (promise 3 of remap-promises(7)).
  */
@@ -206,6 +208,94 @@ put_blocks (struct request *r, const uint8_t *buf, uint64_t start,
   return err;
 }
 
+/* Blocks of a write that failed and are to go to the spare.  Lives on the
+ * stack of the outermost write_failed of a request.
+ */
+#define MAX_RANGES 32
+
+struct placement {
+  const uint8_t *buf;                   /* the data from byte START on */
+  uint64_t start;
+  unsigned n;
+  struct { uint64_t start, end; } range[MAX_RANGES];    /* ascending */
+};
+
+/* Places as much of the ranges as lies before END, all of it held
+ * exclusively, in one commit.
+ */
+static int
+place_ranges (struct request *r, uint64_t end)
+{
+  struct engine *e = r->e;
+  uint64_t counters[NR_SPARE_COUNTERS] = { 0 };
+  struct placement *p = r->placement;
+  struct change_list list = { 0 };
+  uint64_t start, moved = 0;
+  int err = 0;
+
+  for (unsigned i = 0; i < p->n && p->range[i].start < end && !err; i++) {
+    start = p->range[i].start;
+    err = place_sectors (r, &list, p->buf + (start - p->start), start,
+                         min_u64 (p->range[i].end, end), WHY_AUTO_WRITE,
+                         &moved);
+  }
+  if (err) {
+    spare_abandon (e->spare, &list);
+    change_list_free (&list);
+    return err;
+  }
+  counters[COUNT_AUTO_REMAPS] = moved;
+  err = commit (e, &list, counters);
+  if (err == 0 && moved > 0)
+    engine_log (e, LOG_DEBUG, "bytes 0x%" PRIx64 "-0x%" PRIx64 ": %" PRIu64
+                " sectors remapped (write)", p->range[0].start, end - 1,
+                moved);
+  return err;
+}
+
+/* Places all of the ranges, and forgets them. */
+static int
+place_now (struct request *r)
+{
+  struct placement *p = r->placement;
+  struct exclusive_hold hold;
+  unsigned i, n;
+  uint64_t end;
+  int err = 0;
+
+  while (p->n > 0 && err == 0) {
+    end = min_u64 (p->range[p->n - 1].end, p->range[0].start + PIECE_SIZE);
+    end = range_lock_exclusive (r->e->ranges, &hold, p->range[0].start, end);
+    err = place_ranges (r, end);
+    range_unlock_exclusive (r->e->ranges, &hold);
+
+    for (i = n = 0; i < p->n; i++)
+      if (p->range[i].end > end) {
+        p->range[n].start = max_u64 (p->range[i].start, end);
+        p->range[n++].end = p->range[i].end;
+      }
+    p->n = n;
+  }
+  return err;
+}
+
+static int
+place_later (struct request *r, uint64_t start, uint64_t end)
+{
+  struct placement *p = r->placement;
+  int err = 0;
+
+  if (p->n > 0 && p->range[p->n - 1].end == start) {
+    p->range[p->n - 1].end = end;
+    return 0;
+  }
+  if (p->n == MAX_RANGES)
+    err = place_now (r);
+  p->range[p->n].start = start;
+  p->range[p->n++].end = end;
+  return err;
+}
+
 /* A mixed block that is overwritten as a whole.  If the spare can't take
  * the DIRECT sectors, main may.
  */
@@ -236,9 +326,11 @@ write_mixed (struct request *r, const uint8_t *buf, uint64_t block)
   return err;
 }
 
-/* Main failed to write these blocks with ERR: write them in pieces. */
+/* Main failed to write these blocks with ERR: write them in pieces, of
+ * which those that fail alone are left to r->placement.
+ */
 static int
-write_failed (struct request *r, const uint8_t *buf, uint64_t start,
+write_pieces (struct request *r, const uint8_t *buf, uint64_t start,
               uint64_t end, int err)
 {
   struct engine *e = r->e;
@@ -255,7 +347,7 @@ write_failed (struct request *r, const uint8_t *buf, uint64_t start,
     return err;
   if (++r->failing_pieces > MAX_FAILING_PIECES || err == ETIMEDOUT ||
       end - start <= block)
-    return put_blocks (r, buf, start, end);
+    return place_later (r, start, end);
 
   piece = max_u64 (round_up ((end - start + CUT - 1) / CUT, block), block);
   for (; start < end; start += n, buf += n) {
@@ -265,6 +357,26 @@ write_failed (struct request *r, const uint8_t *buf, uint64_t start,
       return err;
   }
   return 0;
+}
+
+static int
+write_failed (struct request *r, const uint8_t *buf, uint64_t start,
+              uint64_t end, int err)
+{
+  struct placement placement;
+
+  if (r->placement)
+    return write_pieces (r, buf, start, end, err);
+
+  placement.buf = buf;
+  placement.start = start;
+  placement.n = 0;
+  r->placement = &placement;
+  err = write_pieces (r, buf, start, end, err);
+  if (err == 0)
+    err = place_now (r);
+  r->placement = NULL;
+  return err;
 }
 
 /* Whole blocks that the map said are DIRECT, as far as the lock is to be

@@ -29,8 +29,10 @@ builddir=$("$here/build.sh" --packages "build run test" coverage \
 src=$(cd "$builddir/../src" && pwd)
 find "$builddir" -name '*.gcda' -delete
 
-# The unit tests: those of list.txt that are programs for CUnit.
-mapfile -t tests < <(awk '$1 == "core" && $5 ~ /^test-/ { print $2 }' \
+# The unit tests, the sweep of faults, and the fuzzers' seeds: what runs the
+# core alone.
+mapfile -t tests < <(awk '/^#/ { next }
+                          $5 ~ /^(test-|fault-sweep|fuzz)/ { print $2 }' \
                        "$src/tests/list.txt")
 "$builddir/run" "$src/tests/runner.sh" "${tests[@]}"
 

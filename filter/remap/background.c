@@ -13,9 +13,8 @@
  *   serialize all          one at a time altogether: a lock around the calls
  *   requests               of all connections
  *   serialize connections  our context is open only while no client is
- *                          there, and as long as a request needs it; a
- *                          client that comes is waited for by nobody: the
- *                          request ends
+ *                          there, and as long as a request needs it; when
+ *                          a client comes, the request ends early
  *
  * A read-only server must not open main for writing, but only a client's
  * connection is told whether it is one.  Before there is one, the command

@@ -26,29 +26,32 @@ static int
 next_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
 {
   struct next_device *d = ctx;
-  int err = 0;
+  int err = 0, r;
 
-  return result (d->next->pread (d->next, buf, count, offset, 0, &err), err);
+  r = d->next->pread (d->next, buf, count, offset, 0, &err);
+  return result (r, err);
 }
 
 static int
 next_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
 {
   struct next_device *d = ctx;
-  int err = 0;
+  int err = 0, r;
 
-  return result (d->next->pwrite (d->next, buf, count, offset, 0, &err), err);
+  r = d->next->pwrite (d->next, buf, count, offset, 0, &err);
+  return result (r, err);
 }
 
 static int
 next_flush (void *ctx)
 {
   struct next_device *d = ctx;
-  int err = 0;
+  int err = 0, r;
 
   if (!d->c->can_flush)
     return 0;
-  return result (d->next->flush (d->next, 0, &err), err);
+  r = d->next->flush (d->next, 0, &err);
+  return result (r, err);
 }
 
 static int
@@ -56,8 +59,7 @@ next_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
 {
   struct next_device *d = ctx;
   uint32_t f = 0;
-  int err = 0;
-  int r;
+  int err = 0, r;
 
   if (flags & DEVICE_MAY_TRIM)
     f |= NBDKIT_FLAG_MAY_TRIM;
@@ -73,9 +75,10 @@ static int
 next_trim (void *ctx, uint32_t count, uint64_t offset)
 {
   struct next_device *d = ctx;
-  int err = 0;
+  int err = 0, r;
 
-  return result (d->next->trim (d->next, count, offset, 0, &err), err);
+  r = d->next->trim (d->next, count, offset, 0, &err);
+  return result (r, err);
 }
 
 int

@@ -21,6 +21,7 @@
  *             waits for the one before
  *   batch_ns  one map_set of a scattered new sector, 100,000 an update
  *   single_us one update with one map_set, published
+ *   M/s_N     millions of map_all_direct at random a second, by N threads
  *
  * Lookup times are the best of three.  All but chain_ns are of lookups
  * that don't depend on each other, so that the processor can overlap their
@@ -31,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +41,7 @@
 #define LOOKUPS 2000000
 #define BATCH 100000
 #define SINGLES 200
+#define MAX_THREADS 4
 
 static uint64_t seed = 88172645463325252u;
 
@@ -116,6 +119,47 @@ time_lookups (const struct map *map, const sector_t *where, enum kind kind)
   }
   if (sum & 1)
     printf ("impossible\n");
+  return best;
+}
+
+/* A thread that looks up. */
+struct worker {
+  pthread_t thread;
+  const struct map *map;
+  const sector_t *where;
+  uint64_t sum;
+};
+
+static void *
+work (void *arg)
+{
+  struct worker *w = arg;
+
+  for (uint64_t i = 0; i < LOOKUPS; i++)
+    w->sum += map_all_direct (w->map, w->where[i], 8);
+  return NULL;
+}
+
+/* Millions of lookups a second by N threads; the best of three. */
+static double
+time_threads (const struct map *map, const sector_t *where, unsigned n)
+{
+  struct worker worker[MAX_THREADS];
+  double best = 0, t;
+
+  for (int round = 0; round < 3; round++) {
+    t = now ();
+    for (unsigned i = 0; i < n; i++) {
+      worker[i] = (struct worker) { .map = map, .where = where };
+      check (pthread_create (&worker[i].thread, NULL, work, &worker[i]),
+             "pthread_create");
+    }
+    for (unsigned i = 0; i < n; i++)
+      pthread_join (worker[i].thread, NULL);
+    t = n * (double) LOOKUPS / 1e6 / (now () - t);
+    if (t > best)
+      best = t;
+  }
   return best;
 }
 
@@ -201,7 +245,7 @@ bench (uint64_t n)
   struct map *map = map_new ();
   struct map_totals totals;
   double t, hit = 0, chain = 0, miss, direct, batch, single;
-  double load_ns;
+  double load_ns, threads[MAX_THREADS];
   uint64_t rss, i;
 
   if (entry == NULL || where == NULL || map == NULL)
@@ -232,12 +276,17 @@ bench (uint64_t n)
           n > 0 ? (double) totals.bytes / n : 0,
           n > 0 ? (double) rss / n : 0, hit, miss, direct, chain,
           load_ns);
+  for (unsigned k = 1; k <= MAX_THREADS; k++)
+    threads[k - 1] = time_threads (map, where, k);
 
   batch = time_updates (map, space, 1, BATCH) * 1e9;
   single = time_updates (map, space, SINGLES, 1) * 1e6;
   map_get_totals (map, &totals);
-  printf (" %8.0f %9.1f %8.2f\n", batch, single,
-          (double) totals.bytes / totals.runs);
+  printf (" %8.0f %9.1f %8.2f", batch, single,
+          totals.runs > 0 ? (double) totals.bytes / totals.runs : 0);
+  for (unsigned k = 0; k < MAX_THREADS; k++)
+    printf (" %7.1f", threads[k]);
+  printf ("\n");
   fflush (stdout);
 
   map_free (map);
@@ -253,7 +302,8 @@ main (int argc, char *argv[])
   int arg;
 
   printf ("   entries  load_s  B/entry rss/entry  hit_ns miss_ns direct_ns"
-          " chain_ns load_ns batch_ns single_us  B/after\n");
+          " chain_ns load_ns batch_ns single_us  B/after"
+          "   M/s_1   M/s_2   M/s_3   M/s_4\n");
   for (arg = 1; arg < argc; arg++)
     bench (strtoull (argv[arg], NULL, 0));
   for (i = 0; argc == 1 && i < sizeof standard / sizeof standard[0]; i++)

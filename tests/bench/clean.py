@@ -8,8 +8,8 @@ import os
 import statistics
 import time
 
-from common import (Scratch, Server, Skip, have, need, nbdkit, paired_ratios,
-                    ratio_text, run, table)
+from common import (Daemon, Scratch, Server, Skip, have, need, nbdkit,
+                    paired_ratios, ratio_text, run, table)
 
 SIZE = 64 << 20
 BASE = "nofilter"
@@ -68,14 +68,18 @@ def start_servers(scratch, say):
             "qemu-nbd", "-t", "-e", "8", "-f", "qcow2", "-k", "SOCKET", path])
 
     def nbd_server(name):
+        # It goes into the background.
+        pid = scratch.path("nbd-server.pid")
+        sock = scratch.path("nbd-server.sock")
         config = scratch.text("nbd-server.conf", """[generic]
+user = root
+group = root
 unixsock = %s
 [disk]
 exportname = %s
-""" % (scratch.path(name + ".sock"), image(scratch, name)))
-        s = Server(scratch, name, ["nbd-server", "-n", "-C", config])
-        s.uri = "nbd+unix:///disk?socket=" + s.socket
-        return s
+""" % (sock, image(scratch, name)))
+        run("nbd-server", "-C", config, "-p", pid)
+        return Daemon(sock, pid, "nbd+unix:///disk?socket=" + sock)
 
     add("bare", kit())
     add(BASE, kit("--filter=nofilter"))
@@ -111,7 +115,8 @@ def fio(scratch, uri, workload, seconds):
     r = run("fio", "--name=bench", "--ioengine=nbd", "--uri=" + uri,
             "--rw=" + rw, "--bs=" + bs, "--iodepth=%d" % depth,
             "--numjobs=%d" % connections, "--group_reporting", "--thread",
-            "--time_based", "--runtime=%dms" % (seconds * 1000), "--size=%d" % SIZE,
+            "--time_based", "--runtime=%dms" % (seconds * 1000),
+            "--size=%d" % SIZE,
             "--randrepeat=0", "--percentile_list=50:99:99.9",
             "--output-format=json", cwd=scratch.dir)
     job = json.loads(r.stdout[r.stdout.index("{"):])["jobs"][0]

@@ -110,6 +110,27 @@ class Server:
         self.stop()
 
 
+class Daemon:
+    """A server that went into the background by itself."""
+
+    class Process:
+        pid = 0
+
+    def __init__(self, sock, pid_file, uri):
+        self.uri = uri
+        self.process = self.Process()
+        for _ in range(500):
+            if os.path.exists(sock) and os.path.exists(pid_file):
+                with open(pid_file) as f:
+                    self.process.pid = int(f.read().split()[0])
+                return
+            time.sleep(0.01)
+        raise RuntimeError("did not start")
+
+    def stop(self):
+        os.kill(self.process.pid, signal.SIGTERM)
+
+
 def nbdkit(scratch, name, *args, **kwargs):
     return Server(scratch, name, ["nbdkit", "-f", "-U", "SOCKET", *args],
                   **kwargs)

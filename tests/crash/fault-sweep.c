@@ -73,6 +73,7 @@ static const struct {
   { "plain", "w2,x,w3,k,f" },
   { "plain", "w0,w0,u0+2,w0" },
   { "plain", "w6,f,w6,f,r6+2" },
+  { "plain", "r6,w6,r6,f" },
   { "few", "w2+2,z6+2,w8,w9f,f" },
   { "few", "m0+2,u0+2,w2,r0+16" },
   { "log", "w2,z2,w3,w8f,f" },
@@ -87,6 +88,8 @@ static const struct {
 static const struct fault *fault;
 static struct explorer *x;
 static uint64_t runs, clean, hits;
+static uint64_t run_hits;       /* faults in this run */
+static uint64_t hits_at_start;  /* faults of the spare before this session */
 
 static void
 no_memory (bool on)
@@ -130,23 +133,19 @@ arm (struct world *w, unsigned n, bool forever)
     set_memory (n, forever);
 }
 
-/* Returns how many faults there were. */
-static uint64_t
+static void
 disarm (struct world *w)
 {
-  uint64_t n = 0;
-
   if (fault->where & MEMORY)
-    n = malloc_hits;
+    run_hits += malloc_hits;
   else if (fault->where & MAIN)
-    n = w->main->fail_hits;
+    run_hits += w->main->fail_hits;
   else
-    n = w->mem->fail_hits;
+    run_hits += w->mem->fail_hits;
   memdev_land (w->main);
   memdev_fail (w->main, 0, 0, 0, false);
   memdev_fail (w->mem, 0, 0, 0, false);
   set_memory (0, false);
-  return n;
 }
 
 static bool
@@ -215,6 +214,12 @@ check_fault (struct world *w, const struct record *r, uint64_t already,
   if (fault->where == SPARE && spare_is_full () && !fault->lands &&
       r->op.kind == 'w' && r->err != 0 && r->err != ENOSPC)
     return "the spare is full, and a write fails with another error";
+  /* Promise 16. */
+  if (r->op.kind == 'k' || r->op.kind == 'x')
+    hits_at_start = w->mem->fail_hits;
+  if (fault->where == SPARE && fault->ops == MEMDEV_FLUSH &&
+      w->mem->fail_hits > hits_at_start && !spare_failed (w->spare))
+    return "a flush of the spare has failed, and it goes on";
   return NULL;
 }
 
@@ -224,6 +229,7 @@ restart (struct world *w, const char **wrong)
 {
   clean++;
   disarm (w);
+  hits_at_start = 0;
   if (world_open (w, false) == 0)
     return true;
   *wrong = w->message.text;
@@ -237,6 +243,7 @@ run_all (struct world *w, struct model *m, const char *ops, bool forever)
   uint64_t already;
   struct op op;
 
+  hits_at_start = 0;
   if (world_open (w, false) != 0 && !restart (w, &wrong))
     return wrong;
   while (*ops && wrong == NULL) {
@@ -275,7 +282,6 @@ sweep_one (const char *ops, unsigned n, bool forever, const char *where)
   struct model *m = x->m[0];
   static char name[200];
   const char *wrong;
-  uint64_t n_hits;
 
   snprintf (name, sizeof name, "%s/%s/%u/%s", ops, fault->name, n,
             forever ? "forever" : "once");
@@ -287,11 +293,12 @@ sweep_one (const char *ops, unsigned n, bool forever, const char *where)
   w->mem->flush_loses = w->main->flush_loses = true;
   w->watch = true;
   w->failing = fault->where & MEMORY ? no_memory : NULL;
+  run_hits = 0;
   arm (w, n, forever);
   wrong = run_all (w, m, ops, forever);
-  n_hits = disarm (w);
+  disarm (w);
   w->failing = NULL;
-  hits += n_hits;
+  hits += run_hits;
   /* A write that had timed out has landed now. */
   if (wrong == NULL)
     wrong = check_all (m);
@@ -299,7 +306,7 @@ sweep_one (const char *ops, unsigned n, bool forever, const char *where)
     wrong = resume (w, m);
   if (wrong) {
     state_failed (x, 0, "%s", wrong);
-    return n_hits > 0;
+    return run_hits > 0;
   }
 
   collect_events (x, 0);
@@ -312,7 +319,7 @@ sweep_one (const char *ops, unsigned n, bool forever, const char *where)
   x->expect[1].any_digest = spare_failed (w->spare);
   explore_subsets (x, 0, x->events[0].n);
   check_kill (x, x->events[0].n, spare_failed (w->spare));
-  return n_hits > 0;
+  return run_hits > 0;
 }
 
 static void
@@ -404,7 +411,7 @@ main (int argc, char *argv[])
     "plain", "few", "log", "high", "block"
   };
   const char *sanitizers = getenv ("REMAP_SANITIZERS");
-  uint64_t limit = 100, seed = 1;
+  uint64_t limit = 60, seed = 1;
 
   setvbuf (stdout, NULL, _IOLBF, 0);
   for (int i = 1; i + 1 < argc; i += 2) {

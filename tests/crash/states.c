@@ -175,7 +175,7 @@ build_image (struct explorer *x, int level, unsigned n,
   for (i = 0; level > 0 && i < x->image[level].n; i++)
     add_patch (x, im, x->image[level].v[i].e, x->image[level].v[i].land);
   for (i = 0; i < n; i++) {
-    if (ev->v[i].e->flush)
+    if (ev->v[i].units == 0)
       continue;
     if (j < k && pending[j] == &ev->v[i]) {
       if (lands[j].kind != '-')

@@ -3,8 +3,9 @@
 # Copyright (C) 2026 The nbdkit-remap authors
 #
 # remapctl create, list and stop: what dm-remap's remap_create_safe.sh is
-# meant to do, with image files and with loop devices of 512 and 4096 bytes
-# a sector; and each exit status of create.
+# meant to do, with image files; and each exit status of create.  What isn't
+# blank, and a spare of another disk, are left alone (promises 20 to 22 of
+# remap-promises(7)).
 
 # shellcheck source-path=SCRIPTDIR disable=SC2154
 . "$(dirname "$0")/ctl.sh"

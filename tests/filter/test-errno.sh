@@ -9,6 +9,7 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/remap.sh"
 requires nbdsh --version
+requires_filter error
 
 make_main $((8 << 20))
 
@@ -48,3 +49,15 @@ for error in EUCLEAN EBUSY EBADF 4095; do
   reads_as $error 'EIO EIO ok'
 done
 cmp main.img orig.img
+
+# A trim that main refuses.
+echo ==== trim
+for error in ENOSPC EPERM; do
+  rm -f spare.img
+  start_nbdkit trim --filter=remap --filter=error memory 1M spare=spare.img \
+               error-trim=$error error-trim-rate=100%
+  W=$error URI=$uri client <<'PY'
+is_(outcome(h.trim, 4096, 0), os.environ["W"], "trim")
+PY
+  stop_nbdkit trim
+done

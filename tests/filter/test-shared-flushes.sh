@@ -4,7 +4,7 @@
 #
 # What it costs to make a newly remapped sector durable (promise 13 of
 # remap-promises(7)), in flushes of the spare: two for a request alone,
-# content and record; and with 32 requests at a time, one for eight
+# content and record, however many sectors it has; and with 32 requests at a time, one for eight
 # of them or more.  Flushes are made slow, as on a disk, so that the requests
 # that come meanwhile are there when the next one begins, whatever the machine
 # is busy with.
@@ -23,8 +23,8 @@ requests=320
 # shellcheck disable=SC2046
 bad_sectors bad.txt $(seq 0 2 $((2 * requests - 2)))
 
-# counted DEPTH MS: writes all of them; a flush takes MS milliseconds.  How
-# many flushes there were is in $n.
+# counted DEPTH MS [SECTORS]: writes all of them, SECTORS in a request; a
+# flush takes MS milliseconds.  How many flushes there were is in $n.
 counted ()
 {
   local tracer i
@@ -39,8 +39,9 @@ counted ()
     ! grep -q attached attached || break
     sleep 0.05
   done
-  DEPTH=$1 REQUESTS=$requests URI=$uri client <<'PY'
+  DEPTH=$1 REQUESTS=$requests SECTORS=${3:-1} URI=$uri client <<'PY'
 depth, requests = int(os.environ["DEPTH"]), int(os.environ["REQUESTS"])
+sectors = int(os.environ["SECTORS"])
 failed = []
 def done(error):
     if error.value:
@@ -49,8 +50,9 @@ def done(error):
 for i in range(requests):
     while h.aio_in_flight() >= depth:
         h.poll(-1)
-    h.aio_pwrite(nbd.Buffer.from_bytearray(bytearray(b"x" * SECTOR)),
-                 2 * i * SECTOR, completion=done)
+    data = bytearray(b"x" * SECTOR * sectors)
+    h.aio_pwrite(nbd.Buffer.from_bytearray(data), 2 * i * SECTOR * sectors,
+                 completion=done)
 while h.aio_in_flight():
     h.poll(-1)
 assert not failed, failed
@@ -66,5 +68,10 @@ counted 1 0
 # One more now and then, for the header that says how far the log goes.
 [ "$n" -le $((2 * requests + requests / 64)) ] || fail "more than two flushes a request"
 [ "$n" -ge "$requests" ] || fail "fewer flushes than can be"
+# Five of these have 32 bad sectors each, the others none.
+requests=10
+counted 1 0 64
+[ "$n" -le 11 ] || fail "more than two flushes a request"
+requests=320
 counted 32 20
 [ "$n" -le $((requests / 8)) ] || fail "fewer than eight requests a flush"

@@ -58,7 +58,7 @@ end_workers ()
 cleanup_fn end_workers
 
 failed=()
-for worker in "${workers[@]}"; do
+while [ ${#pids[@]} -gt 0 ]; do
   status=0
   # The first that ends ends first, whichever that is.
   wait -n -p pid "${pids[@]}" || status=$?

@@ -1,0 +1,82 @@
+#!/bin/bash -
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Copyright (C) 2026 The nbdkit-remap authors
+#
+# What gcc's -fanalyzer and cppcheck say of the sources of core/, filter/,
+# plugin/ and ctl/, without running anything:
+#
+#   make check-static                or: tests/static.sh
+#
+# Nothing is the only thing that they may say.  What they get wrong is
+# suppressed by name and place in cppcheck.supp and below, with the reason.
+# The last line is: N passed, N failed, N skipped.
+
+set -u -o pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+if ! builddir=$("$here/build.sh" plain --enable-gcc-warnings |
+                  tail -n 1); then
+  echo "0 passed, 1 failed, 0 skipped"
+  exit 1
+fi
+src=$(cd "$builddir/../src" && pwd)
+logs=$builddir/static
+mkdir -p "$logs"
+passed=0 failed=0 skipped=0
+
+cd "$src" || exit 1
+mapfile -t sources < <(find core filter plugin ctl -name '*.c' 2>/dev/null |
+                         sort)
+read -ra flags < <(pkg-config --cflags nbdkit liburcu-bp ext2fs jansson \
+                     2>/dev/null | tr '\n' ' ')
+flags+=("-I$builddir" -Icore -Ifilter/remap -Ifilter/baddisk -DHAVE_CONFIG_H)
+
+# What the analyzer of gcc 12 gets wrong.
+declare -A wrong=(
+  # An operation has a buffer if its size isn't 0, and these have a size.
+  [core/engine-ops.c]=-Wno-analyzer-null-argument
+  # A structure that a function returns, all of whose fields are set.
+  [core/spare-history.c]=-Wno-analyzer-use-of-uninitialized-value
+)
+
+analyze ()
+{
+  local file status=0
+  for file in "${sources[@]}"; do
+    # Two words, or one less.
+    # shellcheck disable=SC2086
+    gcc -std=gnu17 -O1 -fanalyzer ${wrong[$file]:-} "${flags[@]}" \
+        -c -o /dev/null "$file" || status=1
+  done
+  return "$status"
+}
+
+# result NAME LOG STATUS
+result ()
+{
+  if [ "$3" = 0 ] && ! [ -s "$2" ]; then
+    echo "PASS: $1, ${#sources[@]} files"
+    passed=$((passed + 1))
+  else
+    cat "$2"
+    echo "FAIL: $1"
+    failed=$((failed + 1))
+  fi
+}
+
+analyze >"$logs/analyzer.log" 2>&1
+result "gcc -fanalyzer" "$logs/analyzer.log" $?
+
+if command -v cppcheck >/dev/null; then
+  cppcheck --quiet --std=c11 --enable=warning,performance,portability \
+           --inline-suppr --suppressions-list="$here/cppcheck.supp" \
+           --library=posix --error-exitcode=1 -j2 \
+           -I core -I filter/remap -I "$builddir" -DHAVE_CONFIG_H \
+           "${sources[@]}" >"$logs/cppcheck.log" 2>&1
+  result cppcheck "$logs/cppcheck.log" $?
+else
+  echo "SKIP: needs cppcheck"
+  skipped=1
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
