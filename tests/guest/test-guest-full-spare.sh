@@ -113,8 +113,9 @@ guest_await "written 0"
 # Nearly all of the disk refuses to be written, from now on.
 bad_sectors bad.txt 2000+120000
 await_pause 1
-serve spare-size=4M
+serve spare-size=8M
 qmp cont status
+guest_await "written 1"
 await_pause 2
 remapctl -s disk.ctl grow 32M
 qmp cont status
