@@ -332,7 +332,9 @@ grow (struct input *in)
   spare_get_status (spare, &st);
   if (size > IMAGE_MAX || size <= st.claimed)
     return;
-  image.limit = size;
+  /* A file isn't cut off again because growing the spare has failed. */
+  if (size > image.limit)
+    image.limit = size;
   if (spare_check_blank (&image.dev, st.claimed, size, NULL, &blank,
                          &message) == 0 && blank)
     spare_grow (spare, size, &message);

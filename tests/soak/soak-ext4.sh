@@ -16,21 +16,23 @@ requires_program mkfs.ext4 e2fsck mount umount
 
 end=$((SECONDS + $1))
 size=$((64 << 20))
-mkdir fuse mnt
+mkdir mnt
 rounds=0 kills=0 files=0 compared=0 bad=0 remapped=0 taken=0
 
-loop='' fuse=''
+loop='' fuse='' dir=''
 attach ()
 {
   local i
+  # A new one each time: what an nbdfuse that aborted leaves may be busy.
+  dir=$(mktemp -d fuse-XXXXXX)
   # Some versions abort when their server is killed.
-  nbdfuse fuse/disk "$uri" 2>>nbdfuse.log &
+  nbdfuse "$dir/disk" "$uri" 2>>nbdfuse.log &
   fuse=$!
   for ((i = 0; i < 400; i++)); do
-    [ -e fuse/disk ] && break
+    [ -e "$dir/disk" ] && break
     sleep 0.05
   done
-  loop=$(losetup --find --show --direct-io=on fuse/disk)
+  loop=$(losetup --find --show --direct-io=on "$dir/disk")
 }
 detach ()
 {
@@ -38,11 +40,15 @@ detach ()
   ! mountpoint -q mnt || umount mnt || umount -l mnt
   [ -z "$loop" ] || losetup -d "$loop" || :
   loop=
-  for ((i = 0; i < 200; i++)); do
-    fusermount3 -u fuse 2>/dev/null && break
-    mountpoint -q fuse || break
-    sleep 0.05
-  done
+  if [ -n "$dir" ]; then
+    for ((i = 0; i < 100; i++)); do
+      fusermount3 -u "$dir" 2>/dev/null && break
+      sleep 0.05
+    done
+    fusermount3 -uz "$dir" 2>/dev/null || :
+    rmdir "$dir" || :
+    dir=
+  fi
   [ -z "$fuse" ] || wait "$fuse" 2>/dev/null || :
   fuse=
 }
@@ -112,7 +118,7 @@ check_and_mount ()
 # may detach ours.
 is_taken ()
 {
-  [ "$(losetup -n -O BACK-FILE "$loop" 2>/dev/null)" != "$tmp/fuse/disk" ]
+  [ "$(losetup -n -O BACK-FILE "$loop" 2>/dev/null)" != "$tmp/$dir/disk" ]
 }
 
 while [ "$SECONDS" -lt "$end" ]; do
