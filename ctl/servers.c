@@ -58,10 +58,11 @@ run_directory (bool create)
            strerror (errno));
     return NULL;
   }
-  /* Whoever can write there could put a socket of his own in place. */
+  /* Whoever can write there could put a socket of his own in place, or a
+   * link where nbdkit writes its pid file: in a sticky directory as well.
+   */
   if (stat (path, &st) == -1 || !S_ISDIR (st.st_mode) ||
-      (st.st_uid != geteuid () && st.st_uid != 0) ||
-      (st.st_mode & S_IWOTH && !(st.st_mode & S_ISVTX))) {
+      (st.st_uid != geteuid () && st.st_uid != 0) || st.st_mode & S_IWOTH) {
     error ("the run-time directory %s is not a directory of yours, or "
            "everybody can write to it", path);
     return NULL;

@@ -65,6 +65,11 @@ mkdir -m 777 open
 # shellcheck disable=SC2086
 REMAP_RUNTIME_DIR=$tmp/open says 'everybody can write' 7 create $ok \
                  logfile="$tmp/x.log"
+# In /tmp and its like others may have been there first, with a link.
+mkdir -m 1777 sticky
+# shellcheck disable=SC2086
+REMAP_RUNTIME_DIR=$tmp/sticky says 'everybody can write' 7 create $ok \
+                 logfile="$tmp/x.log"
 # ---- 8, 9: nbdkit -----------------------------------------------------
 status=0
 # shellcheck disable=SC2086
