@@ -202,4 +202,15 @@ ctl 0 create main_dev=main.img spare_dev=spare.img listen=127.0.0.1:"$port"
 assert_grep "^NBD: +nbd://127.0.0.1:$port$" out
 assert_equal "$(nbdinfo --size "nbd://127.0.0.1:$port")" 104857600 "over TCP"
 [ ! -e run/test_remap.nbd ] || fail "a socket besides TCP"
+# What is said, and left, if the port is taken.
+says 'before it was ready: .*in use' 9 create main_dev=main.img \
+     spare_dev=tcp.spare listen=127.0.0.1:"$port" dm_name=late
+[ -z "$(find run -name 'late.*')" ] || fail "files were left: $(ls run)"
 ctl 0 stop test_remap
+# A control socket that is another server's stays.
+start_nbdkit other --filter=remap file main.img spare=spare.img \
+             remap-control="$tmp/run/late.ctl"
+says 'before it was ready: .*listening' 9 create main_dev=main.img \
+     spare_dev=tcp.spare dm_name=late
+ctl 0 -s run/late.ctl ping
+stop_nbdkit other
