@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -303,14 +302,8 @@ create_name_taken (const struct create *c)
 static int
 take_name (struct create *c)
 {
-  const char *dir = run_directory (true);
-  const int fd = dir ? open (dir, O_RDONLY | O_CLOEXEC) : -1;
-
-  if (fd == -1 || flock (fd, LOCK_EX) == -1) {
-    error ("create: %s: %s", dir ? dir : "run-time directory",
-           strerror (errno));
+  if (lock_run_directory (true) == -1)
     return CREATE_FILES;
-  }
   if (server_pid (c->name) != 0)
     return create_name_taken (c);
   /* What a server that was killed has left. */

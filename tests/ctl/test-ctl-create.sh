@@ -192,6 +192,13 @@ for ((i = 0; i < 600; i++)); do
   remapctl list | grep -q 'not running' && break
   sleep 0.05
 done
+# stop doesn't take the files from one that is created just now.
+status=0
+flock run timeout 1 remapctl stop test_remap || status=$?
+assert_equal "$status" 124 "stop while a server is created"
+for f in test_remap.ctl test_remap.nbd test_remap.pid; do
+  [ -e "run/$f" ] || fail "stop has removed run/$f"
+done
 ctl 0 create main_dev=main.img spare_dev=spare.img
 ctl 0 stop test_remap
 
