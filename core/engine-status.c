@@ -115,10 +115,14 @@ engine_health_reasons (const struct engine_status *st,
                  PRIu64 " of %" PRIu64 " slots): enlarge it",
                  sp->slots_used + sp->slots_retired, sp->slots_total);
   if (st->totals.lost > 0)
-    message_set (&reasons[n++], "%" PRIu64 " sectors are lost: main can't "
-                 "read them", st->totals.lost);
+    message_set (&reasons[n++], "%" PRIu64 " %s lost: main can't read %s",
+                 st->totals.lost, st->totals.lost == 1 ? "sector is"
+                 : "sectors are", st->totals.lost == 1 ? "it" : "them");
   if (sp->counters[COUNT_WEAK] > 0)
-    message_set (&reasons[n++], "%" PRIu64 " sectors were weak: main read "
-                 "them only when asked again", sp->counters[COUNT_WEAK]);
+    message_set (&reasons[n++], "%" PRIu64 " %s weak: main read %s only when "
+                 "asked again", sp->counters[COUNT_WEAK],
+                 sp->counters[COUNT_WEAK] == 1 ? "sector was"
+                 : "sectors were",
+                 sp->counters[COUNT_WEAK] == 1 ? "it" : "them");
   return n;
 }

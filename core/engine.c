@@ -319,6 +319,12 @@ engine_extent (struct engine *e, uint32_t count, uint64_t offset,
 }
 
 void
+engine_spare_grown (struct engine *e)
+{
+  atomic_store (&e->spare_short, false);
+}
+
+void
 engine_set_auto_remap (struct engine *e, bool on)
 {
   atomic_store (&e->auto_remap, on);

@@ -177,6 +177,9 @@ extern void engine_explain (struct engine *e, int err,
 
 extern void engine_set_auto_remap (struct engine *e, bool on);
 
+/* The spare has been enlarged: that it was short of room is over. */
+extern void engine_spare_grown (struct engine *e);
+
 /* Status. */
 enum engine_stat {
   STAT_READS, STAT_READ_BYTES, STAT_WRITES, STAT_WRITE_BYTES,

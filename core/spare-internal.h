@@ -221,6 +221,11 @@ extern bool slots_mark (struct spare *s, slot_t slot, uint64_t count);
 extern void slots_hold (struct spare *s, slot_t slot, uint64_t count);
 extern void slots_free (struct spare *s, slot_t slot, uint64_t count);
 
+/* The same for those that were in use, after the commit that gave them up:
+ * a spare that was full has room again.
+ */
+extern void slots_release (struct spare *s, slot_t slot, uint64_t count);
+
 /* Makes room in the bitmap; slots_grown then counts the new ones. */
 extern int slots_reserve_bitmap (struct spare *s, uint64_t nslots);
 extern void slots_grown (struct spare *s, uint64_t nslots);

@@ -397,7 +397,7 @@ free_released (struct batch *b)
     while (slot < end) {
       run = map_lookup (s->retired, slot, end - slot);
       if (run.state == DIRECT)
-        slots_free (s, slot, run.count);
+        slots_release (s, slot, run.count);
       slot += run.count;
     }
   }

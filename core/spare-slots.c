@@ -128,6 +128,15 @@ slots_free (struct spare *s, slot_t slot, uint64_t count)
   pthread_mutex_unlock (&s->alloc_lock);
 }
 
+void
+slots_release (struct spare *s, slot_t slot, uint64_t count)
+{
+  slots_free (s, slot, count);
+  pthread_mutex_lock (&s->alloc_lock);
+  s->full = false;
+  pthread_mutex_unlock (&s->alloc_lock);
+}
+
 int
 slots_reserve_bitmap (struct spare *s, uint64_t nslots)
 {

@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -207,12 +206,14 @@ create_command_text (const struct create *c)
   return text;
 }
 
-/* The last error in what the server has written to the log. */
+/* The last error in what the server has written to the log, or its last
+ * line: nbdkit says some of its own errors without that word.
+ */
 static void
 say_why (const struct create *c, off_t from)
 {
   FILE *fp = fopen (c->logfile, "re");
-  char line[1024], why[1024] = "";
+  char line[1024], why[1024] = "", last[1024] = "";
   char *p;
 
   if (fp != NULL && fseeko (fp, from, SEEK_SET) == 0)
@@ -221,11 +222,13 @@ say_why (const struct create *c, off_t from)
       p = strstr (line, "error: ");
       if (p != NULL && strstr (p, "warning: ") == NULL)
         snprintf (why, sizeof why, "%s", p + 7);
+      if (*line)
+        snprintf (last, sizeof last, "%s", line);
     }
   if (fp != NULL)
     fclose (fp);
   error ("create: nbdkit ended before it was ready: %s (log: %s)",
-         *why ? why : "it said nothing", c->logfile);
+         *why ? why : *last ? last : "it said nothing", c->logfile);
 }
 
 static bool
@@ -243,6 +246,29 @@ answers (const struct create *c)
   return reply != NULL;
 }
 
+/* What a server that has ended before it was ready has left.  The control
+ * socket may be another server's, which was why.
+ */
+static void
+remove_leftovers (const struct create *c)
+{
+  struct client *client;
+  struct stat st;
+
+  unlink (c->pid);
+  unlink (c->nbd);
+  if (lstat (c->control, &st) == -1 || !S_ISSOCK (st.st_mode))
+    return;
+  switch (client_try (c->control, 1, &client)) {
+  case 0:
+    client_close (client);
+    break;
+  case ECONNREFUSED:
+    unlink (c->control);
+    break;
+  }
+}
+
 static int
 await (struct create *c, pid_t pid, int pidfd, off_t log_start)
 {
@@ -254,6 +280,7 @@ await (struct create *c, pid_t pid, int pidfd, off_t log_start)
       return CREATE_DONE;
     if (poll (&p, 1, POLL_MS) == 1) {
       say_why (c, log_start);
+      remove_leftovers (c);
       return CREATE_NOT_STARTED;
     }
   }
@@ -275,14 +302,8 @@ create_name_taken (const struct create *c)
 static int
 take_name (struct create *c)
 {
-  const char *dir = run_directory (true);
-  const int fd = dir ? open (dir, O_RDONLY | O_CLOEXEC) : -1;
-
-  if (fd == -1 || flock (fd, LOCK_EX) == -1) {
-    error ("create: %s: %s", dir ? dir : "run-time directory",
-           strerror (errno));
+  if (lock_run_directory (true) == -1)
     return CREATE_FILES;
-  }
   if (server_pid (c->name) != 0)
     return create_name_taken (c);
   /* What a server that was killed has left. */

@@ -333,6 +333,11 @@ extern int spare_grow_offline (const char *path, uint64_t offset,
 
 /* Where the files of servers are; NULL after a message. */
 extern const char *run_directory (bool create);
+
+/* Waits until nobody else starts a server or removes one's files.  The lock
+ * ends with the descriptor, or this program; -1 after a message.
+ */
+extern int lock_run_directory (bool create);
 extern bool server_name_ok (const char *name);
 
 /* DIRECTORY/NAME.SUFFIX, new memory. */

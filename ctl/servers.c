@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 
@@ -58,15 +59,34 @@ run_directory (bool create)
            strerror (errno));
     return NULL;
   }
-  /* Whoever can write there could put a socket of his own in place. */
+  /* Whoever can write there could put a socket of his own in place, or a
+   * link where nbdkit writes its pid file: in a sticky directory as well.
+   */
   if (stat (path, &st) == -1 || !S_ISDIR (st.st_mode) ||
-      (st.st_uid != geteuid () && st.st_uid != 0) ||
-      (st.st_mode & S_IWOTH && !(st.st_mode & S_ISVTX))) {
+      (st.st_uid != geteuid () && st.st_uid != 0) || st.st_mode & S_IWOTH) {
     error ("the run-time directory %s is not a directory of yours, or "
            "everybody can write to it", path);
     return NULL;
   }
   return path;
+}
+
+int
+lock_run_directory (bool create)
+{
+  const char *dir = run_directory (create);
+  int fd = dir ? open (dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  int err;
+
+  if (fd != -1 && flock (fd, LOCK_EX) == 0)
+    return fd;
+  err = errno;
+  if (fd != -1)
+    close (fd);
+  if (dir)
+    error ("the run-time directory %s can't be locked: %s", dir,
+           strerror (err));
+  return -1;
 }
 
 bool
@@ -265,17 +285,24 @@ command_list (struct ctl *ctl, int argc, char **argv)
   return STATUS_DONE;
 }
 
-static void
+/* Unless they are those of a server that was created meanwhile. */
+static bool
 remove_files (const char *name)
 {
   static const char *const suffixes[] = { "ctl", "nbd", "pid" };
+  const int lock = lock_run_directory (false);
 
-  for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+  if (lock == -1)
+    return false;
+  for (size_t i = 0; server_pid (name) == 0 &&
+       i < sizeof suffixes / sizeof suffixes[0]; i++) {
     char *path = server_path (name, suffixes[i]);
 
     unlink (path);
     free (path);
   }
+  close (lock);
+  return true;
 }
 
 /* 0, or an errno. */
@@ -326,7 +353,8 @@ command_stop (struct ctl *ctl, int argc, char **argv)
   free (path);
   pid = server_pid (name);
   if (pid == 0) {
-    remove_files (name);
+    if (!remove_files (name))
+      return STATUS_REFUSED;
     error ("the server '%s' was not running any more; its files are removed",
            name);
     return STATUS_NO_SERVER;
@@ -337,7 +365,6 @@ command_stop (struct ctl *ctl, int argc, char **argv)
            strerror (err));
     return STATUS_REFUSED;
   }
-  remove_files (name);
   printf ("%s stopped\n", name);
-  return STATUS_DONE;
+  return remove_files (name) ? STATUS_DONE : STATUS_REFUSED;
 }

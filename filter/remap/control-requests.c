@@ -230,6 +230,7 @@ grow (struct control_target *t, const struct control_request *rq)
 
   if (t->grow (t->opaque, rq->size, &message) != 0)
     return control_error (message.text);
+  engine_spare_grown (t->engine);
   spare_get_status (t->spare, &st);
   reply = control_ok ();
   put_number (reply, "size", st.size);

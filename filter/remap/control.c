@@ -378,6 +378,24 @@ serve (void *arg)
   return NULL;
 }
 
+/* nbdkit that can't listen for clients exits, and tells no filter.  A parent
+ * whose child goes on as the server exits as well, but has nothing to remove.
+ */
+static pid_t remover;
+
+static void
+after_fork_in_parent (void)
+{
+  remover = 0;
+}
+
+static void __attribute__ ((destructor))
+remove_at_exit (void)
+{
+  if (remover == getpid ())
+    control_socket_close (&listener);
+}
+
 int
 control_get_ready (void)
 {
@@ -385,6 +403,8 @@ control_get_ready (void)
 
   if (config.control_path == NULL)
     return 0;
+  if (pthread_atfork (NULL, after_fork_in_parent, NULL) == 0)
+    remover = getpid ();
   if (control_socket_open (&listener, config.control_path, &message)) {
     nbdkit_error ("%s", message.text);
     return -1;

@@ -65,6 +65,11 @@ mkdir -m 777 open
 # shellcheck disable=SC2086
 REMAP_RUNTIME_DIR=$tmp/open says 'everybody can write' 7 create $ok \
                  logfile="$tmp/x.log"
+# In /tmp and its like others may have been there first, with a link.
+mkdir -m 1777 sticky
+# shellcheck disable=SC2086
+REMAP_RUNTIME_DIR=$tmp/sticky says 'everybody can write' 7 create $ok \
+                 logfile="$tmp/x.log"
 # ---- 8, 9: nbdkit -----------------------------------------------------
 status=0
 # shellcheck disable=SC2086
@@ -187,6 +192,13 @@ for ((i = 0; i < 600; i++)); do
   remapctl list | grep -q 'not running' && break
   sleep 0.05
 done
+# stop doesn't take the files from one that is created just now.
+status=0
+flock run timeout 1 remapctl stop test_remap || status=$?
+assert_equal "$status" 124 "stop while a server is created"
+for f in test_remap.ctl test_remap.nbd test_remap.pid; do
+  [ -e "run/$f" ] || fail "stop has removed run/$f"
+done
 ctl 0 create main_dev=main.img spare_dev=spare.img
 ctl 0 stop test_remap
 
@@ -197,4 +209,15 @@ ctl 0 create main_dev=main.img spare_dev=spare.img listen=127.0.0.1:"$port"
 assert_grep "^NBD: +nbd://127.0.0.1:$port$" out
 assert_equal "$(nbdinfo --size "nbd://127.0.0.1:$port")" 104857600 "over TCP"
 [ ! -e run/test_remap.nbd ] || fail "a socket besides TCP"
+# What is said, and left, if the port is taken.
+says 'before it was ready: .*in use' 9 create main_dev=main.img \
+     spare_dev=tcp.spare listen=127.0.0.1:"$port" dm_name=late
+[ -z "$(find run -name 'late.*')" ] || fail "files were left: $(ls run)"
 ctl 0 stop test_remap
+# A control socket that is another server's stays.
+start_nbdkit other --filter=remap file main.img spare=spare.img \
+             remap-control="$tmp/run/late.ctl"
+says 'before it was ready: .*listening' 9 create main_dev=main.img \
+     spare_dev=tcp.spare dm_name=late
+ctl 0 -s run/late.ctl ping
+stop_nbdkit other

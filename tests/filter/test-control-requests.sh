@@ -181,8 +181,17 @@ r = refuses("remap 5000 %d" % (n + 10), "no room")
 is_(r["done"], n)
 is_(does("status")["health"], "critical")
 is_(outcome(h.pwrite, b"x" * 512, 2000 * 512), "ENOSPC")
+# Room that was made is seen at once, not by the next one who needs it.
+does("unmap 5000", done=1)
+s = does("status")
+is_((s["spare"]["full"], s["health"]), (False, "degraded"), s["reasons"])
+does("remap 5000", done=1)
+is_(outcome(h.pwrite, b"x" * 512, 2000 * 512), "ENOSPC")
+is_(does("status")["health"], "critical")
 r = does("grow 4M", size=4 << 20)
-is_(does("status")["spare"]["total"], r["total"])
+s = does("status")
+is_(s["spare"]["total"], r["total"])
+assert s["health"] != "critical", s["reasons"]
 write(2000, pattern(2000))
 does("remap %d 10" % (5000 + n), done=10)
 assert does("status")["health"] != "critical"

@@ -80,6 +80,13 @@ truncate -s 9M orig.img
 PLUGIN='file orig.img' refused 'belongs to a disk of' remap-control=ctl.sock
 truncate -s 8M orig.img
 [ ! -e ctl.sock ] || fail "a server that didn't start left its socket"
+# Nor one whose nbdkit can't listen, and tells no filter that it ends.
+for how in -f -v; do
+  expect_failure nbdkit $how -U missing/nbd.sock --filter=remap file main.img \
+                 spare=spare.img remap-control=ctl.sock
+  assert_grep 'No such file' expect.out
+  [ ! -e ctl.sock ] || fail "nbdkit $how that can't listen left its socket"
+done
 
 # What somebody has put in its place meanwhile is not removed.
 serve remap-control=ctl.sock

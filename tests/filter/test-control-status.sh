@@ -63,7 +63,7 @@ is_(outcome(read, 300), "EIO")
 is_(outcome(read, 300), "EIO")
 s = does("status", auto_remaps=3, became_lost=1, lost_refused=2, retries=1,
          retries_saved=0, health="degraded",
-         reasons=["1 sectors are lost: main can't read them"])
+         reasons=["1 sector is lost: main can't read it"])
 is_(s["sectors"]["remapped"], 3)
 is_(s["sectors"]["lost"], 1)
 is_(s["errors"]["read"], len(failed("read")))
@@ -139,8 +139,7 @@ is_(read(400), orig(400))
 s = does("status", auto_remaps=4, weak=1, retries=1, retries_saved=1,
          health="degraded")
 is_(s["reasons"], ["3 sectors are lost: main can't read them",
-                   "1 sectors were weak: main read them only when asked "
-                   "again"])
+                   "1 sector was weak: main read it only when asked again"])
 is_(s["errors"]["read"], 1)
 is_([x[4] for x in table() if x[0] == 400], ["weak"])
 PY

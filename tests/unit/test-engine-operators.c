@@ -356,7 +356,7 @@ test_reasons_and_clear (void)
   sim_recover (r.main, 20, 1);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (20), 512, 1), 0);
   CU_ASSERT_EQUAL (reasons (&r, m), 2);
-  CU_ASSERT (strstr (m[1].text, "1 sectors were weak") != NULL);
+  CU_ASSERT (strstr (m[1].text, "1 sector was weak: main read it ") != NULL);
 
   engine_clear_stats (r.e);
   CU_ASSERT_EQUAL (stat_of (&r, STAT_READS), 0);
