@@ -114,10 +114,12 @@ plan (struct spare *s, uint64_t new_size, struct header *h, bool *moved,
   if (err == 0 && area_pages_least (header_slots (h), others, 8) <= pages)
     return 0;
 
-  /* Small steps of a small spare may have no room for new areas. */
+  /* Small steps of a small spare may have no room for new areas.  Slots that
+   * no record can be made of would be of no use.
+   */
   const struct header simple = *h;
   const bool simple_ok = err == 0 &&
-    area_pages_least (header_slots (h), 0, 2) <= pages;
+    area_pages_least (header_slots (h), others, 2) <= pages;
   *h = s->hdr;
   h->size = new_size;
   h->claimed = simple.claimed;

@@ -54,7 +54,7 @@ extern void server_stop (void);
 /* Enlarges the spare to SIZE bytes, while it is in use.  Any thread.
  * Returns 0, or an errno with MESSAGE set.
  */
-extern int server_grow (uint64_t size, struct message *message);
+extern int server_grow (uint64_t wanted, struct message *message);
 
 /* control.c.  get_ready creates the socket, start serves it; stop may be
  * called at any time, and more than once.

@@ -426,13 +426,13 @@ grow_spare (void)
 }
 
 int
-server_grow (uint64_t size, struct message *message)
+server_grow (uint64_t wanted, struct message *message)
 {
+  const uint64_t size = round_down (wanted, 4096);
   struct spare_status st;
   struct message why;
   int err;
 
-  size = round_down (size, 4096);
   pthread_mutex_lock (&grow_mutex);
   spare_get_status (spare, &st);
   if (size <= st.size) {
@@ -447,7 +447,7 @@ server_grow (uint64_t size, struct message *message)
   pthread_mutex_unlock (&grow_mutex);
   if (err)
     message_set (message, "the spare can't be enlarged from %" PRIu64 " to %"
-                 PRIu64 " bytes: %.300s", st.size, size, why.text);
+                 PRIu64 " bytes: %.300s", st.size, wanted, why.text);
   return err;
 }
 

@@ -170,6 +170,7 @@ is_(s["recovered"], 1)
 
 # grow, while it is used; what is not more, or not possible.
 refuses("grow 1M", "that isn't more")
+refuses("grow 5000", "to 5000 bytes: that isn't more")
 refuses("grow 0", "out of range")
 refuses("grow -1", "SIZE must be")
 refuses("grow 1x", "SIZE must be")

@@ -45,6 +45,10 @@ for s in wanted:
 n = 4000
 while outcome(write, n, pattern(n, 1, 50)) == "ok":
     n += 50
+# To the last slot.
+while outcome(write, n, pattern(n)) == "ok":
+    n += 1
+is_(outcome(write, n, pattern(n)), "ENOSPC")
 assert 4000 < n < 8000, n
 with open("wanted", "wb") as f:
     for s in range(100, n):

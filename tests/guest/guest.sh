@@ -32,7 +32,7 @@ guest_programs=(busybox blockdev dash dmsetup e2fsck fio losetup mkfs.ext4
                 nbd-client nbdcopy nbdfuse nbdinfo ddrescue ddrescuelog
                 fallocate)
 guest_modules=(virtio_pci virtio_net virtio_blk virtio_scsi virtio_rng nbd loop
-               fuse scsi_debug sd_mod dm-mod dm-flakey ext4 crc32c_generic
+               fuse scsi_debug sd_mod sr_mod dm-mod dm-flakey ext4 crc32c_generic
                crct10dif_generic)
 guest_plugins=(file memory)
 guest_filters=(delay error log offset)

@@ -7,7 +7,7 @@
 # in use, and disks of QEMU that fail by blkdebug.  Each failing write is
 # remapped and nothing else is, what can't be read becomes LOST and nothing
 # else does (promises 1 to 5 of remap-promises(7)); and a disk whose every
-# sector fails is gone, not bad (promise 12).
+# sector fails is gone, not bad (promise 12).  CD drives are refused (23).
 
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/../functions.sh"
@@ -153,6 +153,22 @@ modprobe virtio_scsi
 await 30 test -b /dev/sda
 check_blkdebug /dev/vda EIO
 check_blkdebug /dev/sda ENODATA
+
+# check_refused DEVICE REGEX
+check_refused ()
+{
+  ! nbdkit -U - "$direct" "$1" --run true >refused.out 2>&1 ||
+    fail "$1 is served"
+  cat refused.out
+  [ "$(grep -c error: refused.out)" = 1 ] && grep "$1: $2" refused.out ||
+    fail "$1: what is told"
+}
+
+# With a disc, and without one.
+modprobe sr_mod
+await 30 test -b /dev/sr1
+check_refused /dev/sr0 "is a CD or DVD drive"
+check_refused /dev/sr1 "can't open: No medium found: there is no medium"
 EOF2
 
 # bad_disk NODE FILE ERRNO: one bad sector, and three that fail writes only.
@@ -172,9 +188,12 @@ bad_disk ()
   echo "$options"
 }
 
+truncate -s 8M disc.img
 guest_run write-errors script \
   -blockdev "$(bad_disk bad1 disk1.img 5)" \
   -device virtio-blk-pci,drive=bad1,rerror=report,werror=report \
   -device virtio-scsi-pci \
   -blockdev "$(bad_disk bad2 disk2.img 61)" \
-  -device scsi-hd,drive=bad2,rerror=report,werror=report
+  -device scsi-hd,drive=bad2,rerror=report,werror=report \
+  -blockdev driver=file,node-name=disc,filename=disc.img,read-only=on \
+  -device scsi-cd,drive=disc -device scsi-cd

@@ -1016,6 +1016,53 @@ test_record_full (void)
   rig_free (&r);
 }
 
+/* A log that is full, too: a growth that leaves no room for records is
+ * refused, and all slots of one that succeeds can be used.
+ */
+static void
+test_grow_record_full (void)
+{
+  struct spare_status st;
+  uint64_t size = MIB, i, digest;
+  struct rig r;
+  int err;
+
+  rig_make (&r, size);
+  for (i = 0; do_remap (&r, i * 2, 1, 1, 0) == 0; ++i)
+    ;
+  spare_get_status (r.spare, &st);
+  CU_ASSERT_EQUAL (i, st.slots_total);
+  for (i = 0; do_change (&r, CHANGE_LOST, 10001 + i * 2, 1, 0) == 0; ++i)
+    ;
+  CU_ASSERT (i > 1000);
+  digest = rig_digest (&r);
+  do {
+    size += 64 * 1024;
+    memdev_resize (r.m, size);
+    err = spare_grow (r.spare, size, &r.message);
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+    if (err) {
+      CU_ASSERT_EQUAL (err, ENOSPC);
+      CU_ASSERT (strstr (r.message.text, "enlarge it more") != NULL);
+    }
+  } while (err && size < 2 * MIB);
+  CU_ASSERT_EQUAL (err, 0);
+  CU_ASSERT (size > MIB + 64 * 1024);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 9001, 1, 0), 0);
+
+  size += MIB;
+  memdev_resize (r.m, size);
+  CU_ASSERT_EQUAL (spare_grow (r.spare, size, &r.message), 0);
+  spare_get_status (r.spare, &st);
+  CU_ASSERT (st.slots_free > 1000);
+  for (i = 0; i < st.slots_free; ++i)
+    CU_ASSERT_EQUAL_FATAL (do_remap (&r, 50000 + i * 2, 1, 1, 0), 0);
+  digest = rig_digest (&r);
+  rig_reload (&r);
+  CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  rig_free (&r);
+}
+
 /* Where reasons and times alone are too much they are dropped. */
 static void
 test_notes_full (void)
@@ -1359,6 +1406,7 @@ main (int argc, char *argv[])
     { "no room for a record (promise 18)", test_log_full_below },
     { "no room for metadata (promise 18)", test_metadata_full_below },
     { "a log full of LOST runs (promise 18)", test_record_full },
+    { "growth of a full log", test_grow_record_full },
     { "no room for reasons", test_notes_full },
     { "growth", test_grow },
     { "growth that fails", test_grow_errors },
