@@ -298,7 +298,8 @@ remove_files (const char *name)
        i < sizeof suffixes / sizeof suffixes[0]; i++) {
     char *path = server_path (name, suffixes[i]);
 
-    unlink (path);
+    if (path)
+      unlink (path);
     free (path);
   }
   close (lock);

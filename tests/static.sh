@@ -27,9 +27,10 @@ passed=0 failed=0 skipped=0
 cd "$src" || exit 1
 mapfile -t sources < <(find core filter plugin ctl -name '*.c' 2>/dev/null |
                          sort)
-read -ra flags < <(pkg-config --cflags nbdkit liburcu-bp ext2fs jansson \
+read -ra flags < <(pkg-config --cflags nbdkit liburcu-bp ext2fs jansson cairo \
                      2>/dev/null | tr '\n' ' ')
-flags+=("-I$builddir" -Icore -Ifilter/remap -Ifilter/baddisk -DHAVE_CONFIG_H)
+flags+=("-I$builddir" -Icore -Ifilter/remap -Ifilter/baddisk -DHAVE_CONFIG_H
+        "-DLOGDIR=\"/var/log\"")
 
 # What the analyzer of gcc 12 gets wrong.
 declare -A wrong=(
