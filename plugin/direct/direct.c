@@ -383,20 +383,17 @@ direct_flush (void *handle, uint32_t flags)
 
   if (t == NULL)
     return -1;
+  err = disk_flush (t);
+  if (err)
+    err = disk_failed (t, err);
+  target_unref (t);
   failures = disk_failures ();
-  if (atomic_exchange (&h->failures, failures) != failures) {
-    target_unref (t);
+  if (atomic_exchange (&h->failures, failures) != failures && err == 0) {
     nbdkit_error ("direct: %s: writes from before may be lost: a flush "
                   "failed, or the disk was gone", config.device);
     nbdkit_set_error (EIO);
     return -1;
   }
-  err = disk_flush (t);
-  if (err) {
-    err = disk_failed (t, err);
-    atomic_store (&h->failures, disk_failures ());
-  }
-  target_unref (t);
   return finish (err, "flush", 0, 0);
 }
 

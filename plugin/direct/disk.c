@@ -247,16 +247,34 @@ disk_failures (void)
   return atomic_load (&disk.failures);
 }
 
+/* The kernel tells of lost writes once, to whichever flush comes first.  One
+ * that ran beside it and succeeded waits until that has been counted: its own
+ * success means nothing then.
+ */
 int
 disk_flush (struct target *t)
 {
-  bool dirty = atomic_exchange (&disk.dirty, false);
-  int err = request_flush (t);
+  /* Who waits isn't overtaken for ever. */
+  static pthread_rwlock_t flushing =
+    PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+  static atomic_uint nr_flushing;
+  bool dirty, alone;
+  int err;
 
+  atomic_fetch_add (&nr_flushing, 1);
+  pthread_rwlock_rdlock (&flushing);
+  dirty = atomic_exchange (&disk.dirty, false);
+  err = request_flush (t);
   if (err) {
     if (dirty)
       atomic_store (&disk.dirty, true);
     atomic_fetch_add (&disk.failures, 1);
+  }
+  pthread_rwlock_unlock (&flushing);
+  alone = atomic_fetch_sub (&nr_flushing, 1) == 1;
+  if (err == 0 && !alone) {
+    pthread_rwlock_wrlock (&flushing);
+    pthread_rwlock_unlock (&flushing);
   }
   return err;
 }

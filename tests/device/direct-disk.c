@@ -10,6 +10,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,11 +67,27 @@ lane_now (void)
 }
 
 static int flush_result;
+static atomic_uint flushing;
+static atomic_bool fail_first;          /* of two; the second is faster */
 
 int
 request_flush (struct target *t)
 {
-  return flush_result;
+  const struct timespec pause = { .tv_nsec = 100000000 };
+
+  if (!fail_first || atomic_fetch_add (&flushing, 1) > 0)
+    return flush_result;
+  do {
+    nanosleep (&pause, NULL);
+  } while (atomic_load (&flushing) < 2);
+  return EIO;
+}
+
+static void *
+flush_that_fails (void *t)
+{
+  CHECK (disk_flush (t) == EIO);
+  return NULL;
 }
 
 static dev_t
@@ -153,6 +170,8 @@ count (const char *text)
 int
 main (int argc, char *argv[])
 {
+  const struct timespec moment = { .tv_nsec = 1000000 };
+  pthread_t thread;
   struct target *t;
 
   CHECK (argc == 5);
@@ -197,6 +216,15 @@ main (int argc, char *argv[])
   /* A failed flush is one more reason, for all connections. */
   flush_result = EIO;
   CHECK (disk_flush (t) == EIO && disk_failures () == 2);
+
+  /* One beside it that succeeds knows of it when it ends. */
+  flush_result = 0;
+  fail_first = true;
+  CHECK (pthread_create (&thread, NULL, flush_that_fails, t) == 0);
+  while (atomic_load (&flushing) == 0)
+    nanosleep (&moment, NULL);
+  CHECK (disk_flush (t) == 0 && disk_failures () == 3);
+  pthread_join (thread, NULL);
   target_unref (t);
   disk_stop ();
   return 0;
