@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine-rig.h"
-
-static struct engine_result res;
+#include "engine-operators.h"
 
 /* The bad sectors that were reported, and when to stop. */
 static struct {
@@ -42,52 +40,11 @@ bad (void *opaque, sector_t start, uint64_t count)
 static const struct engine_watch watch = { .stop = stop, .bad = bad };
 
 static int
-remap (struct engine_rig *r, sector_t start, uint64_t count)
-{
-  return engine_remap (r->e, &r->main->dev, start, count, WHY_MANUAL, NULL,
-                       &res);
-}
-
-static int
 verify (struct engine_rig *r, sector_t start, uint64_t count)
 {
   memset (&seen, 0, sizeof seen);
   seen.stop_after = -1;
   return engine_verify (r->e, &r->main->dev, start, count, &watch, &res);
-}
-
-static int
-unmap (struct engine_rig *r, sector_t start, uint64_t count)
-{
-  return engine_unmap (r->e, &r->conn, &r->main->dev, start, count, NULL,
-                       &res);
-}
-
-static int
-retry (struct engine_rig *r, sector_t start, uint64_t count)
-{
-  return engine_retry (r->e, &r->main->dev, start, count, NULL, &res);
-}
-
-static int
-forget (struct engine_rig *r, sector_t start, uint64_t count)
-{
-  return engine_forget_lost (r->e, start, count, NULL, &res);
-}
-
-static bool
-result_is (uint64_t done, uint64_t left, uint64_t bad)
-{
-  return res.done == done && res.left == left && res.bad == bad;
-}
-
-static uint64_t
-counter (struct engine_rig *r, enum spare_counter which)
-{
-  struct spare_status st;
-
-  spare_get_status (r->spare, &st);
-  return st.counters[which];
 }
 
 /* Promise 12: a disk that fails everywhere isn't one with bad sectors.  One

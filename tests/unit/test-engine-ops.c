@@ -9,50 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine-rig.h"
-
-static struct engine_result res;
-
-static int
-remap (struct engine_rig *r, sector_t start, uint64_t count)
-{
-  return engine_remap (r->e, &r->main->dev, start, count, WHY_MANUAL, NULL,
-                       &res);
-}
-
-static int
-unmap (struct engine_rig *r, sector_t start, uint64_t count)
-{
-  return engine_unmap (r->e, &r->conn, &r->main->dev, start, count, NULL,
-                       &res);
-}
-
-static int
-retry (struct engine_rig *r, sector_t start, uint64_t count)
-{
-  return engine_retry (r->e, &r->main->dev, start, count, NULL, &res);
-}
-
-static int
-forget (struct engine_rig *r, sector_t start, uint64_t count)
-{
-  return engine_forget_lost (r->e, start, count, NULL, &res);
-}
-
-static bool
-result_is (uint64_t done, uint64_t left, uint64_t bad)
-{
-  return res.done == done && res.left == left && res.bad == bad;
-}
-
-static uint64_t
-counter (struct engine_rig *r, enum spare_counter which)
-{
-  struct spare_status st;
-
-  spare_get_status (r->spare, &st);
-  return st.counters[which];
-}
+#include "engine-operators.h"
 
 /* The content goes along, or the sector becomes LOST; whole blocks. */
 static void
