@@ -22,6 +22,18 @@ static const uint64_t copy_offset[2] = {
   HEADER_B_PAGE * (uint64_t) SPARE_PAGE,
 };
 
+void
+spare_uuid_text (const uint8_t uuid[16], char text[SPARE_UUID_TEXT])
+{
+  char *p = text;
+
+  for (int i = 0; i < 16; i++) {
+    if (i == 4 || i == 6 || i == 8 || i == 10)
+      *p++ = '-';
+    p += sprintf (p, "%02x", uuid[i]);
+  }
+}
+
 /* Which of the two complete headers counts. */
 static int
 choose (struct header_pair *p, struct message *message)

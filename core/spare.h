@@ -158,6 +158,11 @@ extern void spare_close (struct spare *spare);
 
 extern const struct spare_identity *spare_get_identity (const struct spare *);
 
+/* A UUID as people write it (RFC 4122): 36 characters and a NUL. */
+#define SPARE_UUID_TEXT 37
+extern void spare_uuid_text (const uint8_t uuid[16],
+                             char text[SPARE_UUID_TEXT]);
+
 /* Writes COUNT sectors of DATA to newly allocated slots and adds what is
  * to be committed to LIST: CHANGE_REMAPs of SECTOR .., and CHANGE_RETIREs
  * of slots that could not be written.  Nothing is durable, and no reader

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include "remapctl.h"
+#include "spare.h"
 
 /* Lists of bad sectors are smaller. */
 #define MAX_FILE (UINT64_C (1) << 30)
@@ -300,13 +301,8 @@ struct unit_text
 show_uuid (const uint8_t uuid[16])
 {
   struct unit_text t;
-  char *p = t.s;
 
-  _Static_assert (sizeof t.s >= 37, "a UUID has 36 characters");
-  for (int i = 0; i < 16; i++) {
-    if (i == 4 || i == 6 || i == 8 || i == 10)
-      *p++ = '-';
-    p += sprintf (p, "%02x", uuid[i]);
-  }
+  _Static_assert (sizeof t.s >= SPARE_UUID_TEXT, "a UUID has 36 characters");
+  spare_uuid_text (uuid, t.s);
   return t;
 }

@@ -224,26 +224,14 @@ main_status (const struct control_target *t, const struct engine_status *st)
   return o;
 }
 
-static void
-format_uuid (const uint8_t uuid[16], char text[37])
-{
-  char *p = text;
-
-  for (int i = 0; i < 16; i++) {
-    if (i == 4 || i == 6 || i == 8 || i == 10)
-      *p++ = '-';
-    p += sprintf (p, "%02x", uuid[i]);
-  }
-}
-
 static json_t *
 spare_status (const struct control_target *t, const struct spare_status *sp)
 {
   const struct spare_identity *id = spare_get_identity (t->spare);
   json_t *o = json_object ();
-  char uuid[37];
+  char uuid[SPARE_UUID_TEXT];
 
-  format_uuid (id->uuid, uuid);
+  spare_uuid_text (id->uuid, uuid);
   json_object_set_new (o, "path", control_text (t->spare_path));
   json_object_set_new (o, "uuid", json_string (uuid));
   put (o, "created", id->created);

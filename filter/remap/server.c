@@ -75,18 +75,6 @@ say (const char *fs, ...)
   va_end (args);
 }
 
-static void
-format_uuid (const uint8_t uuid[16], char text[37])
-{
-  char *p = text;
-
-  for (int i = 0; i < 16; i++) {
-    if (i == 4 || i == 6 || i == 8 || i == 10)
-      *p++ = '-';
-    p += sprintf (p, "%02x", uuid[i]);
-  }
-}
-
 static int
 fail (const struct message *message)
 {
@@ -190,7 +178,7 @@ static int
 prepare_new (void)
 {
   struct message message;
-  char uuid[37];
+  char uuid[SPARE_UUID_TEXT];
 
   if (!config.spare_create) {
     nbdkit_error ("remap: spare %s: is missing or blank, and "
@@ -223,7 +211,7 @@ prepare_new (void)
   /* RFC 4122, version 4: random. */
   identity.uuid[6] = (identity.uuid[6] & 0x0f) | 0x40;
   identity.uuid[8] = (identity.uuid[8] & 0x3f) | 0x80;
-  format_uuid (identity.uuid, uuid);
+  spare_uuid_text (identity.uuid, uuid);
   say ("creating a new spare: %s, UUID %s", config.spare_path, uuid);
   return 0;
 }
@@ -507,7 +495,7 @@ server_after_fork (nbdkit_backend *backend)
     .retries = config.retries, .auto_remap = config.auto_remap,
     .lost_zero = config.lost_zero, .log = log_engine
   };
-  char uuid[37];
+  char uuid[SPARE_UUID_TEXT];
 
   if (look_at_main (backend, &ec) == -1 || start_spare (ec.main_size) == -1) {
     server_stop ();
@@ -519,7 +507,7 @@ server_after_fork (nbdkit_backend *backend)
     server_stop ();
     return -1;
   }
-  format_uuid (identity.uuid, uuid);
+  spare_uuid_text (identity.uuid, uuid);
   nbdkit_debug ("remap: main %" PRIu64 " bytes, block %" PRIu32 ", spare %s, "
                 "UUID %s", ec.main_size, ec.main_block, config.spare_path,
                 uuid);
