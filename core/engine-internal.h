@@ -110,9 +110,9 @@ struct request {
   bool canaries_asked;                  /* one round a request */
   bool wrote_main, wrote_slots;         /* what FUA has to flush */
   unsigned failing_pieces;
+  unsigned nr_bad_canaries;
   struct placement *placement;          /* engine-write.c's */
   uint64_t losses;                      /* when it first wrote to main */
-  unsigned nr_bad_canaries;
   uint64_t bad_canary[NR_CANARIES];     /* byte offsets */
 };
 
@@ -202,9 +202,13 @@ static inline void
 request_init (struct request *r, struct engine *e, struct engine_conn *conn,
               const struct device *main, uint64_t offset, uint64_t count)
 {
-  *r = (struct request) {
-    .e = e, .main = main, .conn = conn, .start = offset, .end = offset + count
-  };
+  r->e = e;
+  r->main = main;
+  r->conn = conn;
+  r->start = offset;
+  r->end = offset + count;
+  memset (&r->canaries_asked, 0, offsetof (struct request, losses) -
+          offsetof (struct request, canaries_asked));
 }
 
 /* Is START aligned, and END too, or the end of main? */
