@@ -398,6 +398,29 @@ may_have_moved (const struct op *op)
       sectors[first].tried = true;
 }
 
+/* A sector that fails once is saved by the second read of its block, unless
+ * another one of the block goes bad between the two: then both fail, and the
+ * block is LOST.
+ */
+static bool
+block_may_fail_twice (uint64_t s)
+{
+  bool first_fails = false, second_fails = false;
+  uint64_t first, end;
+
+  block_of (s, &first, &end);
+  for (; first < end; first++) {
+    const uint64_t since = sectors[first].bad_since;
+
+    second_fails |= since == now - 1;   /* it goes bad just now */
+    first_fails |= since && since < now - 1 && !sectors[first].met;
+  }
+  for (unsigned i = 0; first_fails && second_fails && i < MAX_OPS; i++)
+    if (ops[i].in_flight)
+      return true;
+  return false;
+}
+
 void
 state_refresh (void)
 {
@@ -406,11 +429,12 @@ state_refresh (void)
     struct sector *s = &sectors[i];
     bool bad = block_bad_since (i) != 0;
 
-    if (mode->fails_read && !mode->recovers && bad && !s->mapped &&
-        !s->unsure) {
+    if (mode->fails_read && bad && !s->mapped && !s->unsure &&
+        (!mode->recovers || block_may_fail_twice (i))) {
       s->unsure = true;
       s->unsure_since = now;
-      s->tried = s->maybe_mapped || s->writers || mode->lenient;
+      s->tried = s->maybe_mapped || s->writers || mode->lenient ||
+        mode->recovers;
     }
     else if (s->unsure && !bad)
       s->tried = true;
