@@ -19,7 +19,7 @@ size=$((64 << 20))
 mkdir mnt
 rounds=0 kills=0 files=0 compared=0 bad=0 remapped=0 taken=0
 
-loop='' fuse='' dir=''
+loop='' fuse='' dir='' writer=''
 attach ()
 {
   local i
@@ -37,6 +37,9 @@ attach ()
 detach ()
 {
   local i
+  # If we are ended in the middle of a round, the writer doesn't know.
+  [ -z "$writer" ] || { kill "$writer" && wait "$writer" || :; } 2>/dev/null
+  writer=
   ! mountpoint -q mnt || umount mnt || umount -l mnt
   [ -z "$loop" ] || losetup -d "$loop" || :
   loop=
@@ -141,6 +144,7 @@ while [ "$SECONDS" -lt "$end" ]; do
   crash
   kills=$((kills + 1))
   wait "$writer" || :
+  writer=
   detach
   remapped=$((remapped + $(grep -c '^write .* E' ops.txt || :)))
   rm -f ops.txt
