@@ -400,7 +400,8 @@ may_have_moved (const struct op *op)
 
 /* A sector that fails once is saved by the second read of its block, unless
  * another one of the block goes bad between the two: then both fail, and the
- * block is LOST.
+ * block is LOST.  (One that was read before may fail once more, since a new
+ * server's baddisk begins anew.)
  */
 static bool
 block_may_fail_twice (uint64_t s)
@@ -413,7 +414,7 @@ block_may_fail_twice (uint64_t s)
     const uint64_t since = sectors[first].bad_since;
 
     second_fails |= since == now - 1;   /* it goes bad just now */
-    first_fails |= since && since < now - 1 && !sectors[first].met;
+    first_fails |= since && since < now - 1;
   }
   for (unsigned i = 0; first_fails && second_fails && i < MAX_OPS; i++)
     if (ops[i].in_flight)
