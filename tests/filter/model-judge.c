@@ -232,14 +232,16 @@ count_unsure (const struct op *op, uint64_t first, uint64_t last,
   return n;
 }
 
-/* A read failed that only S can have made fail: S is LOST now. */
+/* A read failed that only S can have made fail: S is LOST now, or bad for
+ * ever.
+ */
 static void
 learn_lost (const struct op *op, uint64_t index)
 {
   struct sector *s = &sectors[index];
   uint64_t first, end;
 
-  if (mode->lenient || !is_settled (s, op) || !s->unsure ||
+  if (mode->lenient || mode->recovers || !is_settled (s, op) || !s->unsure ||
       s->unsure_since >= op->begin || op->list_changes != list_changes)
     return;
   s->tried = false;

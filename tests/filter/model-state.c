@@ -261,9 +261,17 @@ note_remaps (const struct op *op)
     maybe |= sectors[s].maybe_mapped;
   }
   if (bad > (op->kind == WRITE ? MANY_BAD_WRITE : MANY_BAD_ZERO) ||
-      (mode->timed_out && (bad > 0 || maybe)))
+      (mode->timed_out && (bad > 0 || maybe))) {
+    /* With larger blocks, later, what is moved in part is moved as a whole. */
+    if (mode->block == 0) {
+      first -= first % (4096 / SECTOR);
+      last += -last % (4096 / SECTOR);
+      if (last > nr_sectors)
+        last = nr_sectors;
+    }
     for (uint64_t s = first; s < last; s++)
       sectors[s].maybe_mapped = true;
+  }
 }
 
 static bool
