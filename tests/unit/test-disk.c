@@ -4,7 +4,7 @@
  * What sysfs says of disks: labels, and which devices are on the same one
  * (promises 20 and 22 of remap-promises(7)).  The tree is made up.
  *
- * Linked with --wrap for system calls.
+ * Linked with --wrap for system calls and fopen.
  */
 
 #include <config.h>
@@ -21,6 +21,22 @@
 #include "fail-syscall.h"
 
 static char root[1024], dev_block[1100];
+
+/* Whoever opens a path that contains this is the last one to do so. */
+static const char *vanishing;
+
+extern FILE *__real_fopen (const char *path, const char *mode);
+extern FILE *__wrap_fopen (const char *path, const char *mode);
+
+FILE *
+__wrap_fopen (const char *path, const char *mode)
+{
+  FILE *fp = __real_fopen (path, mode);
+
+  if (fp && vanishing && strstr (path, vanishing) != NULL)
+    unlink (path);
+  return fp;
+}
 
 static int
 remove_one (const char *path, const struct stat *st, int flag,
@@ -300,6 +316,11 @@ test_strange_label (void)
   attribute ("devices/usb2/idVendor", "1d6b\n");
   attribute ("devices/usb2/serial", "000000\n");
   CU_ASSERT_STRING_EQUAL (label (8, 208), "");
+
+  /* A partition that is removed meanwhile has never been a whole disk. */
+  vanishing = "8:12/partition";
+  CU_ASSERT_STRING_EQUAL (label (8, 12), "naa.5000c500a1b2c3d4-part12");
+  vanishing = NULL;
   teardown ();
 }
 
