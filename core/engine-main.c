@@ -38,7 +38,7 @@ ask_canaries (struct request *r)
     return ALIVE;
   if (posix_memalign (&buf, 4096, block) != 0)
     return UNKNOWN;
-  for (i = 0; i < n && life != ALIVE; i++) {
+  for (i = 0; i < n; i++) {
     canaries_touch (&e->canaries, at[i], block);
     err = device_pread (r->main, buf, block, at[i]);
     if (err == 0) {
