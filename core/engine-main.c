@@ -144,20 +144,17 @@ bool
 may_act_on (struct request *r, int err)
 {
   struct engine *e = r->e;
+  enum life life;
 
   if (error_classify (err) != ERROR_MEDIA || atomic_load (&e->main_lost))
     return false;
   if (!r->canaries_asked) {
-    switch (ask_canaries (r)) {
-    case ALIVE:
-      r->canaries_asked = true;
-      break;
-    case DEAD:
+    life = ask_canaries (r);
+    if (life == DEAD)
       main_went_away (e, err);
+    if (life != ALIVE)
       return false;
-    case UNKNOWN:
-      return false;
-    }
+    r->canaries_asked = true;
   }
   return atomic_load (&e->auto_remap);
 }
