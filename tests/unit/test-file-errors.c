@@ -322,6 +322,8 @@ test_blank (void)
   struct spare_file sf;
 
   make (&sf, 4096, 3 * MIB);
+  /* What a hole that reaches to the end is, where files have holes. */
+  call_fail (CALL_LSEEK, 1, ENXIO, 1);
   CU_ASSERT_EQUAL (spare_file_next_data (&sf, 5), 3 * MIB);
   CU_ASSERT_EQUAL (spare_file_next_data (&sf, 3 * MIB), 3 * MIB);
   CU_ASSERT_EQUAL (spare_file_next_data (&sf, 4 * MIB), 4 * MIB);
