@@ -2,8 +2,8 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * A file as the spare: opening, creating, locking, growing, reading,
- * writing (promises 17 and 21 to 23 of remap-promises(7)).  Devices need
- * root and are tested through the filter.
+ * writing (promises 17 and 21 to 23 of remap-promises(7)).  Errors of system
+ * calls are in test-file-errors.c, devices in test-file-device.c.
  *
  * Linked with --wrap for system calls.
  */
