@@ -77,17 +77,27 @@ read_dev (dev_t dev, const char *name, dev_t *result)
   return true;
 }
 
-/* A partition's directory lies in that of its disk. */
+/* A partition's directory lies in that of its disk.  PARTITION is its number,
+ * and empty for a whole disk.
+ */
+static dev_t
+find_disk (dev_t dev, char partition[16])
+{
+  dev_t disk;
+
+  if (read_attribute (dev, "partition", partition, 16) &&
+      read_dev (dev, "../dev", &disk))
+    return disk;
+  partition[0] = '\0';
+  return dev;
+}
+
 static dev_t
 whole_disk (dev_t dev)
 {
   char partition[16];
-  dev_t disk;
 
-  if (read_attribute (dev, "partition", partition, sizeof partition) &&
-      read_dev (dev, "../dev", &disk))
-    return disk;
-  return dev;
+  return find_disk (dev, partition);
 }
 
 /* SCSI's page of the unit's serial number: a header of 4 bytes, whose last
@@ -167,9 +177,8 @@ disk_identity (dev_t disk, char *id, size_t size)
 bool
 disk_label (dev_t dev, char *label, size_t size)
 {
-  dev_t disk = whole_disk (dev);
-  char partition[16];
-  char id[160];
+  char partition[16], id[160];
+  dev_t disk = find_disk (dev, partition);
 
   label[0] = '\0';
   if (!disk_identity (disk, id, sizeof id))
@@ -178,8 +187,7 @@ disk_label (dev_t dev, char *label, size_t size)
   for (char *p = id; *p; p++)
     if (!isgraph ((unsigned char) *p))
       *p = '_';
-  if (disk != dev &&
-      read_attribute (dev, "partition", partition, sizeof partition))
+  if (partition[0] != '\0')
     snprintf (label, size, "%s-part%s", id, partition);
   else
     snprintf (label, size, "%s", id);

@@ -38,7 +38,7 @@ ask_canaries (struct request *r)
     return ALIVE;
   if (posix_memalign (&buf, 4096, block) != 0)
     return UNKNOWN;
-  for (i = 0; i < n && life != ALIVE; i++) {
+  for (i = 0; i < n; i++) {
     canaries_touch (&e->canaries, at[i], block);
     err = device_pread (r->main, buf, block, at[i]);
     if (err == 0) {
@@ -144,20 +144,17 @@ bool
 may_act_on (struct request *r, int err)
 {
   struct engine *e = r->e;
+  enum life life;
 
   if (error_classify (err) != ERROR_MEDIA || atomic_load (&e->main_lost))
     return false;
   if (!r->canaries_asked) {
-    switch (ask_canaries (r)) {
-    case ALIVE:
-      r->canaries_asked = true;
-      break;
-    case DEAD:
+    life = ask_canaries (r);
+    if (life == DEAD)
       main_went_away (e, err);
+    if (life != ALIVE)
       return false;
-    case UNKNOWN:
-      return false;
-    }
+    r->canaries_asked = true;
   }
   return atomic_load (&e->auto_remap);
 }

@@ -12,17 +12,16 @@
 static const char *
 class_name (const struct header_pair *p, int i)
 {
-  if (p->io_error[i])
-    return strerror (p->io_error[i]);
-  switch (p->class[i]) {
-  case HEADER_BLANK: return "blank";
-  case HEADER_FOREIGN: return "not a header";
-  case HEADER_DAMAGED: return "wrong checksum";
-  case HEADER_UNKNOWN: return "of an unknown version or feature";
-  case HEADER_FORMATTING: return "formatting was begun";
-  case HEADER_COMPLETE: return "complete";
-  }
-  return "unknown";
+  static const char *const names[] = {
+    [HEADER_BLANK] = "blank",
+    [HEADER_FOREIGN] = "not a header",
+    [HEADER_DAMAGED] = "wrong checksum",
+    [HEADER_UNKNOWN] = "of an unknown version or feature",
+    [HEADER_FORMATTING] = "formatting was begun",
+    [HEADER_COMPLETE] = "complete",
+  };
+
+  return p->io_error[i] ? strerror (p->io_error[i]) : names[p->class[i]];
 }
 
 int

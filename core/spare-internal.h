@@ -146,7 +146,6 @@ struct header_pair {
   enum header_class class[2];
   struct header copy[2];
   int io_error[2];              /* errno of reading, or 0 */
-  bool has_magic[2];            /* of a damaged one */
   int chosen;                   /* -1: none is complete */
 };
 extern int header_read_both (const struct device *dev, uint64_t size,

@@ -3,6 +3,8 @@
  *
  * What sysfs says of disks: labels, and which devices are on the same one
  * (promises 20 and 22 of remap-promises(7)).  The tree is made up.
+ *
+ * Linked with --wrap for system calls and fopen.
  */
 
 #include <config.h>
@@ -16,8 +18,25 @@
 
 #include "disk.h"
 #include "engine-rig.h"
+#include "fail-syscall.h"
 
 static char root[1024], dev_block[1100];
+
+/* Whoever opens a path that contains this is the last one to do so. */
+static const char *vanishing;
+
+extern FILE *__real_fopen (const char *path, const char *mode);
+extern FILE *__wrap_fopen (const char *path, const char *mode);
+
+FILE *
+__wrap_fopen (const char *path, const char *mode)
+{
+  FILE *fp = __real_fopen (path, mode);
+
+  if (fp && vanishing && strstr (path, vanishing) != NULL)
+    unlink (path);
+  return fp;
+}
 
 static int
 remove_one (const char *path, const struct stat *st, int flag,
@@ -99,6 +118,15 @@ set_length (const char *path, unsigned char length)
   fseek (fp, 2, SEEK_SET);
   fwrite (bytes, 1, 2, fp);
   fclose (fp);
+}
+
+static void
+truncate_page (const char *path, off_t length)
+{
+  char full[4096];
+
+  snprintf (full, sizeof full, "%s/%s", root, path);
+  CU_ASSERT_EQUAL (truncate (full, length), 0);
 }
 
 static void
@@ -226,6 +254,76 @@ test_label (void)
   teardown ();
 }
 
+/* A page of SCSI's serial number, with this length in its header. */
+static void
+vpd_page (const char *disk, unsigned min, const char *page,
+          unsigned char length)
+{
+  char name[512];
+
+  snprintf (name, sizeof name, "devices/%s", disk);
+  device (name, 8, min);
+  snprintf (name, sizeof name, "devices/%s/device/vpd_pg80", disk);
+  attribute (name, page);
+  set_length (name, length);
+}
+
+/* What says nothing, or not what it should, is no label. */
+static void
+test_strange_label (void)
+{
+  char page[256], text[256];
+
+  setup ();
+  /* Empty or blank: the next one counts. */
+  device ("devices/sdg", 8, 96);
+  attribute ("devices/sdg/wwid", "");
+  attribute ("devices/sdg/device/wwid", " \t \n");
+  attribute ("devices/sdg/serial", "GOOD\n");
+  CU_ASSERT_STRING_EQUAL (label (8, 96), "GOOD");
+
+  /* A partition whose disk isn't to be found stands for itself. */
+  device ("devices/sdh/sdh1", 8, 113);
+  attribute ("devices/sdh/sdh1/partition", "1\n");
+  attribute ("devices/sdh/sdh1/serial", "OWN\n");
+  CU_ASSERT_STRING_EQUAL (label (8, 113), "OWN");
+  attribute ("devices/sdh/dev", "what?\n");
+  CU_ASSERT_STRING_EQUAL (label (8, 113), "OWN");
+  attribute ("devices/sdh/dev", "8:112\n");
+  CU_ASSERT_STRING_EQUAL (label (8, 113), "");
+
+  /* Pages that are cut off, are others, or claim more than they have. */
+  vpd_page ("sdi", 128, "?\x80?", 3);
+  truncate_page ("devices/sdi/device/vpd_pg80", 3);
+  CU_ASSERT_STRING_EQUAL (label (8, 128), "");
+  vpd_page ("sdj", 144, "?\x83??SERIAL", 6);
+  CU_ASSERT_STRING_EQUAL (label (8, 144), "");
+  vpd_page ("sdk", 160, "?\x80??ABC", 200);
+  CU_ASSERT_STRING_EQUAL (label (8, 160), "ABC");
+  vpd_page ("sdl", 176, "?\x80??0000", 4);
+  CU_ASSERT_STRING_EQUAL (label (8, 176), "");
+  memset (page, 'S', sizeof page);
+  memcpy (page, "?\x80", 2);
+  page[204] = '\0';
+  vpd_page ("sdm", 192, page, 200);
+  CU_ASSERT (disk_label (makedev (8, 192), text, sizeof text));
+  CU_ASSERT_EQUAL (strlen (text), 159);
+  CU_ASSERT_EQUAL (strspn (text, "S"), 159);
+
+  /* A bridge whose number says nothing. */
+  device ("devices/usb2/if0/sdn", 8, 208);
+  make_dirs ("devices/usb2/if0/sdn/device");
+  attribute ("devices/usb2/idVendor", "1d6b\n");
+  attribute ("devices/usb2/serial", "000000\n");
+  CU_ASSERT_STRING_EQUAL (label (8, 208), "");
+
+  /* A partition that is removed meanwhile has never been a whole disk. */
+  vanishing = "8:12/partition";
+  CU_ASSERT_STRING_EQUAL (label (8, 12), "naa.5000c500a1b2c3d4-part12");
+  vanishing = NULL;
+  teardown ();
+}
+
 /* A disk is found again wherever it is now, if it is the only one. */
 static void
 test_find (void)
@@ -244,6 +342,9 @@ test_find (void)
   device ("devices/sdz", 65, 144);
   attribute ("devices/sdz/device/wwid", "naa.5000c500a1b2c3d4\n");
   CU_ASSERT_EQUAL (disk_find ("naa.5000c500a1b2c3d4", &dev), 2);
+  disk_sysfs = "/nowhere";
+  CU_ASSERT_EQUAL (disk_find ("naa.5000c500a1b2c3d4", &dev), 0);
+  disk_sysfs = dev_block;
 
   CU_ASSERT (!disk_node (makedev (8, 0), path, sizeof path));
   attribute ("devices/sda/uevent", "MAJOR=8\nMINOR=0\nDEVNAME=sda\n");
@@ -324,14 +425,63 @@ test_same (void)
   teardown ();
 }
 
+/* Where not all that lies below a device can be seen, and a disk below more
+ * than anybody has.
+ */
+static void
+test_stacks (void)
+{
+  char file[1200], place[64], name[16];
+  unsigned found = 0;
+
+  setup ();
+  device ("devices/loop1", 7, 1);
+  attribute ("devices/loop1/loop/backing_file", "/nowhere/x (deleted)\n");
+  CU_ASSERT (same (7, 1, 7, 1));
+  CU_ASSERT (!same (7, 1, 8, 16));
+
+  /* A loop device over a device: sdb1. */
+  attribute ("nodes/sdb1", "");
+  device ("devices/loop2", 7, 2);
+  snprintf (file, sizeof file, "%s/nodes/sdb1\n", root);
+  attribute ("devices/loop2/loop/backing_file", file);
+  fake_device = (struct fake_device) {
+    .on = true, .type = S_IFBLK, .rdev = makedev (8, 17)
+  };
+  CU_ASSERT (same (7, 2, 8, 16));
+  CU_ASSERT (same (7, 2, 9, 0));
+  CU_ASSERT (!same (7, 2, 8, 0));
+  call_reset ();
+
+  device ("devices/dm-2", 253, 2);
+  make_dirs ("devices/dm-2/slaves/gone");
+  slave ("devices/dm-2", "sda1", "devices/sda/sda1");
+  CU_ASSERT (same (253, 2, 8, 12));
+
+  /* Itself, and as many as there is room for: more do no harm. */
+  device ("devices/md1", 9, 1);
+  for (unsigned i = 0; i < 40; i++) {
+    snprintf (name, sizeof name, "disk%u", i);
+    snprintf (place, sizeof place, "devices/%s", name);
+    device (place, 66, i);
+    slave ("devices/md1", name, place);
+  }
+  for (unsigned i = 0; i < 40; i++)
+    found += same (9, 1, 66, i);
+  CU_ASSERT_EQUAL (found, 31);
+  teardown ();
+}
+
 int
 main (int argc, char *argv[])
 {
   static const struct unit_test tests[] = {
     { "labels (promise 20)", test_label },
+    { "strange labels (promise 20)", test_strange_label },
     { "found again (promise 12)", test_find },
     { "gone (promise 12)", test_gone },
     { "the same disk (promise 22)", test_same },
+    { "stacks of devices (promise 22)", test_stacks },
     { NULL }
   };
 

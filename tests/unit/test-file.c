@@ -2,10 +2,10 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * A file as the spare: opening, creating, locking, growing, reading,
- * writing (promises 17 and 21 to 23 of remap-promises(7)).  Devices need
- * root and are tested through the filter.
+ * writing (promises 17 and 21 to 23 of remap-promises(7)).  Errors of system
+ * calls are in test-file-errors.c, devices in test-file-device.c.
  *
- * Linked with --wrap for flock, fallocate and pread.
+ * Linked with --wrap for system calls.
  */
 
 #include <config.h>
@@ -14,63 +14,32 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "engine-rig.h"
+#include "fail-syscall.h"
 #include "file.h"
-
-static int flock_error, fallocate_error;
 
 /* What another server does between our open and our lock. */
 static void (*before_flock) (void);
 
-/* 1: the next large read will set it to 2, and wait for 3, but not long. */
+/* 1: the next read will set it to 2, and wait for 3, but not long. */
 static atomic_int stage;
 
-extern int __real_flock (int fd, int operation);
-extern int __wrap_flock (int fd, int operation);
-extern ssize_t __real_pread (int fd, void *buf, size_t count, off_t offset);
-extern ssize_t __wrap_pread (int fd, void *buf, size_t count, off_t offset);
-extern int __real_fallocate (int fd, int mode, off_t offset, off_t len);
-extern int __wrap_fallocate (int fd, int mode, off_t offset, off_t len);
-
-int
-__wrap_flock (int fd, int operation)
-{
-  if (before_flock)
-    before_flock ();
-  if (flock_error) {
-    errno = flock_error;
-    return -1;
-  }
-  return __real_flock (fd, operation);
-}
-
-int
-__wrap_fallocate (int fd, int mode, off_t offset, off_t len)
-{
-  if (fallocate_error) {
-    errno = fallocate_error;
-    return -1;
-  }
-  return __real_fallocate (fd, mode, offset, len);
-}
-
-ssize_t
-__wrap_pread (int fd, void *buf, size_t count, off_t offset)
+static void
+hook (enum call call, bool after)
 {
   const struct timespec ms = { .tv_nsec = 1000000 };
-  ssize_t r = __real_pread (fd, buf, count, offset);
 
-  if (count >= 4096 && atomic_load (&stage) == 1) {
+  if (call == CALL_FLOCK && !after && before_flock)
+    before_flock ();
+  if (call == CALL_PREAD && after && atomic_load (&stage) == 1) {
     atomic_store (&stage, 2);
     for (int i = 0; i < 100 && atomic_load (&stage) != 3; i++)
       nanosleep (&ms, NULL);
   }
-  return r;
 }
 
 static char dir[4096];
@@ -82,6 +51,8 @@ setup (void)
 {
   const char *tmp = getenv ("TMPDIR");
 
+  call_reset ();
+  call_hook = hook;
   snprintf (dir, sizeof dir, "%s/remapXXXXXX", tmp ? tmp : "/tmp");
   CU_ASSERT_PTR_NOT_NULL_FATAL (mkdtemp (dir));
   snprintf (path, sizeof path, "%s/spare", dir);
@@ -170,13 +141,11 @@ test_lock_race (void)
   struct spare_file sf;
 
   setup ();
-  flock_error = EWOULDBLOCK;
+  call_fail (CALL_FLOCK, 1, EWOULDBLOCK, 1);
   CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, "in use"), EBUSY);
-  flock_error = 0;
   CU_ASSERT_EQUAL (access (path, F_OK), 0);
-  flock_error = ENOLCK;
+  call_fail (CALL_FLOCK, 1, ENOLCK, 1);
   CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, "lock"), ENOLCK);
-  flock_error = 0;
   CU_ASSERT_EQUAL (open_it (&sf, 0, false, false, ""), 0);
   spare_file_close (&sf, false);
   cleanup ();
@@ -363,7 +332,7 @@ test_allocate_by_writing (void)
   setup ();
   CU_ASSERT_EQUAL (open_it (&sf, 0, true, false, ""), 0);
   CU_ASSERT_EQUAL (spare_file_extend (&sf, MIB, &m), 0);
-  fallocate_error = EOPNOTSUPP;
+  call_fail (CALL_FALLOCATE, 1, EOPNOTSUPP, 1);
   atomic_store (&stage, 1);
   CU_ASSERT_EQUAL (pthread_create (&t, NULL, write_thread, &sf), 0);
   CU_ASSERT_EQUAL (device_allocate (&sf.device, 0, MIB), 0);
@@ -372,9 +341,8 @@ test_allocate_by_writing (void)
   CU_ASSERT (back[0] == 'w' && back[511] == 'w');
   CU_ASSERT_EQUAL (device_pread (&sf.device, back, 512, SEC (4)), 0);
   CU_ASSERT_EQUAL (back[0], 0);
-  fallocate_error = ENOSPC;
+  call_fail (CALL_FALLOCATE, 1, ENOSPC, 1);
   CU_ASSERT_EQUAL (device_allocate (&sf.device, 0, MIB), ENOSPC);
-  fallocate_error = 0;
   spare_file_close (&sf, false);
   cleanup ();
 }

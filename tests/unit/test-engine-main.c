@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Calls to main: who notices that it is lost or back, at which moment
+ * (promise 12 of remap-promises(7)), and a main that can't do everything.
+ *
+ * Linked with --wrap for functions that allocate, pthread_mutex_trylock and
+ * range_lock_shared.
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine-rig.h"
+#include "fail-malloc.h"
+
+/* What happens just before one of these locks is taken, once. */
+static void (*before_trylock) (void);
+static void (*before_shared) (void);
+static struct engine_rig rig;
+
+extern int __real_pthread_mutex_trylock (pthread_mutex_t *m);
+extern int __wrap_pthread_mutex_trylock (pthread_mutex_t *m);
+extern uint64_t __real_range_lock_shared (struct range_lock *l,
+                                          struct shared_hold *hold,
+                                          uint64_t start, uint64_t end);
+extern uint64_t __wrap_range_lock_shared (struct range_lock *l,
+                                          struct shared_hold *hold,
+                                          uint64_t start, uint64_t end);
+
+static void
+once (void (**hook) (void))
+{
+  void (*f) (void) = *hook;
+
+  *hook = NULL;
+  if (f)
+    f ();
+}
+
+int
+__wrap_pthread_mutex_trylock (pthread_mutex_t *m)
+{
+  once (&before_trylock);
+  return __real_pthread_mutex_trylock (m);
+}
+
+uint64_t
+__wrap_range_lock_shared (struct range_lock *l, struct shared_hold *hold,
+                          uint64_t start, uint64_t end)
+{
+  once (&before_shared);
+  return __real_range_lock_shared (l, hold, start, end);
+}
+
+/* Main is lost, and it is known. */
+static void
+lose (const struct rig_options *o)
+{
+  rig_init (&rig, o);
+  sim_gone (rig.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), EIO);
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_MAIN_LOST);
+}
+
+/* It answers again, and may be asked. */
+static void
+let_come_back (void)
+{
+  sim_gone (rig.main, 0);
+  atomic_fetch_add (&rig.now_ms, 1000);
+}
+
+/* Two requests whose errors say the same: one loss. */
+static void
+test_noticed_twice (void)
+{
+  struct job a, b;
+
+  rig_init (&rig, NULL);
+  sim_close (rig.main, 0, SIM_READ, 0, 4 * MIB, false);
+  job_start (&a, &rig, JOB_READ, 0, 4096, 1);
+  job_start (&b, &rig, JOB_READ, MIB, 4096, 1);
+  sim_wait (rig.main, 0, 2);
+  sim_gone (rig.main, ENODEV);
+  sim_open (rig.main, 0);
+  CU_ASSERT_EQUAL (job_end (&a), EIO);
+  CU_ASSERT_EQUAL (job_end (&b), EIO);
+  CU_ASSERT_EQUAL (stat_of (&rig, STAT_MAIN_LOST), 1);
+  CU_ASSERT_EQUAL (atomic_load (&rig.warnings), 1);
+  CU_ASSERT_EQUAL (atomic_load (&rig.e->losses), 1);
+  rig_end (&rig);
+}
+
+/* While one request asks whether main is back, others don't wait for that:
+ * they fail at once.
+ */
+static void
+test_asked_by_another (void)
+{
+  struct job j;
+  uint64_t calls;
+
+  lose (NULL);
+  let_come_back ();
+  sim_close (rig.main, 0, SIM_PROBE, 0, 0, false);
+  job_start (&j, &rig, JOB_READ, MIB, 4096, 1);
+  sim_wait (rig.main, 0, 1);
+  calls = sim_calls (rig.main, ~0U);
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), EIO);
+  CU_ASSERT_EQUAL (rig_write (&rig, 0, 512, 2), EIO);
+  CU_ASSERT_EQUAL (sim_calls (rig.main, ~0U), calls);
+  sim_open (rig.main, 0);
+  CU_ASSERT_EQUAL (job_end (&j), 0);
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+  rig_end (&rig);
+}
+
+/* Another request has found it before this one could ask. */
+static void
+find_it (void)
+{
+  CU_ASSERT_EQUAL (rig_read (&rig, MIB, 512, 1), 0);
+}
+
+static void
+test_found_by_another (void)
+{
+  lose (NULL);
+  let_come_back ();
+  before_trylock = find_it;
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+  CU_ASSERT_PTR_NULL (before_trylock);
+  CU_ASSERT_EQUAL (sim_calls (rig.main, SIM_PROBE), 1);
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_OK);
+  /* The next loss can be noticed. */
+  CU_ASSERT_EQUAL_FATAL (pthread_mutex_trylock (&rig.e->probe_mutex), 0);
+  pthread_mutex_unlock (&rig.e->probe_mutex);
+  rig_end (&rig);
+}
+
+/* A main that can't be opened anew: its canaries alone tell. */
+static void
+test_no_probe (void)
+{
+  struct device_ops ops;
+  struct device dev = { .ops = &ops };
+  uint8_t buf[512];
+
+  lose (NULL);
+  ops = *rig.main->dev.ops;
+  ops.probe = NULL;
+  dev.ctx = rig.main;
+  atomic_fetch_add (&rig.now_ms, 1000);
+  CU_ASSERT_EQUAL (engine_pread (rig.e, &rig.conn, &dev, buf, 512, 0), EIO);
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_MAIN_LOST);
+  let_come_back ();
+  CU_ASSERT_EQUAL (engine_pread (rig.e, &rig.conn, &dev, buf, 512, 0), 0);
+  CU_ASSERT (matches (buf, 0, 512, 1));
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_OK);
+  CU_ASSERT_EQUAL (sim_calls (rig.main, SIM_PROBE), 0);
+  rig_end (&rig);
+}
+
+/* Two rounds of canaries in one request, two bad ones in each: as many are
+ * settled as a request can note.
+ */
+static void
+test_bad_canaries (void)
+{
+  lose (NULL);
+  let_come_back ();
+  /* Of the three thirds, in regions of 256 KiB, the first two. */
+  sim_bad (rig.main, SIM_READ, 0, 10 * 512, EIO);
+  CU_ASSERT_EQUAL (rig_read (&rig, SEC (100), 512, 1), EIO);
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_DEGRADED);
+  CU_ASSERT_STRING_EQUAL (states (&rig, 99, 3), "DLD");
+  CU_ASSERT_EQUAL (totals (&rig).lost, 1 + NR_CANARIES);
+  rig_end (&rig);
+}
+
+/* The first call of several that fails is the last one. */
+static void
+test_pieces (void)
+{
+  const struct rig_options o = { .max_call = 4096 };
+
+  rig_init (&rig, &o);
+  sim_fail (rig.main, SIM_WRITE, 2, EPERM);
+  CU_ASSERT_EQUAL (rig_write (&rig, 0, 32768, 2), EPERM);
+  CU_ASSERT_EQUAL (sim_calls (rig.main, SIM_WRITE), 2);
+  CU_ASSERT (main_holds (&rig, 0, 4096, 2));
+  CU_ASSERT (main_holds (&rig, 4096, 32768 - 4096, 1));
+  rig_end (&rig);
+}
+
+/* A main without an operation to zero: zeroes are written. */
+static void
+test_no_zero (void)
+{
+  const struct rig_options o = { .max_call = 65536 };
+  const uint64_t len = 2 * MIB + 4096;
+  struct device_ops ops;
+  struct device dev = { .ops = &ops };
+
+  rig_init (&rig, &o);
+  ops = *rig.main->dev.ops;
+  ops.zero = NULL;
+  dev.ctx = rig.main;
+  CU_ASSERT_EQUAL (engine_zero (rig.e, &rig.conn, &dev, len, 512,
+                                DEVICE_FAST_ZERO, false), ENOTSUP);
+  malloc_countdown = 1;
+  CU_ASSERT_EQUAL (engine_zero (rig.e, &rig.conn, &dev, len, 512, 0, false),
+                   ENOMEM);
+  malloc_countdown = 0;
+  CU_ASSERT_EQUAL (sim_calls (rig.main, SIM_MODIFY), 0);
+
+  /* In the second piece of 1 MiB, which ends it. */
+  sim_fail (rig.main, SIM_WRITE, 17, EPERM);
+  CU_ASSERT_EQUAL (engine_zero (rig.e, &rig.conn, &dev, len, 512, 0, false),
+                   EPERM);
+  CU_ASSERT_EQUAL (sim_calls (rig.main, SIM_MODIFY), 17);
+  CU_ASSERT (main_holds (&rig, 512, MIB, 0));
+  CU_ASSERT (main_holds (&rig, 512 + MIB, MIB, 1));
+
+  CU_ASSERT_EQUAL (engine_zero (rig.e, &rig.conn, &dev, len, 512, 0, false),
+                   0);
+  CU_ASSERT (main_holds (&rig, 0, 512, 1));
+  CU_ASSERT (main_holds (&rig, 512, len, 0));
+  CU_ASSERT (main_holds (&rig, 512 + len, 4096, 1));
+  CU_ASSERT_EQUAL (totals (&rig).zero, 0);
+
+  /* What can't be written becomes zeroes all the same (promise 9). */
+  sim_bad (rig.main, SIM_WRITE, 1001, 1, EIO);
+  CU_ASSERT_EQUAL (engine_zero (rig.e, &rig.conn, &dev, 4096, SEC (1000), 0,
+                                false), 0);
+  CU_ASSERT_STRING_EQUAL (states (&rig, 1000, 3), "DZD");
+  rig_end (&rig);
+}
+
+static unsigned cached;
+
+static int
+count_cache (void *ctx, uint32_t count, uint64_t offset)
+{
+  cached++;
+  return 0;
+}
+
+static void
+go_away (void)
+{
+  main_went_away (rig.e, ENODEV);
+}
+
+/* A main that is lost isn't asked to prefetch, nor to flush, even if it was
+ * lost a moment before.
+ */
+static void
+test_not_asked (void)
+{
+  rig_init (&rig, NULL);
+  CU_ASSERT_EQUAL (engine_cache (rig.e, &rig.conn, &rig.main->dev, 8192, 0,
+                                 count_cache), 0);
+  CU_ASSERT_EQUAL (cached, 1);
+  rig_end (&rig);
+  lose (NULL);
+  CU_ASSERT_EQUAL (engine_cache (rig.e, &rig.conn, &rig.main->dev, 8192, 0,
+                                 count_cache), EIO);
+  CU_ASSERT_EQUAL (cached, 1);
+  rig_end (&rig);
+
+  rig_init (&rig, NULL);
+  before_shared = go_away;
+  CU_ASSERT_EQUAL (rig_flush (&rig), EIO);
+  CU_ASSERT_PTR_NULL (before_shared);
+  CU_ASSERT_EQUAL (sim_calls (rig.main, SIM_FLUSH), 0);
+  let_come_back ();
+  CU_ASSERT_EQUAL (rig_flush (&rig), 0);
+  rig_end (&rig);
+}
+
+int
+main (int argc, char *argv[])
+{
+  static const struct unit_test tests[] = {
+    { "noticed twice (promise 12)", test_noticed_twice },
+    { "asked by another (promise 12)", test_asked_by_another },
+    { "found by another (promise 12)", test_found_by_another },
+    { "can't be opened anew (promise 12)", test_no_probe },
+    { "bad canaries (promise 12)", test_bad_canaries },
+    { "pieces", test_pieces },
+    { "can't zero (promise 9)", test_no_zero },
+    { "not asked (promises 12 and 14)", test_not_asked },
+    { NULL }
+  };
+
+  return run_tests (argc, argv, "engine-main", tests);
+}
