@@ -7,8 +7,10 @@
 #include <config.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <CUnit/Basic.h>
 
@@ -332,4 +334,37 @@ void
 fix_log_crc (void *page)
 {
   fix_crc (page, 4);
+}
+
+uint64_t
+test_seed (void)
+{
+  const char *s = getenv ("TEST_SEED");
+  const uint64_t seed = s ? strtoull (s, NULL, 0) : (uint64_t) time (NULL);
+
+  printf ("TEST_SEED=%" PRIu64 "\n", seed);
+  return seed;
+}
+
+int
+run_tests (int argc, char *argv[], const char *suite_name,
+           const struct unit_test *tests)
+{
+  CU_pSuite suite;
+  unsigned failures;
+
+  if (CU_initialize_registry () != CUE_SUCCESS ||
+      (suite = CU_add_suite (suite_name, NULL, NULL)) == NULL)
+    return EXIT_FAILURE;
+  for (; tests->name; tests++) {
+    if (argc > 1 && strstr (tests->name, argv[1]) == NULL)
+      continue;
+    if (CU_add_test (suite, tests->name, tests->fn) == NULL)
+      return EXIT_FAILURE;
+  }
+  CU_basic_set_mode (CU_BRM_VERBOSE);
+  CU_basic_run_tests ();
+  failures = CU_get_number_of_failures ();
+  CU_cleanup_registry ();
+  return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

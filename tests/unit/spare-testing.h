@@ -77,4 +77,15 @@ extern bool slow_tool (void);
 extern void fix_header_crc (void *page);
 extern void fix_log_crc (void *page);
 
+/* A seed for random numbers: TEST_SEED, or the time; it is printed. */
+extern uint64_t test_seed (void);
+
+/* Runs the tests whose names contain ARGV[1], if there is one. */
+struct unit_test {
+  const char *name;
+  void (*fn) (void);
+};
+extern int run_tests (int argc, char *argv[], const char *suite,
+                      const struct unit_test *tests);
+
 #endif /* SPARE_TESTING_H */
