@@ -250,6 +250,35 @@ do_change (struct rig *r, enum change_kind kind, sector_t sector,
   return err;
 }
 
+void
+add_scattered (struct change_list *list, enum change_kind kind,
+               uint64_t first, size_t count)
+{
+  size_t i;
+
+  for (i = 0; i < count; ++i) {
+    const struct change c = {
+      .sector = kind == CHANGE_RETIRE ? 0 : first + 2 * i, .count = 1,
+      .slot = kind == CHANGE_RETIRE ? first + 2 * i : 0, .kind = kind,
+    };
+
+    CU_ASSERT_EQUAL_FATAL (change_list_add (list, &c), 0);
+  }
+}
+
+int
+do_scattered (struct rig *r, enum change_kind kind, uint64_t first,
+              size_t count)
+{
+  struct change_list list = { 0 };
+  int err;
+
+  add_scattered (&list, kind, first, count);
+  err = spare_commit (r->spare, &list, NULL);
+  change_list_free (&list);
+  return err;
+}
+
 int
 do_random (struct rig *r, uint64_t *seed, uint32_t max)
 {

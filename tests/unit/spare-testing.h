@@ -45,6 +45,14 @@ extern void rig_reload (struct rig *r);
 extern void rig_close (struct rig *r, bool clean);
 extern void rig_free (struct rig *r);
 
+/* COUNT changes of one sector (or slot) each, every second one from FIRST on:
+ * as many entries of the log.
+ */
+extern void add_scattered (struct change_list *list, enum change_kind kind,
+                           uint64_t first, size_t count);
+extern int do_scattered (struct rig *r, enum change_kind kind,
+                         uint64_t first, size_t count);
+
 /* A number that stands for all that must survive: map, slots and their
  * contents, retired slots, counters, identity.
  */
