@@ -237,6 +237,167 @@ test_grow_errors (void)
   }
 }
 
+/* So little that there is no slot more, or no log for it. */
+static void
+test_grow_little (void)
+{
+  struct spare_status st;
+  uint64_t digest, slots;
+  struct rig r;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_remap (&r, 0, 20, 1, 0), 0);
+  digest = rig_digest (&r);
+  spare_get_status (r.spare, &st);
+  slots = st.slots_total;
+  memdev_resize (r.m, MIB + 1024);
+  for (uint64_t size = MIB + 100; size < MIB + 1024; size += 411) {
+    CU_ASSERT_EQUAL (spare_grow (r.spare, size, &r.message), 0);
+    spare_get_status (r.spare, &st);
+    CU_ASSERT_EQUAL (st.size, size);
+    CU_ASSERT_EQUAL (st.slots_total, slots + (size - MIB) / 512);
+    rig_reload (&r);
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  }
+  /* What no spare can be. */
+  CU_ASSERT_EQUAL (spare_grow (r.spare, UINT64_MAX, &r.message), EINVAL);
+  CU_ASSERT_EQUAL (spare_grow (r.spare, (uint64_t) INT64_MAX + 1,
+                               &r.message), EINVAL);
+  CU_ASSERT_EQUAL (spare_grow (r.spare, MAP_MAX_SLOT * 512, &r.message),
+                   EINVAL);
+  CU_ASSERT (strstr (r.message.text, "can't be made") != NULL);
+  CU_ASSERT_EQUAL (spare_grow (r.spare, 1, NULL), EINVAL);
+  CU_ASSERT_FALSE (spare_failed (r.spare));
+  rig_free (&r);
+
+  /* A full log: a page alone is no room for a larger one. */
+  rig_make (&r, MIB);
+  for (uint64_t i = 0; do_change (&r, CHANGE_LOST, i * 2, 1, 0) == 0; ++i)
+    ;
+  digest = rig_digest (&r);
+  memdev_resize (r.m, MIB + 4096);
+  CU_ASSERT_EQUAL (spare_grow (r.spare, MIB + 512, &r.message), ENOSPC);
+  CU_ASSERT (strstr (r.message.text, "enlarge it more") != NULL);
+  CU_ASSERT_EQUAL (spare_grow (r.spare, MIB + 4096, &r.message), ENOSPC);
+  CU_ASSERT (strstr (r.message.text, "enlarge it more") != NULL);
+  CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  rig_reload (&r);
+  CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  rig_free (&r);
+}
+
+/* Writes both headers of a spare that is closed. */
+static void
+poke_headers (struct rig *r, const struct header *h)
+{
+  uint64_t page[SPARE_PAGE / 8];
+
+  header_encode (h, page);
+  for (int copy = 0; copy < 2; copy++)
+    memdev_poke (r->m, copy * HEADER_B_PAGE * SPARE_PAGE, page, SPARE_PAGE);
+}
+
+/* As many segments as there can be: the last one grows on, but there can't be
+ * another, and that is what is said then, however much is added.
+ */
+static void
+test_grow_segments (void)
+{
+  static const uint64_t sizes[] = { 3 * MIB, 8 * MIB };
+  struct spare_status st;
+  uint64_t digest, i;
+  struct rig r;
+
+  rig_make (&r, MIB);
+  struct header h = r.spare->hdr;
+
+  rig_close (&r, true);
+  h.nsegments = MAX_SEGMENTS;
+  for (i = 1; i < MAX_SEGMENTS; i++) {
+    h.segment[i].offset = h.segment[i-1].offset + 512;
+    h.segment[i].nslots = h.segment[i-1].nslots - 1;
+    h.segment[i-1].nslots = 1;
+  }
+  poke_headers (&r, &h);
+  memdev_resize (r.m, 8 * MIB);
+  CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+  CU_ASSERT_EQUAL (do_remap (&r, 0, 100, 1, 0), 0);
+  CU_ASSERT_EQUAL (spare_grow (r.spare, MIB + 1024, &r.message), 0);
+  spare_get_status (r.spare, &st);
+  CU_ASSERT_EQUAL (st.slots_total, header_slots (&h) + 2);
+  digest = rig_digest (&r);
+  for (i = 0; i < 2; i++) {
+    CU_ASSERT_EQUAL (spare_grow (r.spare, sizes[i], &r.message), ENOSPC);
+    CU_ASSERT (strstr (r.message.text, "grown too often") != NULL);
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+    rig_reload (&r);
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+    spare_get_status (r.spare, &st);
+    CU_ASSERT_EQUAL (st.size, MIB + 1024);
+  }
+  CU_ASSERT_EQUAL (do_remap (&r, 5000, st.slots_free, 7, 0), 0);
+  digest = rig_digest (&r);
+  rig_reload (&r);
+  CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  CU_ASSERT_EQUAL (r.m->outside, 0);
+
+  /* A last one that doesn't reach the end of the spare. */
+  h = r.spare->hdr;
+  rig_close (&r, true);
+  h.size = h.claimed = MIB + 4096;
+  poke_headers (&r, &h);
+  CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+  for (i = 0; i < 2; i++) {
+    CU_ASSERT_EQUAL (spare_grow (r.spare, i ? 2 * MIB : MIB + 5000,
+                                 &r.message), ENOSPC);
+    CU_ASSERT (strstr (r.message.text, "grown too often") != NULL);
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  }
+  rig_free (&r);
+}
+
+/* Log areas that aren't of one size, as another program may make them: the
+ * smaller one counts.
+ */
+static void
+test_grow_unequal (void)
+{
+  struct spare_status st;
+  uint64_t digest;
+  struct rig r;
+
+  for (int smaller = 0; smaller < 2; smaller++) {
+    rig_make (&r, MIB);
+    struct header h = r.spare->hdr;
+
+    rig_close (&r, true);
+    h.area[smaller].pages -= 4;
+    h.high_water = h.area[0].pages;
+    poke_headers (&r, &h);
+    CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+    CU_ASSERT_EQUAL (do_remap (&r, 0, 20, 1, 0), 0);
+    memdev_resize (r.m, 8 * MIB);
+    /* As far as the slots go that 8 pages of commits are left beside. */
+    const uint64_t fits = (h.area[smaller].pages - 8) * ENTRIES_PER_PAGE;
+    const uint64_t more = (fits - header_slots (&h)) * 512;
+
+    digest = rig_digest (&r);
+    CU_ASSERT_EQUAL (spare_grow (r.spare, MIB + more, &r.message), 0);
+    CU_ASSERT_EQUAL (r.spare->hdr.area[smaller].pages,
+                     h.area[smaller].pages);
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+    spare_get_status (r.spare, &st);
+    CU_ASSERT_EQUAL (st.slots_total, fits);
+    rig_reload (&r);
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+    CU_ASSERT_EQUAL (spare_grow (r.spare, 8 * MIB, &r.message), 0);
+    CU_ASSERT (r.spare->hdr.area[0].pages > h.area[1 - smaller].pages);
+    rig_reload (&r);
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+    rig_free (&r);
+  }
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -246,6 +407,9 @@ main (int argc, char *argv[])
     { "no room for reasons", test_notes_full },
     { "growth", test_grow },
     { "growth that fails", test_grow_errors },
+    { "growth by a little", test_grow_little },
+    { "too many segments", test_grow_segments },
+    { "areas of two sizes", test_grow_unequal },
     { NULL }
   };
 
