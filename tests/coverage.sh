@@ -7,8 +7,9 @@
 #   make coverage                    or: tests/coverage.sh [--least PERCENT]
 #
 # Builds in build/coverage with gcc's --coverage, runs the unit tests and what
-# else runs the core alone, and prints gcovr's table; build/coverage/report has a page for each file, and
-# coverage-left.txt, beside this script, says why what is left is left.
+# else runs the core alone, and prints gcovr's table; build/coverage/report
+# has a page for each file, and coverage-left.txt, beside this script, says
+# why what is left is left.
 # Assertions are left out: it is their purpose that one branch is never taken.
 # With --least the status is 1 if fewer branches are covered.
 
