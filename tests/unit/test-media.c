@@ -60,7 +60,7 @@ test_pick (void)
   struct map *map = map_new ();
 
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-    for (uint32_t block = 512; block <= 65536; block *= 8) {
+    for (uint32_t block = 512; block <= 2097152; block *= 8) {
       uint64_t at[NR_CANARIES];
       struct canaries c;
       unsigned n;
