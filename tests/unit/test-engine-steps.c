@@ -274,6 +274,19 @@ test_zero_mixed (void)
   CU_ASSERT_EQUAL (rig_read (&r, 0, 3 * 4096, 0), 0);
   CU_ASSERT (main_holds (&r, 4096, 4096, 1));
   rig_end (&r);
+
+  /* A part at the beginning, or at the end: the rest is read and kept. */
+  for (sector_t at = 8; at <= 14; at += 6) {
+    rig_init (&r, &o);
+    set_state (&r, 12, 1, REMAPPED, 1);
+    CU_ASSERT_EQUAL (rig_zero (&r, SEC (at), 1024), 0);
+    CU_ASSERT_EQUAL (sim_calls (r.main, SIM_READ), 1);
+    CU_ASSERT_STRING_EQUAL (states (&r, 8, 8),
+                            at == 8 ? "ZZRRRRRR" : "RRRRRRZZ");
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (at), 1024, 0), 0);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (at == 8 ? 10 : 8), SEC (6), 1), 0);
+    rig_end (&r);
+  }
 }
 
 /* A part of a block whose state can't change at first, for lack of room. */

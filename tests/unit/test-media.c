@@ -67,6 +67,7 @@ test_pick (void)
 
       canaries_init (&c, sizes[i], block);
       CU_ASSERT (c.nr_regions <= CANARY_REGIONS);
+      CU_ASSERT (UINT64_C (1) << c.region_shift >= block);
       n = canaries_pick (&c, map, 0, 0, at);
       CU_ASSERT (n <= NR_CANARIES);
       CU_ASSERT (n > 0 || sizes[i] < block);

@@ -305,6 +305,11 @@ test_layouts (void)
   REFUSED (h.main_size = UINT64_MAX);
   REFUSED (h.active = 2);
   REFUSED (h.claimed--);
+  REFUSED (h.claimed = UINT64_MAX);
+  REFUSED (h.generation = 0);
+  REFUSED (h.checkpoint_commit = 0);
+  REFUSED (h.checkpoint_pages = 0);
+  REFUSED (h.commit_floor = 0);
 
   /* Each segment may be one of a spare, but not both of them together. */
   h = good;

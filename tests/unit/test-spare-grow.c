@@ -353,6 +353,11 @@ test_grow_segments (void)
     CU_ASSERT (strstr (r.message.text, "grown too often") != NULL);
     CU_ASSERT_EQUAL (rig_digest (&r), digest);
   }
+  /* What is too little for a slot needs no segment. */
+  CU_ASSERT_EQUAL (spare_grow (r.spare, MIB + 4096 + 100, &r.message), 0);
+  CU_ASSERT_EQUAL (header_slots (&r.spare->hdr), header_slots (&h));
+  rig_reload (&r);
+  CU_ASSERT_EQUAL (rig_digest (&r), digest);
   rig_free (&r);
 }
 

@@ -115,7 +115,8 @@ test_read_errors (void)
 static void
 test_changes (void)
 {
-  static const unsigned pages[] = { 1, 2, 255, 256, 257, 300, 500 };
+  static const unsigned pages[] = { 300, 1, 2, 255, 256, 257, 500 };
+  const size_t n_pages = slow_tool () ? 1 : sizeof pages / sizeof pages[0];
   unsigned n, changed = 0, refused = 0;
   uint64_t digest, place;
   uint8_t byte;
@@ -124,7 +125,7 @@ test_changes (void)
 
   digest = make_large (&r);
   r.read_only = true;
-  for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
+  for (size_t i = 0; i < n_pages; i++)
     for (n = 1; n < 100; n++) {
       struct plan p = { .nth = n };
 
@@ -151,7 +152,7 @@ test_changes (void)
       if (p.reads < n)
         break;
     }
-  CU_ASSERT (changed >= sizeof pages / sizeof pages[0]);
+  CU_ASSERT (changed >= n_pages);
   CU_ASSERT (refused > changed);
   rig_free (&r);
 }

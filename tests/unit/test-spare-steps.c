@@ -265,6 +265,10 @@ test_counters (void)
 
   CU_ASSERT_EQUAL (change_list_add (&list, &beyond), 0);
   CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), EINVAL);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_RETIRE, st.slots_total - 1, 2, 0),
+                   EINVAL);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_RETIRE, st.slots_total + 1, 1, 0),
+                   EINVAL);
   change_list_free (&list);
   rig_free (&r);
 }
@@ -348,6 +352,39 @@ test_far_future (void)
   rig_free (&r);
 }
 
+/* Somebody has put a page into the log that is whole, but makes no sense: it
+ * isn't copied into the checkpoint (promise 23).
+ */
+static void
+test_senseless_page (void)
+{
+  uint64_t page[SPARE_PAGE / 8], digest, place;
+  enum change_reason reason = 99;
+  struct log_page info;
+  struct log_entry e;
+  uint64_t time = 0;
+  struct rig r;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 5, 1, WHY_IMPORT), 0);
+  digest = rig_digest (&r);
+  place = r.spare->hdr.area[0].offset + SPARE_PAGE;
+  CU_ASSERT_EQUAL (device_pread (&r.m->dev, page, SPARE_PAGE, place), 0);
+  CU_ASSERT_FATAL (log_page_decode (page, &r.spare->hdr, 1, &info));
+  log_page_get (page, 0, &e);
+  e.reason = 77;
+  log_page_put (page, 0, &e);
+  log_page_encode (&info, page);
+  memdev_poke (r.m, place, page, SPARE_PAGE);
+  CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+  CU_ASSERT (strstr (r.warning, "1 pages") != NULL);
+  kill_and_load (&r);
+  CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  CU_ASSERT (log_note (&r, CHANGE_LOST, 5, &reason, &time));
+  CU_ASSERT_EQUAL (reason, WHY_UNKNOWN);
+  rig_free (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -360,6 +397,7 @@ main (int argc, char *argv[])
     { "counters", test_counters },
     { "checkpoints in pieces (promise 15)", test_large_checkpoint },
     { "a clock that is far ahead", test_far_future },
+    { "a page that makes no sense (promise 23)", test_senseless_page },
     { NULL }
   };
 
