@@ -42,7 +42,8 @@ test_large_commit (void)
   struct rig r;
 
   add_scattered (&list, CHANGE_LOST, 100, 300 * ENTRIES_PER_PAGE);
-  for (size_t i = 0; i < sizeof fault / sizeof fault[0]; i++) {
+  for (size_t i = 0; i < sizeof fault / sizeof fault[0];
+       i += slow_tool () ? 3 : 1) {
     rig_make (&r, 64 * MIB);
     CU_ASSERT_EQUAL (do_remap (&r, 0, 20, 1, 0), 0);
     digest = rig_digest (&r);
@@ -315,8 +316,10 @@ test_large_checkpoint (void)
 {
   const size_t window = WINDOW_PAGES * ENTRIES_PER_PAGE;
 
-  check_checkpoint (CHANGE_LOST, window - ENTRIES_PER_PAGE, 1);
   check_checkpoint (CHANGE_LOST, window, 1);
+  if (slow_tool ())
+    return;
+  check_checkpoint (CHANGE_LOST, window - ENTRIES_PER_PAGE, 1);
   check_checkpoint (CHANGE_LOST, window + 1, 2);
   check_checkpoint (CHANGE_LOST, window + ENTRIES_PER_PAGE + 1, 2);
   check_checkpoint (CHANGE_RETIRE, window + ENTRIES_PER_PAGE + 1, 2);
