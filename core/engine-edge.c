@@ -276,7 +276,7 @@ look_at_edge (struct request *r, uint64_t end)
   uint8_t sector[SECTOR_SIZE];
   uint64_t start = round_down (end, SECTOR_SIZE);
 
-  if (start == end || end == r->e->config.main_size)
+  if (start == end)
     return 0;
   return read_range (r, sector, start,
                      min_u64 (start + SECTOR_SIZE, r->e->config.main_size));

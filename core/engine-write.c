@@ -179,8 +179,6 @@ put_sectors (struct request *r, const uint8_t *buf,
     return err;
   }
   counters[COUNT_AUTO_REMAPS] = moved;
-  if (why == WHY_WEAK)
-    counters[COUNT_WEAK] = moved;
   err = commit (e, &list, counters);
   if (err == 0 && moved > 0)
     engine_log (e, LOG_DEBUG, "bytes 0x%" PRIx64 "-0x%" PRIx64 ": %" PRIu64

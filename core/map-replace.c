@@ -312,11 +312,10 @@ rebalance (struct map *map, const struct path *path, unsigned steps)
       return ENOMEM;
   }
 
-  while ((node = map->work.node)->height > 0 && node->n <= 1) {
-    map->work.node = node->n == 1 ? ((struct inner *) node)->child[0] : NULL;
+  /* The root had two children at least, and has lost one at most. */
+  while ((node = map->work.node)->height > 0 && node->n == 1) {
+    map->work.node = ((struct inner *) node)->child[0];
     release (map, node);
-    if (map->work.node == NULL)
-      break;
   }
   return 0;
 }

@@ -41,12 +41,12 @@ append_slots (struct header *h, uint64_t offset, struct message *message)
   struct slot_segment *last = &h->segment[h->nsegments-1];
   const uint64_t end = last->offset + last->nslots * SECTOR_SIZE;
 
-  if (offset >= h->size || h->size - offset < SECTOR_SIZE)
-    return 0;
   if (offset - end < SECTOR_SIZE) {
     last->nslots = (h->size - last->offset) / SECTOR_SIZE;
     return 0;
   }
+  if (offset >= h->size || h->size - offset < SECTOR_SIZE)
+    return 0;
   if (h->nsegments == MAX_SEGMENTS) {
     message_set (message, "the spare has grown too often (%u segments): "
                  "make a new one", MAX_SEGMENTS);
@@ -111,14 +111,16 @@ plan (struct spare *s, uint64_t new_size, struct header *h, bool *moved,
   if (h->claimed < new_size)
     h->claimed = new_size;
   err = append_slots (h, s->hdr.size, message);
-  if (err == 0 && area_pages_least (header_slots (h), others, 8) <= pages)
+  if (err)
+    return err;
+  if (area_pages_least (header_slots (h), others, 8) <= pages)
     return 0;
 
   /* Small steps of a small spare may have no room for new areas.  Slots that
    * no record can be made of would be of no use.
    */
   const struct header simple = *h;
-  const bool simple_ok = err == 0 &&
+  const bool simple_ok =
     area_pages_least (header_slots (h), others, 2) <= pages;
   *h = s->hdr;
   h->size = new_size;

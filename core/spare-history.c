@@ -88,7 +88,7 @@ update (struct spare_history *h)
 
   for (int pass = 0; pass < MAX_PASSES; ++pass) {
     look_at_log (h->spare, &hdr, &pos);
-    if (h->filled && (h->generation != hdr.generation || pos < h->pos))
+    if (h->filled && h->generation != hdr.generation)
       drop (h);
     if (!h->filled) {
       err = notes_init (&h->notes, false);

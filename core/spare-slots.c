@@ -326,7 +326,8 @@ store_singly (struct store *st, slot_t slot, uint64_t n, int first_err)
   uint64_t i, offset;
   int err = 0, wr;
 
-  for (i = 0; i < n && err == 0 && st->count > 0; ++i) {
+  /* There are no more slots than sectors to be placed. */
+  for (i = 0; i < n && err == 0; ++i) {
     slot_place (g, slot + i, 1, &offset);
     /* One slot alone has been tried just now. */
     wr = n == 1 ? first_err

@@ -108,8 +108,6 @@ spare_free (struct spare *s)
 {
   struct geometry *g, *older;
 
-  if (s == NULL)
-    return;
   for (g = atomic_load (&s->geometry); g != NULL; g = older) {
     older = g->older;
     free (g);
@@ -404,7 +402,7 @@ format (struct spare *s, struct message *message)
     message_set (message, "there is no room for the spare's metadata, %"
                  PRIu64 " bytes: %s", s->hdr.segment[0].offset,
                  strerror (err));
-    return is_space_error (err) ? ENOSPC : err;
+    return is_space_error (err) ? ENOSPC : err == ENOMEM ? ENOMEM : EIO;
   }
   err = spare_flush_device (s);
   if (err == 0)

@@ -6,9 +6,10 @@
 #
 #   make coverage                    or: tests/coverage.sh [--least PERCENT]
 #
-# Builds in build/coverage with gcc's --coverage, runs the unit tests, and
-# prints gcovr's table; build/coverage/report has a page for each file, and
-# coverage-left.txt, beside this script, says why what is left is left.
+# Builds in build/coverage with gcc's --coverage, runs the unit tests and what
+# else runs the core alone, and prints gcovr's table; build/coverage/report
+# has a page for each file, and coverage-left.txt, beside this script, says
+# why what is left is left.
 # Assertions are left out: it is their purpose that one branch is never taken.
 # With --least the status is 1 if fewer branches are covered.
 
@@ -35,6 +36,11 @@ mapfile -t tests < <(awk '/^#/ { next }
                           $5 ~ /^(test-|fault-sweep|fuzz)/ { print $2 }' \
                        "$src/tests/list.txt")
 "$builddir/run" "$src/tests/runner.sh" "${tests[@]}"
+
+# Requests that meet: a few of their orders, which take a few seconds without
+# optimisation.  (More of them, and crash-explorer, reach nothing more.)
+"$builddir/run" "$builddir/tests/crash-interleave" --schedules 300 |
+  tail -n 1
 
 mkdir -p "$builddir/report"
 cd "$builddir"

@@ -7,8 +7,10 @@
 #include <config.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <CUnit/Basic.h>
 
@@ -248,6 +250,35 @@ do_change (struct rig *r, enum change_kind kind, sector_t sector,
   return err;
 }
 
+void
+add_scattered (struct change_list *list, enum change_kind kind,
+               uint64_t first, size_t count)
+{
+  size_t i;
+
+  for (i = 0; i < count; ++i) {
+    const struct change c = {
+      .sector = kind == CHANGE_RETIRE ? 0 : first + 2 * i, .count = 1,
+      .slot = kind == CHANGE_RETIRE ? first + 2 * i : 0, .kind = kind,
+    };
+
+    CU_ASSERT_EQUAL_FATAL (change_list_add (list, &c), 0);
+  }
+}
+
+int
+do_scattered (struct rig *r, enum change_kind kind, uint64_t first,
+              size_t count)
+{
+  struct change_list list = { 0 };
+  int err;
+
+  add_scattered (&list, kind, first, count);
+  err = spare_commit (r->spare, &list, NULL);
+  change_list_free (&list);
+  return err;
+}
+
 int
 do_random (struct rig *r, uint64_t *seed, uint32_t max)
 {
@@ -332,4 +363,37 @@ void
 fix_log_crc (void *page)
 {
   fix_crc (page, 4);
+}
+
+uint64_t
+test_seed (void)
+{
+  const char *s = getenv ("TEST_SEED");
+  const uint64_t seed = s ? strtoull (s, NULL, 0) : (uint64_t) time (NULL);
+
+  printf ("TEST_SEED=%" PRIu64 "\n", seed);
+  return seed;
+}
+
+int
+run_tests (int argc, char *argv[], const char *suite_name,
+           const struct unit_test *tests)
+{
+  CU_pSuite suite;
+  unsigned failures;
+
+  if (CU_initialize_registry () != CUE_SUCCESS ||
+      (suite = CU_add_suite (suite_name, NULL, NULL)) == NULL)
+    return EXIT_FAILURE;
+  for (; tests->name; tests++) {
+    if (argc > 1 && strstr (tests->name, argv[1]) == NULL)
+      continue;
+    if (CU_add_test (suite, tests->name, tests->fn) == NULL)
+      return EXIT_FAILURE;
+  }
+  CU_basic_set_mode (CU_BRM_VERBOSE);
+  CU_basic_run_tests ();
+  failures = CU_get_number_of_failures ();
+  CU_cleanup_registry ();
+  return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

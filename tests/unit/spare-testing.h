@@ -45,6 +45,14 @@ extern void rig_reload (struct rig *r);
 extern void rig_close (struct rig *r, bool clean);
 extern void rig_free (struct rig *r);
 
+/* COUNT changes of one sector (or slot) each, every second one from FIRST on:
+ * as many entries of the log.
+ */
+extern void add_scattered (struct change_list *list, enum change_kind kind,
+                           uint64_t first, size_t count);
+extern int do_scattered (struct rig *r, enum change_kind kind,
+                         uint64_t first, size_t count);
+
 /* A number that stands for all that must survive: map, slots and their
  * contents, retired slots, counters, identity.
  */
@@ -76,5 +84,16 @@ extern bool slow_tool (void);
 /* Calculates the checksum of a page anew. */
 extern void fix_header_crc (void *page);
 extern void fix_log_crc (void *page);
+
+/* A seed for random numbers: TEST_SEED, or the time; it is printed. */
+extern uint64_t test_seed (void);
+
+/* Runs the tests whose names contain ARGV[1], if there is one. */
+struct unit_test {
+  const char *name;
+  void (*fn) (void);
+};
+extern int run_tests (int argc, char *argv[], const char *suite,
+                      const struct unit_test *tests);
 
 #endif /* SPARE_TESTING_H */

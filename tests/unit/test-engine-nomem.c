@@ -137,7 +137,8 @@ enum what {
   N_READ_BAD, N_READ_WEAK, N_READ_PART, N_READ_MIXED, N_WRITE_BAD,
   N_WRITE_EDGES, N_WRITE_MAPPED, N_WRITE_BAD_SLOT, N_WRITE_TIMEOUT, N_ZERO,
   N_ZERO_MIXED, N_ZERO_PART, N_TRIM, N_CACHE, N_FLUSH, N_REMAP, N_UNMAP,
-  N_RETRY, N_FORGET, NR_WHAT
+  N_RETRY, N_FORGET, N_READ_BAD_SLOT, N_WRITE_UNREADABLE, N_ZERO_UNREADABLE,
+  NR_WHAT
 };
 
 static uint8_t data[DISK_SECTORS * 512];
@@ -162,8 +163,13 @@ request_of (struct engine_rig *r, enum what what, struct engine_conn *conn)
     return engine_pwrite (r->e, conn, dev, data, 8192, SEC (32), false);
   case N_WRITE_EDGES:
     return engine_pwrite (r->e, conn, dev, data, 8192, SEC (32) + 700, true);
+  case N_READ_BAD_SLOT:
+    return engine_pread (r->e, conn, dev, data, SEC (8), SEC (16));
+  case N_ZERO_UNREADABLE:
+    return engine_zero (r->e, conn, dev, SEC (8), SEC (16), 0, false);
   case N_WRITE_MAPPED:
   case N_WRITE_BAD_SLOT:
+  case N_WRITE_UNREADABLE:
     return engine_pwrite (r->e, conn, dev, data, SEC (8), SEC (16), true);
   case N_ZERO:
     return engine_zero (r->e, conn, dev, SEC (40), 0, 0, false);
@@ -206,6 +212,12 @@ prepare (struct engine_rig *r, enum what what, uint32_t block)
     sim_fail (r->main, SIM_WRITE, 1, ETIMEDOUT);
   if (what == N_WRITE_BAD_SLOT)
     memdev_fail (r->mem, MEMDEV_WRITE, 1, EIO, false);
+  if (what >= N_READ_BAD_SLOT)
+    memdev_fail (r->mem, MEMDEV_READ, 1, EIO, true);
+  if (what > N_READ_BAD_SLOT) {
+    CU_ASSERT_EQUAL (rig_read (r, SEC (16), SEC (8), 1), EIO);
+    memdev_fail (r->mem, 0, 0, 0, false);
+  }
 }
 
 /* Whatever the request came to: each sector reads as what it was, or as
@@ -220,7 +232,8 @@ check_all (struct engine_rig *r, enum what what)
 
     if (err == -1)
       err = rig_read (r, SEC (s), 512, 0) == 0 &&
-        (what == N_ZERO || what == N_ZERO_MIXED || what == N_FORGET) ? 0 : -1;
+        (what == N_ZERO || what == N_ZERO_MIXED || what == N_FORGET ||
+         what == N_ZERO_UNREADABLE) ? 0 : -1;
     if (err == -1 && what == N_ZERO_PART && (s == 32 || s == 33))
       err = 0;
     if (s == 12 || s == 13 || (s >= 24 && s < 28) || (s >= 32 && s < 40) ||

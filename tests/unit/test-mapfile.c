@@ -5,7 +5,8 @@
  * words, and that no input crashes the parser (promise 23 of
  * remap-promises(7)).
  *
- * TEST_SEED=N repeats a run of the random tests.
+ * TEST_SEED=N repeats a run of the random tests.  Linked with --wrap, see
+ * fail-malloc.h.
  */
 
 #include <config.h>
@@ -18,6 +19,7 @@
 
 #include <CUnit/Basic.h>
 
+#include "fail-malloc.h"
 #include "mapfile.h"
 
 static uint64_t seed;
@@ -420,6 +422,36 @@ test_large (void)
   free (text);
 }
 
+/* Memory runs out while the list grows: the message says where. */
+static void
+test_no_memory (void)
+{
+  struct area_list list;
+  struct message message;
+  char text[4096] = "";
+  size_t len = 0;
+  unsigned n;
+  int r;
+
+  for (unsigned i = 0; i < 300; i++)
+    len += snprintf (text + len, sizeof text - len, "%u\n", 2 * i);
+  for (n = 1;; n++) {
+    malloc_countdown = n;
+    r = mapfile_parse (text, len, 512, &list, &message);
+    if (malloc_countdown > 0)
+      break;
+    CU_ASSERT_EQUAL (r, ENOMEM);
+    CU_ASSERT_PTR_NULL (list.v);
+    CU_ASSERT (strstr (message.text, "out of memory") != NULL);
+    CU_ASSERT_EQUAL (strncmp (message.text, "line ", 5), 0);
+  }
+  malloc_countdown = 0;
+  CU_ASSERT_EQUAL (r, 0);
+  CU_ASSERT_EQUAL (list.n, 300);
+  CU_ASSERT (n >= 3);
+  area_list_free (&list);
+}
+
 int
 main (void)
 {
@@ -439,6 +471,7 @@ main (void)
     { "random areas against a model", test_model },
     { "random mutations", test_mutations },
     { "a large list", test_large },
+    { "a list without memory (promise 23)", test_no_memory },
   };
   const char *s = getenv ("TEST_SEED");
   CU_pSuite suite;

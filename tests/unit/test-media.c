@@ -60,13 +60,14 @@ test_pick (void)
   struct map *map = map_new ();
 
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-    for (uint32_t block = 512; block <= 65536; block *= 8) {
+    for (uint32_t block = 512; block <= 2097152; block *= 8) {
       uint64_t at[NR_CANARIES];
       struct canaries c;
       unsigned n;
 
       canaries_init (&c, sizes[i], block);
       CU_ASSERT (c.nr_regions <= CANARY_REGIONS);
+      CU_ASSERT (UINT64_C (1) << c.region_shift >= block);
       n = canaries_pick (&c, map, 0, 0, at);
       CU_ASSERT (n <= NR_CANARIES);
       CU_ASSERT (n > 0 || sizes[i] < block);

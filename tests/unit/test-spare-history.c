@@ -220,6 +220,83 @@ test_damage (void)
   rig_free (&r);
 }
 
+/* What is retired has no sector; what is adjacent in main, but not in the
+ * spare, is two runs; and a run that is longer than what can be noted at
+ * once is still one.
+ */
+static void
+test_runs (void)
+{
+  struct spare_identity id = { .main_size = UINT64_C (1) << 44 };
+  const uint64_t long_run = (UINT64_C (1) << 25) + 7;
+  struct spare_history *h;
+  struct rig r;
+
+  rig_init (&r, memdev_new (MIB));
+  r.map = map_new ();
+  CU_ASSERT_EQUAL_FATAL (spare_format (&r.m->dev, MIB, false, &id, &r.env,
+                                       r.map, &r.spare, &r.message), 0);
+  CU_ASSERT_EQUAL (do_remap (&r, 100, 10, 1, WHY_MANUAL), 0);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_RETIRE, 10, 3, WHY_IMPORT), 0);
+  CU_ASSERT_EQUAL (do_remap (&r, 110, 5, 1, WHY_MANUAL), 0);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 1000, long_run, WHY_MANUAL),
+                   0);
+  h = history (&r);
+  for (int i = 0; i < 2; i++) {
+    CU_ASSERT_EQUAL (spare_history_update (h), 0);
+    CU_ASSERT (next_is (h, 0, 1000, 100, 10, REMAPPED, WHY_MANUAL, r.now));
+    CU_ASSERT (next_is (h, 110, 1000, 110, 5, REMAPPED, WHY_MANUAL, r.now));
+    CU_ASSERT (none (h, 0, 100));
+    CU_ASSERT (next_is (h, 115, UINT64_C (1) << 35, 1000, long_run, LOST,
+                        WHY_MANUAL, r.now));
+    CU_ASSERT (none (h, 1000 + long_run, UINT64_C (1) << 35));
+    CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+  }
+  spare_history_free (h);
+  rig_free (&r);
+}
+
+/* Two checkpoints in the middle of each read: what was to be read is gone.
+ * It isn't tried for ever, nothing false is said, and the next one succeeds.
+ */
+static void
+checkpoints (void *opaque, enum memdev_op op, uint64_t offset, uint64_t count)
+{
+  struct rig *r = opaque;
+
+  if (op != MEMDEV_READ)
+    return;
+  r->m->hook = NULL;
+  CU_ASSERT_EQUAL (spare_checkpoint (r->spare), 0);
+  CU_ASSERT_EQUAL (spare_checkpoint (r->spare), 0);
+  r->m->hook = checkpoints;
+}
+
+static void
+test_overtaken (void)
+{
+  struct spare_history *h;
+  struct spare_status st;
+  struct rig r;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 10, 2, WHY_MANUAL), 0);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 20, 2, WHY_IMPORT), 0);
+  h = history (&r);
+  r.m->hook = checkpoints;
+  r.m->hook_opaque = &r;
+  CU_ASSERT_EQUAL (spare_history_update (h), 0);
+  r.m->hook = NULL;
+  spare_get_status (r.spare, &st);
+  CU_ASSERT_EQUAL (st.checkpoints, 2 * 4);
+  CU_ASSERT_EQUAL (spare_history_update (h), 0);
+  CU_ASSERT (next_is (h, 0, 100, 10, 2, LOST, WHY_MANUAL, r.now));
+  CU_ASSERT (next_is (h, 12, 100, 20, 2, LOST, WHY_IMPORT, r.now));
+  spare_history_free (h);
+  spare_history_free (NULL);
+  rig_free (&r);
+}
+
 #define NR_CHANGES 400
 
 static void *
@@ -289,6 +366,8 @@ main (void)
   CU_add_test (suite, "increments", test_increments);
   CU_add_test (suite, "generations", test_generations);
   CU_add_test (suite, "damage", test_damage);
+  CU_add_test (suite, "runs", test_runs);
+  CU_add_test (suite, "overtaken by checkpoints", test_overtaken);
   CU_add_test (suite, "concurrent", test_concurrent);
   CU_add_test (suite, "names", test_names);
   CU_basic_set_mode (CU_BRM_VERBOSE);

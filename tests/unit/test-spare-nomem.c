@@ -18,6 +18,7 @@
 #include <CUnit/Basic.h>
 
 #include "fail-malloc.h"
+#include "spare-history.h"
 #include "spare-internal.h"
 #include "spare-testing.h"
 
@@ -181,6 +182,66 @@ test_format (void)
   rig_free (&r);
 }
 
+/* Reasons and times: what isn't known without memory is known later, and the
+ * state is known all the time.
+ */
+static void
+test_history (void)
+{
+  struct spare_history *h = NULL;
+  struct history_run run;
+  unsigned n, failed = 0;
+  struct rig r;
+  bool found;
+  int err;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 10, 2, WHY_MANUAL), 0);
+  malloc_countdown = 1;
+  CU_ASSERT_PTR_NULL (spare_history_new (r.spare, r.map));
+  malloc_countdown = 0;
+  for (n = 1; n < 100; ++n) {
+    h = spare_history_new (r.spare, r.map);
+    CU_ASSERT_PTR_NOT_NULL_FATAL (h);
+    malloc_hits = 0;
+    malloc_countdown = n;
+    err = spare_history_update (h);
+    malloc_countdown = 0;
+    CU_ASSERT_EQUAL (err, malloc_hits ? ENOMEM : 0);
+    if (malloc_hits == 0)
+      break;
+    CU_ASSERT (spare_history_next (h, 0, 100, &run));
+    CU_ASSERT_EQUAL (run.run.start, 10);
+    CU_ASSERT_EQUAL (run.run.count, 2);
+    CU_ASSERT_EQUAL (run.run.state, LOST);
+    CU_ASSERT_EQUAL (spare_history_update (h), 0);
+    CU_ASSERT (spare_history_next (h, 0, 100, &run));
+    CU_ASSERT_EQUAL (run.why, WHY_MANUAL);
+    spare_history_free (h);
+  }
+  CU_ASSERT (n > 2 && n < 100);
+
+  /* A change since then, which is looked up on the way. */
+  for (n = 1; n < 100; ++n) {
+    CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 50 + n, 1, WHY_IMPORT), 0);
+    malloc_hits = 0;
+    malloc_countdown = n;
+    found = spare_history_next (h, 50 + n, 1000, &run);
+    malloc_countdown = 0;
+    CU_ASSERT (found);
+    CU_ASSERT_EQUAL (run.run.start, 50 + n);
+    CU_ASSERT_EQUAL (run.run.count, 1);
+    CU_ASSERT_EQUAL (run.why, malloc_hits ? WHY_UNKNOWN : WHY_IMPORT);
+    if (malloc_hits == 0)
+      break;
+    failed++;
+    CU_ASSERT_EQUAL (spare_history_update (h), 0);
+  }
+  CU_ASSERT (failed > 0 && n < 100);
+  spare_history_free (h);
+  rig_free (&r);
+}
+
 static void
 test_load (void)
 {
@@ -192,8 +253,10 @@ test_load (void)
   rig_make (&r, MIB);
   for (i = 0; i < 20; ++i) {
     CU_ASSERT_EQUAL (do_remap (&r, i * 7, 4, i, 0), 0);
-    if (i == 10)
+    if (i == 10) {
+      CU_ASSERT_EQUAL (do_change (&r, CHANGE_RETIRE, 900, 3, 0), 0);
       CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+    }
   }
   CU_ASSERT_EQUAL (do_change (&r, CHANGE_RETIRE, 1000, 3, 0), 0);
   digest = rig_digest (&r);
@@ -245,6 +308,7 @@ main (void)
     { "probe", test_probe },
     { "format", test_format },
     { "load", test_load },
+    { "history", test_history },
     { "remap", test_remap },
     { "lost", test_lost },
     { "retire", test_retire },
