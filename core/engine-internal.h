@@ -25,6 +25,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "engine.h"
 #include "media.h"
@@ -207,7 +209,7 @@ request_init (struct request *r, struct engine *e, struct engine_conn *conn,
   r->conn = conn;
   r->start = offset;
   r->end = offset + count;
-  memset (&r->canaries_asked, 0, offsetof (struct request, losses) -
+  memset (&r->canaries_asked, 0, offsetof (struct request, bad_canary) -
           offsetof (struct request, canaries_asked));
 }
 

@@ -8,7 +8,7 @@
 # 500 requests more, so that what happens once doesn't count.
 #
 # With nothing remapped, a read has 150 more, a write, which holds its range,
-# 277 (gcc 12, -O2).  Beside one remapped sector a lookup adds 66.  The
+# 277 (gcc 12, -O2).  Beside one remapped sector a lookup adds 70.  The
 # limits leave some room for other compilers.
 
 # shellcheck source-path=SCRIPTDIR
