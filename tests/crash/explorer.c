@@ -25,6 +25,8 @@
 
 #include "states.h"
 
+#define MAX_SLOW_STATES 50000
+
 static uint64_t
 distinct (const struct totals *t)
 {
@@ -160,8 +162,10 @@ main (int argc, char *argv[])
       continue;
     t = now ();
     x = explorer_new (setup);
-    /* The one without a share is slow. */
+    /* Those without a share are slow, and soon have few states that are new. */
     share = setup->share ? states / 20 * setup->share : states / 50;
+    if (setup->share == 0 && share > MAX_SLOW_STATES)
+      share = MAX_SLOW_STATES;
     explore_setup (x, argc > first ? states : share, seed);
     print_totals (setup->name, &x->totals, now () - t);
     add_totals (&sum, &x->totals);
