@@ -18,6 +18,7 @@
 
 #include "engine-internal.h"
 #include "memdev.h"
+#include "run-tests.h"
 #include "simdisk.h"
 
 #define KIB UINT64_C (1024)
@@ -117,13 +118,5 @@ extern int job_end (struct job *j);
  * requests that must not end now.  Returns whether it has ended.
  */
 extern bool job_ended_early (struct job *j);
-
-/* Runs the tests whose names contain ARGV[1], if there is one. */
-struct unit_test {
-  const char *name;
-  void (*fn) (void);
-};
-extern int run_tests (int argc, char *argv[], const char *suite,
-                      const struct unit_test *tests);
 
 #endif /* ENGINE_RIG_H */

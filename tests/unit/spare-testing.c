@@ -374,26 +374,3 @@ test_seed (void)
   printf ("TEST_SEED=%" PRIu64 "\n", seed);
   return seed;
 }
-
-int
-run_tests (int argc, char *argv[], const char *suite_name,
-           const struct unit_test *tests)
-{
-  CU_pSuite suite;
-  unsigned failures;
-
-  if (CU_initialize_registry () != CUE_SUCCESS ||
-      (suite = CU_add_suite (suite_name, NULL, NULL)) == NULL)
-    return EXIT_FAILURE;
-  for (; tests->name; tests++) {
-    if (argc > 1 && strstr (tests->name, argv[1]) == NULL)
-      continue;
-    if (CU_add_test (suite, tests->name, tests->fn) == NULL)
-      return EXIT_FAILURE;
-  }
-  CU_basic_set_mode (CU_BRM_VERBOSE);
-  CU_basic_run_tests ();
-  failures = CU_get_number_of_failures ();
-  CU_cleanup_registry ();
-  return failures ? EXIT_FAILURE : EXIT_SUCCESS;
-}

@@ -9,6 +9,7 @@
 #define SPARE_TESTING_H
 
 #include "memdev.h"
+#include "run-tests.h"
 #include "spare.h"
 
 #define MIB (UINT64_C (1) << 20)
@@ -87,13 +88,5 @@ extern void fix_log_crc (void *page);
 
 /* A seed for random numbers: TEST_SEED, or the time; it is printed. */
 extern uint64_t test_seed (void);
-
-/* Runs the tests whose names contain ARGV[1], if there is one. */
-struct unit_test {
-  const char *name;
-  void (*fn) (void);
-};
-extern int run_tests (int argc, char *argv[], const char *suite,
-                      const struct unit_test *tests);
 
 #endif /* SPARE_TESTING_H */

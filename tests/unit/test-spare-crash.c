@@ -19,7 +19,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <CUnit/Basic.h>
 
@@ -749,7 +748,7 @@ test_torture (void)
 int
 main (int argc, char *argv[])
 {
-  static const struct { const char *name; void (*fn) (void); } tests[] = {
+  static const struct unit_test tests[] = {
     { "commits", test_commit },
     { "what a dropped commit left behind", test_leftovers },
     { "format", test_format },
@@ -761,28 +760,12 @@ main (int argc, char *argv[])
     { "growth: what was begun can be finished", test_claim },
     { "another label", test_relabel },
     { "crash after crash", test_torture },
+    { NULL, NULL }
   };
-  const char *s = getenv ("TEST_SEED");
-  CU_pSuite suite;
-  unsigned failures;
-  size_t i;
+  int status;
 
-  seed = s ? strtoull (s, NULL, 0) : (uint64_t) time (NULL);
-  printf ("TEST_SEED=%" PRIu64 "\n", seed);
-  if (CU_initialize_registry () != CUE_SUCCESS ||
-      (suite = CU_add_suite ("spare: crashes (promises 13, 15)", NULL,
-                             NULL)) == NULL)
-    return EXIT_FAILURE;
-  for (i = 0; i < sizeof tests / sizeof tests[0]; ++i) {
-    if (argc > 1 && strstr (tests[i].name, argv[1]) == NULL)
-      continue;
-    if (CU_add_test (suite, tests[i].name, tests[i].fn) == NULL)
-      return EXIT_FAILURE;
-  }
-  CU_basic_set_mode (CU_BRM_VERBOSE);
-  CU_basic_run_tests ();
-  failures = CU_get_number_of_failures ();
-  CU_cleanup_registry ();
+  seed = test_seed ();
+  status = run_tests (argc, argv, "spare: crashes (promises 13, 15)", tests);
   printf ("%" PRIu64 " crashes\n", images);
-  return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+  return status;
 }

@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <CUnit/Basic.h>
 
@@ -516,7 +515,7 @@ test_scribble (void)
 int
 main (int argc, char *argv[])
 {
-  static const struct { const char *name; void (*fn) (void); } tests[] = {
+  static const struct unit_test tests[] = {
     { "one header (promise 15)", test_one_header },
     { "both headers (promises 15, 21)", test_both_headers },
     { "the log (promise 15)", test_log },
@@ -528,13 +527,11 @@ main (int argc, char *argv[])
     { "the newer header", test_newer_header },
     { "hostile pages (promise 23)", test_hostile },
     { "edited while in use (promise 23)", test_scribble },
+    { NULL, NULL }
   };
-  const char *s = getenv ("TEST_SEED");
-  CU_pSuite suite;
-  unsigned failures;
-  size_t i;
+  const char *s;
 
-  seed = s ? strtoull (s, NULL, 0) : (uint64_t) time (NULL);
+  seed = test_seed ();
   s = getenv ("TEST_STRIDE");
   if (s)
     stride = strtoull (s, NULL, 0);
@@ -545,19 +542,5 @@ main (int argc, char *argv[])
     cycles = strtoull (s, NULL, 0);
   else if (slow_tool ())
     cycles = 200;
-  printf ("TEST_SEED=%" PRIu64 "\n", seed);
-  if (CU_initialize_registry () != CUE_SUCCESS ||
-      (suite = CU_add_suite ("spare: damage", NULL, NULL)) == NULL)
-    return EXIT_FAILURE;
-  for (i = 0; i < sizeof tests / sizeof tests[0]; ++i) {
-    if (argc > 1 && strstr (tests[i].name, argv[1]) == NULL)
-      continue;
-    if (CU_add_test (suite, tests[i].name, tests[i].fn) == NULL)
-      return EXIT_FAILURE;
-  }
-  CU_basic_set_mode (CU_BRM_VERBOSE);
-  CU_basic_run_tests ();
-  failures = CU_get_number_of_failures ();
-  CU_cleanup_registry ();
-  return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+  return run_tests (argc, argv, "spare: damage", tests);
 }

@@ -442,7 +442,7 @@ test_no_allocate (void)
 int
 main (int argc, char *argv[])
 {
-  static const struct { const char *name; void (*fn) (void); } tests[] = {
+  static const struct unit_test tests[] = {
     { "contradiction (promise 20)", test_contradiction },
     { "no room for the first (promise 17)", test_no_room },
     { "no room for the second (promises 15 and 17)", test_behind },
@@ -452,19 +452,8 @@ main (int argc, char *argv[])
     { "what a header is", test_classes },
     { "what follows the log (promise 15)", test_incomplete },
     { "a device without allocate", test_no_allocate },
+    { NULL, NULL }
   };
-  CU_pSuite suite;
-  unsigned failures;
 
-  if (CU_initialize_registry () != CUE_SUCCESS ||
-      (suite = CU_add_suite ("spare-headers", NULL, NULL)) == NULL)
-    return EXIT_FAILURE;
-  for (size_t i = 0; i < sizeof tests / sizeof tests[0]; ++i)
-    if (CU_add_test (suite, tests[i].name, tests[i].fn) == NULL)
-      return EXIT_FAILURE;
-  CU_basic_set_mode (CU_BRM_VERBOSE);
-  CU_basic_run_tests ();
-  failures = CU_get_number_of_failures ();
-  CU_cleanup_registry ();
-  return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+  return run_tests (argc, argv, "spare-headers", tests);
 }

@@ -354,25 +354,20 @@ test_names (void)
 }
 
 int
-main (void)
+main (int argc, char *argv[])
 {
-  CU_pSuite suite;
-  unsigned failures;
+  static const struct unit_test tests[] = {
+    { "reasons", test_reasons },
+    { "merged", test_merged },
+    { "increments", test_increments },
+    { "generations", test_generations },
+    { "damage", test_damage },
+    { "runs", test_runs },
+    { "overtaken by checkpoints", test_overtaken },
+    { "concurrent", test_concurrent },
+    { "names", test_names },
+    { NULL, NULL }
+  };
 
-  CU_initialize_registry ();
-  suite = CU_add_suite ("spare-history", NULL, NULL);
-  CU_add_test (suite, "reasons", test_reasons);
-  CU_add_test (suite, "merged", test_merged);
-  CU_add_test (suite, "increments", test_increments);
-  CU_add_test (suite, "generations", test_generations);
-  CU_add_test (suite, "damage", test_damage);
-  CU_add_test (suite, "runs", test_runs);
-  CU_add_test (suite, "overtaken by checkpoints", test_overtaken);
-  CU_add_test (suite, "concurrent", test_concurrent);
-  CU_add_test (suite, "names", test_names);
-  CU_basic_set_mode (CU_BRM_VERBOSE);
-  CU_basic_run_tests ();
-  failures = CU_get_number_of_failures ();
-  CU_cleanup_registry ();
-  return failures != 0;
+  return run_tests (argc, argv, "spare-history", tests);
 }

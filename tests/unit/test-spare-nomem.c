@@ -302,9 +302,9 @@ test_probe (void)
 }
 
 int
-main (void)
+main (int argc, char *argv[])
 {
-  static const struct { const char *name; void (*fn) (void); } tests[] = {
+  static const struct unit_test tests[] = {
     { "probe", test_probe },
     { "format", test_format },
     { "load", test_load },
@@ -316,22 +316,8 @@ main (void)
     { "checkpoint", test_checkpoint },
     { "a commit that needs a checkpoint", test_forced },
     { "growth", test_grow },
+    { NULL, NULL }
   };
-  CU_pSuite suite;
-  unsigned failures;
-  size_t i;
 
-  if (CU_initialize_registry () != CUE_SUCCESS ||
-      (suite = CU_add_suite ("spare: no memory (promise 23)", NULL,
-                             NULL)) == NULL)
-    return EXIT_FAILURE;
-  for (i = 0; i < sizeof tests / sizeof tests[0]; ++i) {
-    if (CU_add_test (suite, tests[i].name, tests[i].fn) == NULL)
-      return EXIT_FAILURE;
-  }
-  CU_basic_set_mode (CU_BRM_VERBOSE);
-  CU_basic_run_tests ();
-  failures = CU_get_number_of_failures ();
-  CU_cleanup_registry ();
-  return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+  return run_tests (argc, argv, "spare: no memory (promise 23)", tests);
 }
