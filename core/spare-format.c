@@ -243,7 +243,7 @@ header_decode (const void *page, struct header *h, struct message *detail)
     h->area[i].offset = le64toh (d->area[i].offset);
     h->area[i].pages = le64toh (d->area[i].pages);
   }
-  for (i = 0; i < h->nsegments; ++i) {
+  for (i = 0; i < h->nsegments && i < MAX_SEGMENTS; ++i) {
     h->segment[i].offset = le64toh (d->segment[i].offset);
     h->segment[i].nslots = le64toh (d->segment[i].nslots);
   }

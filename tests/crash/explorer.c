@@ -25,6 +25,7 @@
 
 #include "states.h"
 
+/* For a setup without a share. */
 #define MAX_SLOW_STATES 50000
 
 static uint64_t
