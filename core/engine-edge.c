@@ -230,7 +230,7 @@ edge_apply (struct request *r, struct edge *edge, const uint8_t *buf)
   if (edge->unreadable)
     return edge_move (r, edge, WHY_AUTO_READ);
   if (late_overlaps (e, edge->block, edge->bend))
-    return may_move (r)
+    return may_move_late (r)
       ? edge_move (r, edge, WHY_AUTO_WRITE) : EIO;
   if (edge->weak && atomic_load (&e->auto_remap) &&
       edge_move (r, edge, WHY_WEAK) == 0)

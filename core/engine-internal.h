@@ -347,6 +347,12 @@ extern bool may_act_on (struct request *r, int err);
  */
 extern bool may_move (struct request *r);
 
+/* The same for blocks that main is not asked about because something may
+ * still land there: as if it had timed out once more, since nothing else has
+ * shown that it is alive.
+ */
+extern bool may_move_late (struct request *r);
+
 /* One call, of at most max_call bytes. */
 static inline int
 main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)

@@ -165,6 +165,12 @@ may_move (struct request *r)
   return atomic_load (&r->e->auto_remap) && !main_is_lost (r);
 }
 
+bool
+may_move_late (struct request *r)
+{
+  return may_move (r) && may_act_on (r, ETIMEDOUT);
+}
+
 int
 main_failed (struct engine *e, enum engine_stat stat, int err)
 {

@@ -405,7 +405,7 @@ write_direct (struct request *r, const uint8_t *buf, uint64_t start,
   if (err == 0 || err == LOOK_AGAIN)
     return err;
   if (err == MAIN_IS_LATE)
-    return may_move (r) ? put_blocks (r, buf, start, end) : EIO;
+    return may_move_late (r) ? put_blocks (r, buf, start, end) : EIO;
   return write_failed (r, buf, start, end, err);
 }
 

@@ -137,7 +137,7 @@ zero_direct (struct request *r, uint64_t start, uint64_t end, unsigned flags,
   if (err == 0 || err == LOOK_AGAIN)
     return err;
   if (err == MAIN_IS_LATE)
-    return may_move (r)
+    return may_move_late (r)
       ? record_zero_locking (r, start, end, WHY_AUTO_WRITE) : EIO;
   return zero_failed (r, start, end, flags, err);
 }

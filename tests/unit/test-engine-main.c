@@ -282,6 +282,31 @@ test_not_asked (void)
   rig_end (&rig);
 }
 
+/* A trim that timed out may land later, so that writes of its blocks go to
+ * the spare; but not if the disk answers nothing any more.
+ */
+static void
+test_late_and_gone (void)
+{
+  struct map_totals t;
+
+  rig_init (&rig, NULL);
+  sim_fail (rig.main, SIM_TRIM, 1, ETIMEDOUT);
+  CU_ASSERT_EQUAL (engine_trim (rig.e, &rig.conn, &rig.main->dev, SEC (40),
+                                SEC (8), false), EIO);
+  sim_gone (rig.main, ETIMEDOUT);
+  CU_ASSERT_EQUAL (rig_write (&rig, SEC (8), SEC (4), 2), EIO);
+  CU_ASSERT_EQUAL (rig_zero (&rig, SEC (16), SEC (4)), EIO);
+  CU_ASSERT_EQUAL (rig_write (&rig, SEC (24) + 100, 200, 2), EIO);
+  t = totals (&rig);
+  CU_ASSERT_EQUAL (t.remapped + t.zero + t.lost, 0);
+
+  let_come_back ();
+  CU_ASSERT_EQUAL (rig_write (&rig, SEC (8), SEC (4), 2), 0);
+  CU_ASSERT_EQUAL (totals (&rig).remapped, 4);
+  rig_end (&rig);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -294,6 +319,7 @@ main (int argc, char *argv[])
     { "pieces", test_pieces },
     { "can't zero (promise 9)", test_no_zero },
     { "not asked (promises 12 and 14)", test_not_asked },
+    { "late, and then gone (promise 12)", test_late_and_gone },
     { NULL }
   };
 
