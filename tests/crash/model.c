@@ -89,14 +89,37 @@ told_after (const struct model *m, uint64_t step, uint64_t before)
   return false;
 }
 
+/* Did main lose what wasn't flushed (see flush_loses of struct memdev) while
+ * or after R wrote, and has the server ended before the step BEFORE without
+ * a flush in between?  The next one can't know of that.
+ */
 static bool
-flushed_after (const struct model *m, uint64_t step, uint64_t clock)
+lost_under_another (const struct model *m, const struct record *r,
+                    uint64_t before)
 {
-  const struct record *r;
+  const struct memdev *main = m->w->main;
+  const struct record *end;
 
-  for (r = m->record; r < m->record + m->n; r++)
-    if (r->op.kind == 'f' && r->begin_step > step && acked (r, clock) &&
-        !told_after (m, step, r->begin_step))
+  for (end = r + 1; end < m->record + m->n; end++)
+    if (strchr ("kx", end->op.kind) && end->end_step < before)
+      for (size_t i = 0; i < main->nevents; i++)
+        if (main->event[i].count == 0 && !main->event[i].flush &&
+            main->event[i].time >= r->begin_clock &&
+            main->event[i].time < end->begin_clock)
+          return true;
+  return false;
+}
+
+/* Has a flush covered what R wrote? */
+static bool
+flushed_after (const struct model *m, const struct record *r, uint64_t clock)
+{
+  const struct record *f;
+
+  for (f = m->record; f < m->record + m->n; f++)
+    if (f->op.kind == 'f' && f->begin_step > r->end_step &&
+        acked (f, clock) && !told_after (m, r->end_step, f->begin_step) &&
+        !lost_under_another (m, r, f->begin_step))
       return true;
   return false;
 }
@@ -107,7 +130,7 @@ durable (const struct model *m, const struct record *r, unsigned s,
 {
   if (!acked (r, clock))
     return false;
-  return (r->effect[s] & DURABLE) || flushed_after (m, r->end_step, clock) ||
+  return (r->effect[s] & DURABLE) || flushed_after (m, r, clock) ||
     moved_after (m->w, s, r->end_step, clock);
 }
 
