@@ -309,6 +309,30 @@ kill_nbdkit ()
   end_nbdkit "$1" KILL || exit 1
 }
 
+# ---- loop devices -----------------------------------------------------
+
+# attach_loop FILE [LOSETUP-ARG...]: sets loop to a block device over FILE.
+declare -A loops=()
+attach_loop ()
+{
+  local file=$1
+  shift
+
+  loop=$(losetup --find --show "$@" "$file" 2>losetup.err) ||
+    skip "needs a loop device: $(cat losetup.err)"
+  loops[$loop]=attached
+  cleanup_fn detach_loop "$loop"
+}
+
+# detach_loop DEVICE: once, since the next moment it may be another test's.
+# It is gone when its last user is, so that this never fails for a while.
+detach_loop ()
+{
+  [ -n "${loops[$1]:-}" ] || return 0
+  unset "loops[$1]"
+  losetup -d "$1" 2>/dev/null || :
+}
+
 # ---- files ------------------------------------------------------------
 
 # bad_sectors FILE FIRST[+COUNT]...: writes a list of bad sectors (of 512

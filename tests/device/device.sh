@@ -13,18 +13,7 @@
 # without a page cache below it.
 make_loop ()
 {
-  local file=$1
-  shift
-
-  loop=$(losetup --find --show --direct-io=on "$@" "$file" 2>losetup.err) ||
-    skip "needs a loop device: $(cat losetup.err)"
-  cleanup_fn detach_loop "$loop"
-}
-
-# Detached when its last user is gone, so that this never fails for a while.
-detach_loop ()
-{
-  losetup -d "$1" 2>/dev/null || :
+  attach_loop "$1" --direct-io=on "${@:2}"
 }
 
 # make_bad_device FILE [ARG...]: sets loop to a block device over FILE that

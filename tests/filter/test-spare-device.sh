@@ -23,8 +23,7 @@ for sector in 4096 512; do
   bad_sectors bad.txt 100+8000
   rm -f device.img
   truncate -s 2M device.img
-  loop=$(losetup --find --show --sector-size $sector device.img)
-  cleanup_fn eval "losetup -d $loop 2>/dev/null || :"
+  attach_loop device.img --sector-size $sector
   SPARE=$loop
   OFFSET=$((sector == 4096 ? 4096 * 5 + 512 : 0))
   serve $SAME spare-offset=$OFFSET
@@ -79,7 +78,7 @@ PY
   serve $SAME spare-offset=$OFFSET
   client <<<'is_(read(8000, 100), pattern(8000, 1, 100))'
   stop_nbdkit disk
-  [ "$sector" = 512 ] || losetup -d "$loop"
+  [ "$sector" = 512 ] || detach_loop "$loop"
 done
 
 refused 'the device has 8388608 bytes' spare-size=9M
