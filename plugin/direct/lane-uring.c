@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <pthread.h>
 
 #include "lane.h"
 
@@ -28,16 +29,32 @@ struct ring_lane {
   struct io_uring ring;
 };
 
+/* A ring may be mapped where another one was until a moment ago.  The kernel
+ * puts the two in order, but nobody who looks for data races sees that.
+ */
+static pthread_mutex_t mapping = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+end (struct io_uring *ring)
+{
+  pthread_mutex_lock (&mapping);
+  io_uring_queue_exit (ring);
+  pthread_mutex_unlock (&mapping);
+}
+
 /* Waiting with a timeout must not take an entry of its own. */
 static int
 init (struct io_uring *ring)
 {
-  int r = io_uring_queue_init (1, ring, 0);
+  int r;
 
+  pthread_mutex_lock (&mapping);
+  r = io_uring_queue_init (1, ring, 0);
+  pthread_mutex_unlock (&mapping);
   if (r < 0)
     return -r;
   if (!(ring->features & IORING_FEAT_EXT_ARG)) {
-    io_uring_queue_exit (ring);
+    end (ring);
     return ENOSYS;
   }
   return 0;
@@ -50,7 +67,7 @@ ring_probe (void)
   int err = init (&ring);
 
   if (err == 0)
-    io_uring_queue_exit (&ring);
+    end (&ring);
   return err;
 }
 
@@ -155,7 +172,7 @@ ring_lane_free (struct lane *lane)
 {
   struct ring_lane *rl = (struct ring_lane *) lane;
 
-  io_uring_queue_exit (&rl->ring);
+  end (&rl->ring);
   free (rl);
 }
 
