@@ -196,19 +196,38 @@ resume (struct world *w, struct model *m)
   return wrong;
 }
 
+/* May R have moved sector S though it never asked main for anything?  It may
+ * if it wrote all of a mixed block, unless main was known to be lost.
+ */
+static bool
+may_be_moved (struct world *w, const struct record *r, unsigned s,
+              bool main_lost)
+{
+  const unsigned n = w->setup->block / SECTOR_SIZE, first = s / n * n;
+  unsigned direct = 0;
+
+  for (unsigned i = first; i < first + n && i < w->nsectors; i++) {
+    direct += STATE_OF (r->before[i]) == DIRECT;
+    if (!(r->effect[i] & WRITES))
+      return false;
+  }
+  return direct < n && !main_lost;
+}
+
 /* What this fault must not lead to in the operation R, before whose begin
- * there were HITS.
+ * there were ALREADY hits, and main was known to be lost (or not).
  */
 static const char *
 check_fault (struct world *w, const struct record *r, uint64_t already,
-             bool forever)
+             bool main_lost, bool forever)
 {
   /* Promise 12: on a disk that is gone nothing becomes anything. */
   if ((fault->where & MAIN) && fault->ops == MEMDEV_ANY && forever &&
       already > 0 && fault->err != EPERM)
     for (unsigned s = 0; s < w->nsectors; s++)
       if (STATE_OF (r->before[s]) == DIRECT &&
-          STATE_OF (sector_state_of (w, s)) != DIRECT)
+          STATE_OF (sector_state_of (w, s)) != DIRECT &&
+          !may_be_moved (w, r, s, main_lost))
         return "main is gone, but a sector's state changes";
   /* Promises 17 and 18. */
   if (fault->where == SPARE && spare_is_full () && !fault->lands &&
@@ -241,6 +260,7 @@ run_all (struct world *w, struct model *m, const char *ops, bool forever)
 {
   const char *wrong = NULL;
   uint64_t already;
+  bool main_lost;
   struct op op;
 
   hits_at_start = 0;
@@ -250,6 +270,7 @@ run_all (struct world *w, struct model *m, const char *ops, bool forever)
     ops = op_parse (ops, &op);
     ops += *ops == ',';
     already = w->main->fail_hits;
+    main_lost = atomic_load (&w->e->main_lost);
     /* A request whose canaries have answered believes that main is alive
      * till its end.
      */
@@ -269,7 +290,8 @@ run_all (struct world *w, struct model *m, const char *ops, bool forever)
     if (m->record[m->n-1].err)
       clean++;
     if (wrong == NULL)
-      wrong = check_fault (w, &m->record[m->n-1], already, forever);
+      wrong = check_fault (w, &m->record[m->n-1], already, main_lost,
+                           forever);
   }
   return wrong;
 }
