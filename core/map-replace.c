@@ -133,6 +133,7 @@ make_leaf_private (struct map *map, struct node **ref, unsigned need)
   copy->h.n = leaf->h.n;
   copy->h.reach = leaf->h.reach;
   copy->base = leaf->base;
+  memcpy (copy->first, leaf->first, sizeof leaf->first);
   memcpy (copy->key, leaf->key, leaf->h.n * sizeof leaf->key[0]);
   memcpy (leaf_values (copy), leaf_values (leaf),
           leaf->h.n * sizeof (uint64_t));
@@ -250,6 +251,7 @@ append_leaf (struct map *map, struct node **ref, const struct leaf *right)
   left->h.n += right->h.n;
   if (left->h.reach < right->h.reach)
     left->h.reach = right->h.reach;
+  leaf_note_blocks (left);
   return 0;
 }
 
@@ -363,6 +365,7 @@ build_leaf (const struct entry *e, unsigned n)
     leaf_values (leaf)[i] = e[i].value;
     leaf_reach (leaf, e[i].value);
   }
+  leaf_note_blocks (leaf);
   return leaf;
 }
 
@@ -452,6 +455,7 @@ change_leaf (struct map *map, struct path *path, unsigned pos,
     values[pos+i] = e[i].value;
     leaf_reach (leaf, e[i].value);
   }
+  leaf_note_blocks (leaf);
   return rebalance (map, path, path->n);
 }
 
@@ -521,13 +525,13 @@ map_replace (struct map *map, sector_t a, sector_t b, const struct entry *e,
     if (descend (map, path.bound, &path) != 0)
       return ENOMEM;
     leaf = (const struct leaf *) *leaf_ref (map, &path);
-    remove = leaf_count_up_to (leaf, b - 1);
+    remove = leaf_count_up_to (leaf, b - 1, false);
     if (splice (map, &path, 0, remove, NULL, 0) != 0)
       return ENOMEM;
   }
 
   leaf = (const struct leaf *) *leaf_ref (map, &path);
-  pos = a == 0 ? 0 : leaf_count_up_to (leaf, a - 1);
-  remove = leaf_count_up_to (leaf, b - 1) - pos;
+  pos = a == 0 ? 0 : leaf_count_up_to (leaf, a - 1, false);
+  remove = leaf_count_up_to (leaf, b - 1, false) - pos;
   return splice (map, &path, pos, remove, e, n);
 }

@@ -31,8 +31,16 @@
 /* No map that fits in memory is that high. */
 #define MAP_MAX_HEIGHT 16
 
-/* Keys of a leaf are 32 bits wide. */
-#define MAP_LEAF_SPAN (UINT64_C (1) << 32)
+/* Keys of a leaf are 32 bits wide, and this one is no key. */
+#define MAP_NO_KEY UINT32_MAX
+#define MAP_LEAF_SPAN UINT64_C (0xffffffff)
+
+/* A search looks for the right block of so many keys first.  The number of
+ * blocks is even, for the alignment of what follows.
+ */
+#define MAP_BLOCK 16
+#define MAP_LEAF_BLOCKS (2 * ((MAP_LEAF_MAX + 2 * MAP_BLOCK - 1) \
+                              / (2 * MAP_BLOCK)))
 
 /* "There is no further entry". */
 #define NO_SECTOR UINT64_MAX
@@ -48,11 +56,14 @@ struct node {
 };
 
 /* The entries' first sectors relative to BASE, ascending.  An array of as
- * many packed values (see map_pack) follows KEY[cap].
+ * many packed values (see map_pack) follows KEY[cap].  FIRST has the first
+ * key of each block but the zeroth, and then MAP_NO_KEY: so a search needs
+ * the beginning of the leaf and one block, not a cache line of each block.
  */
 struct leaf {
   struct node h;
   sector_t base;
+  uint32_t first[MAP_LEAF_BLOCKS];
   uint32_t key[];
 };
 
@@ -75,8 +86,8 @@ struct map {
   /* What readers see: NULL if it is empty, or one of TREES.  Written by
    * map_publish and map_load_end only.
    */
-  struct tree *root;
-  char pad[64 - sizeof (struct tree *)];
+  struct map_head head;
+  char pad[64 - sizeof (struct map_head)];
 
   /* The rest is the writer's.  The tree that is not ROOT is free for the
    * next map_publish, since a grace period has passed since it was ROOT.
@@ -175,32 +186,49 @@ map_continues (const struct run *a, const struct run *b)
   return a->slot == b->slot;
 }
 
-/* How many of N ascending keys are less than or equal to K.  First finds
- * the block of 16, then the key in it.  Unlike a binary search, this has
- * two steps instead of seven that wait for each other: the loads within a
- * step don't, and their cache misses overlap.
+/* How many of the entries of a leaf begin at or before K, relative to its
+ * base.  Unlike a binary search, this has two steps instead of seven that
+ * wait for each other: the loads within a step don't, and their cache
+ * misses overlap.  If a value is wanted, those of the block are fetched
+ * along with its keys.
  */
 static inline unsigned
-count_up_to_32 (const uint32_t *key, unsigned n, uint32_t k)
+leaf_count (const struct leaf *leaf, uint32_t k, bool want_value)
 {
-  unsigned block = 0, count = 0, i;
+  unsigned block = 0, count = 0, n, i;
+  const uint32_t *key;
 
-  for (i = 16; i < n; i += 16)
-    block += key[i] <= k;
-  key += 16 * block;
-  n -= 16 * block;
-  if (n >= 16) {                /* as a rule */
-    for (i = 0; i < 16; i++)
+  for (i = 0; i < MAP_LEAF_BLOCKS; i++)
+    block += leaf->first[i] <= k;
+  if (want_value) {
+    __builtin_prefetch (leaf_values (leaf) + MAP_BLOCK * block);
+    __builtin_prefetch (leaf_values (leaf) + MAP_BLOCK * block
+                        + MAP_BLOCK / 2);
+  }
+  key = leaf->key + MAP_BLOCK * block;
+  n = leaf->h.n - MAP_BLOCK * block;
+  if (n >= MAP_BLOCK) {         /* as a rule */
+    for (i = 0; i < MAP_BLOCK; i++)
       count += key[i] <= k;
   }
   else {
     for (i = 0; i < n; i++)
       count += key[i] <= k;
   }
-  return 16 * block + count;
+  return MAP_BLOCK * block + count;
 }
 
-/* The same.  Compilers make vectors of the step above, but not of this one:
+/* After its keys have changed. */
+static inline void
+leaf_note_blocks (struct leaf *leaf)
+{
+  for (unsigned i = 0; i < MAP_LEAF_BLOCKS; i++)
+    leaf->first[i] = MAP_BLOCK * (i + 1) < leaf->h.n
+      ? leaf->key[MAP_BLOCK * (i + 1)] : MAP_NO_KEY;
+}
+
+/* How many of N ascending keys are less than or equal to K, in two steps as
+ * well.  Compilers make vectors of the step above, but not of this one:
  * the oldest processors compare no 64-bit numbers so.  They subtract them,
  * though, and with sectors the sign says which is larger.
  */
@@ -237,13 +265,13 @@ count_up_to_64 (const uint64_t *key, unsigned n, uint64_t k)
 
 /* How many entries of a leaf begin at or before sector K. */
 static inline unsigned
-leaf_count_up_to (const struct leaf *leaf, sector_t k)
+leaf_count_up_to (const struct leaf *leaf, sector_t k, bool want_value)
 {
   if (k < leaf->base)
     return 0;
   if (k - leaf->base >= MAP_LEAF_SPAN)
     return leaf->h.n;
-  return count_up_to_32 (leaf->key, leaf->h.n, (uint32_t) (k - leaf->base));
+  return leaf_count (leaf, (uint32_t) (k - leaf->base), want_value);
 }
 
 static inline struct run

@@ -105,7 +105,7 @@ wait_for_readers (void)
 static inline const struct tree *
 get_root (const struct map *map)
 {
-  return __atomic_load_n (&map->root, __ATOMIC_ACQUIRE);
+  return __atomic_load_n (&map->head.root, __ATOMIC_ACQUIRE);
 }
 
 struct leaf *
@@ -173,11 +173,13 @@ map_free (struct map *map)
 
 /* Finds the last entry that begins at or before K, and the beginning of
  * the one that follows.  NODE is the root of a tree, not NULL.  S->entry is
- * not set here.  Inline wherever it is used, so that *S is in registers: that
- * and the vectors of count_up_to_64 spare a lookup an eighth of its time.
+ * not set here.  WANT_VALUE: the caller is going to read the entry.  Inline
+ * wherever it is used, so that *S is in registers: that and the vectors of
+ * count_up_to_64 spare a lookup an eighth of its time.
  */
 static inline __attribute__ ((always_inline)) void
-find_position (const struct node *node, sector_t k, struct spot *s)
+find_position (const struct node *node, sector_t k, bool want_value,
+               struct spot *s)
 {
   const struct leaf *leaf;
   unsigned i;
@@ -196,7 +198,7 @@ find_position (const struct node *node, sector_t k, struct spot *s)
   }
 
   leaf = (const struct leaf *) node;
-  i = leaf_count_up_to (leaf, k);
+  i = leaf_count_up_to (leaf, k, want_value);
   if (i < node->n)
     s->next = leaf->base + leaf->key[i];
   if (i == 0)
@@ -209,16 +211,17 @@ find_position (const struct node *node, sector_t k, struct spot *s)
 static inline void
 find (const struct node *node, sector_t k, struct spot *s)
 {
-  find_position (node, k, s);
+  find_position (node, k, true, s);
   if (s->found)
     s->entry = leaf_entry (s->leaf, s->pos);
 }
 
 /* The same; returns whether the entry holds K, and sets it only then. */
 static inline bool
-find_holder (const struct node *node, sector_t k, struct spot *s)
+find_holder (const struct node *node, sector_t k, bool want_value,
+             struct spot *s)
 {
-  find_position (node, k, s);
+  find_position (node, k, want_value, s);
   if (!s->found || !leaf_may_reach (s->leaf, s->pos, k))
     return false;
   s->entry = leaf_entry (s->leaf, s->pos);
@@ -302,7 +305,7 @@ tree_lookup (const struct node *node, sector_t start, uint64_t count)
   struct run run;
   uint64_t skip;
 
-  if (!find_holder (node, start, &s))
+  if (!find_holder (node, start, true, &s))
     return (struct run) {
       .start = start, .state = DIRECT, .slot = NO_SLOT,
       .count = s.next - start < count ? s.next - start : count,
@@ -328,7 +331,7 @@ map_lookup (const struct map *map, sector_t start, uint64_t count)
   };
   const struct tree *root;
 
-  if (get_root (map) == NULL)
+  if (map_is_empty (map))
     return run;
 
   urcu_bp_read_lock ();
@@ -339,9 +342,8 @@ map_lookup (const struct map *map, sector_t start, uint64_t count)
   return run;
 }
 
-/* Apart, so that an empty map costs no more than a look at it. */
-static __attribute__ ((noinline)) bool
-all_direct (const struct map *map, sector_t start, uint64_t count)
+bool
+map_search_all_direct (const struct map *map, sector_t start, uint64_t count)
 {
   const struct tree *root;
   bool r = true;
@@ -351,16 +353,10 @@ all_direct (const struct map *map, sector_t start, uint64_t count)
   if (root != NULL) {
     struct spot s;
 
-    r = !find_holder (root->node, start, &s) && s.next - start >= count;
+    r = !find_holder (root->node, start, false, &s) && s.next - start >= count;
   }
   read_unlock ();
   return r;
-}
-
-bool
-map_all_direct (const struct map *map, sector_t start, uint64_t count)
-{
-  return get_root (map) == NULL || all_direct (map, start, count);
 }
 
 bool
@@ -369,7 +365,7 @@ map_next (const struct map *map, sector_t start, struct run *run)
   const struct tree *root;
   bool r = false;
 
-  if (get_root (map) == NULL)
+  if (map_is_empty (map))
     return false;
 
   urcu_bp_read_lock ();
@@ -386,7 +382,7 @@ map_get_totals (const struct map *map, struct map_totals *totals)
   const struct tree *root;
 
   memset (totals, 0, sizeof *totals);
-  if (get_root (map) == NULL)
+  if (map_is_empty (map))
     return;
 
   urcu_bp_read_lock ();
@@ -406,7 +402,7 @@ map_begin (struct map *map)
 void
 map_publish (struct map *map)
 {
-  struct tree *old = map->root, *new = NULL;
+  struct tree *old = map->head.root, *new = NULL;
   struct node *node;
 
   assert (map->open);
@@ -419,7 +415,7 @@ map_publish (struct map *map)
     new = old == &map->trees[0] ? &map->trees[1] : &map->trees[0];
     *new = map->work;
   }
-  __atomic_store_n (&map->root, new, __ATOMIC_RELEASE);
+  __atomic_store_n (&map->head.root, new, __ATOMIC_RELEASE);
   map->update++;
   if (old == NULL)              /* nobody holds anything */
     return;
@@ -451,8 +447,8 @@ map_abort (struct map *map)
 {
   assert (map->open);
   free_private (map, map->work.node);
-  if (map->root != NULL)
-    map->work = *map->root;
+  if (map->head.root != NULL)
+    map->work = *map->head.root;
   else
     memset (&map->work, 0, sizeof map->work);
   map->garbage = NULL;          /* these are in ROOT, and stay */

@@ -43,6 +43,12 @@
 #define MAP_NOTE ((enum sector_state) 4)
 
 struct map;
+struct tree;
+
+/* What a map begins with: NULL if all sectors are DIRECT. */
+struct map_head {
+  struct tree *root;
+};
 
 struct map_totals {
   uint64_t remapped;   /* sectors */
@@ -65,9 +71,23 @@ extern void map_free (struct map *map);
 extern struct run map_lookup (const struct map *map, sector_t start,
                               uint64_t count);
 
+static inline bool
+map_is_empty (const struct map *map)
+{
+  const struct map_head *head = (const struct map_head *) map;
+
+  return __atomic_load_n (&head->root, __ATOMIC_ACQUIRE) == NULL;
+}
+
 /* True if all of the range is DIRECT.  Any thread, at any time. */
-extern bool map_all_direct (const struct map *map, sector_t start,
-                            uint64_t count);
+extern bool map_search_all_direct (const struct map *map, sector_t start,
+                                   uint64_t count);
+
+static inline bool
+map_all_direct (const struct map *map, sector_t start, uint64_t count)
+{
+  return map_is_empty (map) || map_search_all_direct (map, start, count);
+}
 
 /* The first run that is not DIRECT and ends after START, whole (even if
  * it begins before START or takes several entries), in RUN; false if

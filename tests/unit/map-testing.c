@@ -314,6 +314,11 @@ walk_leaf (const struct leaf *leaf, struct walk *w)
     w->last = run;
     map_count_entry (&w->totals, leaf_values (leaf)[i], true);
   }
+  for (i = 0; i < MAP_LEAF_BLOCKS; i++)
+    if (leaf->first[i] != (MAP_BLOCK * (i + 1) < leaf->h.n
+                           ? leaf->key[MAP_BLOCK * (i + 1)] : MAP_NO_KEY))
+      return wrong ("the leaf at %" PRIu64 " doesn't know where its block %u"
+                    " begins", leaf->base, i + 1);
   return NULL;
 }
 
@@ -357,8 +362,8 @@ check_structure (const struct map *map)
   struct map_totals totals;
   const char *r;
 
-  if (map->root != NULL) {
-    const struct node *node = map->root->node;
+  if (map->head.root != NULL) {
+    const struct node *node = map->head.root->node;
 
     if (node == NULL)
       return wrong ("a root without a node");

@@ -336,7 +336,7 @@ test_split_and_delete (void)
   CU_ASSERT_EQUAL_FATAL (map_load_end (map), 0);
 
   for (splits = 0;; splits++) {
-    key = find_full_inner (map->root->node);
+    key = find_full_inner (map->head.root->node);
     if (key == NO_SECTOR)
       break;
     map_begin (map);
