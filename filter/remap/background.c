@@ -50,8 +50,6 @@ static nbdkit_next *context;    /* NULL: not open */
 static bool context_writable;   /* opened for writing */
 static bool conn_known;
 static struct connection connection;
-static struct next_device next_device;
-static struct device device;
 
 /* Does this word of a command line say -r?  SKIP is set if the next word is
  * the value of an option.
@@ -229,7 +227,6 @@ open_context (void)
   if (!conn_known)
     engine_conn_init (engine, &connection.conn);
   conn_known = true;
-  device = device_of (&next_device, &connection, context);
   return 0;
 }
 
@@ -282,7 +279,7 @@ background_get_main (void *opaque, bool write, const struct device **main,
   err = get_main (write, message);
   if (err == 0) {
     users++;
-    *main = &device;
+    *main = &connection.main;
     *conn = &connection.conn;
   }
   pthread_mutex_unlock (&mutex);

@@ -25,39 +25,39 @@ result (int r, int err)
 static int
 next_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int err = 0, r;
 
-  r = d->next->pread (d->next, buf, count, offset, 0, &err);
+  r = c->next->pread (c->next, buf, count, offset, 0, &err);
   return result (r, err);
 }
 
 static int
 next_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int err = 0, r;
 
-  r = d->next->pwrite (d->next, buf, count, offset, 0, &err);
+  r = c->next->pwrite (c->next, buf, count, offset, 0, &err);
   return result (r, err);
 }
 
 static int
 next_flush (void *ctx)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int err = 0, r;
 
-  if (!d->c->can_flush)
+  if (!c->can_flush)
     return 0;
-  r = d->next->flush (d->next, 0, &err);
+  r = c->next->flush (c->next, 0, &err);
   return result (r, err);
 }
 
 static int
 next_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   uint32_t f = 0;
   int err = 0, r;
 
@@ -65,7 +65,7 @@ next_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
     f |= NBDKIT_FLAG_MAY_TRIM;
   if (flags & DEVICE_FAST_ZERO)
     f |= NBDKIT_FLAG_FAST_ZERO;
-  r = d->next->zero (d->next, count, offset, f, &err);
+  r = c->next->zero (c->next, count, offset, f, &err);
   if (r == -1 && err == EOPNOTSUPP)
     err = ENOTSUP;
   return result (r, err);
@@ -74,22 +74,22 @@ next_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
 static int
 next_trim (void *ctx, uint32_t count, uint64_t offset)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int err = 0, r;
 
-  r = d->next->trim (d->next, count, offset, 0, &err);
+  r = c->next->trim (c->next, count, offset, 0, &err);
   return result (r, err);
 }
 
 int
 next_cache (void *ctx, uint32_t count, uint64_t offset)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int err = 0, r;
 
-  lock_below (d->c->lock);
-  r = d->next->cache (d->next, count, offset, 0, &err);
-  unlock_below (d->c->lock);
+  lock_below (c->lock);
+  r = c->next->cache (c->next, count, offset, 0, &err);
+  unlock_below (c->lock);
   return result (r, err);
 }
 
@@ -117,12 +117,12 @@ size_of_main (nbdkit_backend *backend)
 static int
 next_probe (void *ctx, uint64_t *size)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int64_t r;
 
   if (one_connection_only)
     return 0;
-  r = size_of_main (d->c->backend);
+  r = size_of_main (c->backend);
   if (r == -1)
     return EIO;
   *size = r;
@@ -144,72 +144,72 @@ static const struct device_ops next_ops = {
 static int
 locked_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int r;
 
-  lock_below (d->c->lock);
+  lock_below (c->lock);
   r = next_pread (ctx, buf, count, offset);
-  unlock_below (d->c->lock);
+  unlock_below (c->lock);
   return r;
 }
 
 static int
 locked_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int r;
 
-  lock_below (d->c->lock);
+  lock_below (c->lock);
   r = next_pwrite (ctx, buf, count, offset);
-  unlock_below (d->c->lock);
+  unlock_below (c->lock);
   return r;
 }
 
 static int
 locked_flush (void *ctx)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int r;
 
-  lock_below (d->c->lock);
+  lock_below (c->lock);
   r = next_flush (ctx);
-  unlock_below (d->c->lock);
+  unlock_below (c->lock);
   return r;
 }
 
 static int
 locked_zero (void *ctx, uint32_t count, uint64_t offset, unsigned flags)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int r;
 
-  lock_below (d->c->lock);
+  lock_below (c->lock);
   r = next_zero (ctx, count, offset, flags);
-  unlock_below (d->c->lock);
+  unlock_below (c->lock);
   return r;
 }
 
 static int
 locked_trim (void *ctx, uint32_t count, uint64_t offset)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int r;
 
-  lock_below (d->c->lock);
+  lock_below (c->lock);
   r = next_trim (ctx, count, offset);
-  unlock_below (d->c->lock);
+  unlock_below (c->lock);
   return r;
 }
 
 static int
 locked_probe (void *ctx, uint64_t *size)
 {
-  struct next_device *d = ctx;
+  struct connection *c = ctx;
   int r;
 
-  lock_below (d->c->lock);
+  lock_below (c->lock);
   r = next_probe (ctx, size);
-  unlock_below (d->c->lock);
+  unlock_below (c->lock);
   return r;
 }
 
@@ -227,7 +227,9 @@ connection_prepare (struct connection *c, nbdkit_next *next, int readonly)
 {
   int r;
 
+  c->next = next;
   c->ops = c->lock ? locked_ops : next_ops;
+  c->main = (struct device) { .ops = &c->ops, .ctx = c };
   c->can_write = false;
 
   r = next->can_flush (next);

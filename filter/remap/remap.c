@@ -373,10 +373,8 @@ remap_pread (nbdkit_next *next, void *handle, void *buf, uint32_t count,
              uint64_t offset, uint32_t flags, int *err)
 {
   struct connection *c = handle;
-  struct next_device d;
-  struct device main = device_of (&d, c, next);
 
-  *err = engine_pread (engine, &c->conn, &main, buf, count, offset);
+  *err = engine_pread (engine, &c->conn, &c->main, buf, count, offset);
   return *err ? -1 : 0;
 }
 
@@ -385,10 +383,8 @@ remap_pwrite (nbdkit_next *next, void *handle, const void *buf,
               uint32_t count, uint64_t offset, uint32_t flags, int *err)
 {
   struct connection *c = handle;
-  struct next_device d;
-  struct device main = device_of (&d, c, next);
 
-  *err = engine_pwrite (engine, &c->conn, &main, buf, count, offset,
+  *err = engine_pwrite (engine, &c->conn, &c->main, buf, count, offset,
                         flags & NBDKIT_FLAG_FUA);
   return *err ? -1 : 0;
 }
@@ -397,10 +393,8 @@ static int
 remap_flush (nbdkit_next *next, void *handle, uint32_t flags, int *err)
 {
   struct connection *c = handle;
-  struct next_device d;
-  struct device main = device_of (&d, c, next);
 
-  *err = engine_flush (engine, &c->conn, &main);
+  *err = engine_flush (engine, &c->conn, &c->main);
   return *err ? -1 : 0;
 }
 
@@ -409,15 +403,13 @@ remap_zero (nbdkit_next *next, void *handle, uint32_t count, uint64_t offset,
             uint32_t flags, int *err)
 {
   struct connection *c = handle;
-  struct next_device d;
-  struct device main = device_of (&d, c, next);
   unsigned f = 0;
 
   if (flags & NBDKIT_FLAG_MAY_TRIM)
     f |= DEVICE_MAY_TRIM;
   if (flags & NBDKIT_FLAG_FAST_ZERO)
     f |= DEVICE_FAST_ZERO;
-  *err = engine_zero (engine, &c->conn, &main, count, offset, f,
+  *err = engine_zero (engine, &c->conn, &c->main, count, offset, f,
                       flags & NBDKIT_FLAG_FUA);
   return *err ? -1 : 0;
 }
@@ -427,10 +419,8 @@ remap_trim (nbdkit_next *next, void *handle, uint32_t count, uint64_t offset,
             uint32_t flags, int *err)
 {
   struct connection *c = handle;
-  struct next_device d;
-  struct device main = device_of (&d, c, next);
 
-  *err = engine_trim (engine, &c->conn, &main, count, offset,
+  *err = engine_trim (engine, &c->conn, &c->main, count, offset,
                       flags & NBDKIT_FLAG_FUA);
   return *err ? -1 : 0;
 }
@@ -440,10 +430,8 @@ remap_cache (nbdkit_next *next, void *handle, uint32_t count,
              uint64_t offset, uint32_t flags, int *err)
 {
   struct connection *c = handle;
-  struct next_device d;
-  struct device main = device_of (&d, c, next);
 
-  *err = engine_cache (engine, &c->conn, &main, count, offset, next_cache);
+  *err = engine_cache (engine, &c->conn, &c->main, count, offset, next_cache);
   return *err ? -1 : 0;
 }
 

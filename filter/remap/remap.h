@@ -68,16 +68,12 @@ extern void control_stop (void);
 struct connection {
   nbdkit_backend *backend;
   nbdkit_context *context;      /* of a client */
-  struct engine_conn conn;
+  nbdkit_next *next;            /* from prepare to finalize */
+  struct device main;           /* the same for the core */
   struct device_ops ops;
+  struct engine_conn conn;
   bool can_write, can_flush;
   pthread_mutex_t *lock;        /* around calls of the layer below, or NULL */
-};
-
-/* The context of a device: valid for one call of the filter. */
-struct next_device {
-  nbdkit_next *next;
-  struct connection *c;
 };
 
 /* Asks the layer below for everything that will be used of it. */
@@ -137,13 +133,5 @@ extern void background_stop (void);
 
 /* The plugin allows one connection at a time: open no other. */
 extern bool one_connection_only;
-
-static inline struct device
-device_of (struct next_device *d, struct connection *c, nbdkit_next *next)
-{
-  d->next = next;
-  d->c = c;
-  return (struct device) { .ops = &c->ops, .ctx = d };
-}
 
 #endif /* NBDKIT_REMAP_H */
