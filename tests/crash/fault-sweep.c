@@ -175,6 +175,12 @@ resume (struct world *w, struct model *m)
   w->now_ms += 5000;
   for (unsigned i = 0; i < 3 && wrong == NULL; i++) {
     wrong = run_op (m, &ops[i]);
+    /* If only bad blocks are left for canaries, it looks lost once more. */
+    if (wrong == NULL && i == 0 && m->record[m->n-1].err &&
+        atomic_load (&w->e->main_lost)) {
+      w->now_ms += 5000;
+      wrong = run_op (m, &ops[i]);
+    }
     ok = m->record[m->n-1].err == 0;
     if (!ok && i != 1 && wrong == NULL && !spare_failed (w->spare) &&
         w->setup->free_slots == 0) {

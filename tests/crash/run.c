@@ -130,7 +130,7 @@ op_begin (struct model *m, const struct op *op)
       whole.count = m->w->nsectors - whole.start;
   }
   memset (r->effect, 0, m->w->nsectors);
-  memset (r->beats, 0, m->w->nsectors);
+  memset (r->beats, 0, sizeof r->beats);
   r->op = whole;
   r->data = data;
   r->err = -1;

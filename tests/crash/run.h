@@ -20,7 +20,7 @@
 
 #include "world.h"
 
-#define MAX_OPS 8
+#define MAX_OPS 9
 #define NEVER UINT64_MAX
 
 struct op {
@@ -40,7 +40,7 @@ struct record {
   uint8_t effect[MAX_SECTORS];          /* see below */
   uint64_t before[MAX_SECTORS];         /* sector_state_of */
   uint32_t allowed[MAX_SECTORS];        /* model_allowed, then */
-  uint8_t beats[MAX_SECTORS];           /* records that it came after: bits */
+  uint16_t beats[MAX_SECTORS];          /* records that it came after: bits */
   uint8_t *data;                        /* of the sectors of OP */
 };
 
