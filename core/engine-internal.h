@@ -80,9 +80,12 @@ struct engine {
    * timed out may still land there, or since a record that was not known
    * to be durable may take effect later: a set, whose mutex serialises
    * additions.  If one finds no memory, that is all blocks.  have_late
-   * spares the lookup while the set is empty.
+   * spares the lookup while the set is empty; and then simple_max, the
+   * largest write in bytes that may be a simple one (see engine_pwrite), is
+   * max_call, and 0 from then on.
    */
   atomic_bool have_late, all_late;
+  _Atomic uint32_t simple_max;
   pthread_mutex_t late_mutex;
   struct map *late;
 
@@ -312,23 +315,27 @@ extern void main_went_away (struct engine *e, int err);
 /* Notes an error of main, and returns it. */
 extern int main_failed (struct engine *e, enum engine_stat stat, int err);
 
-/* Main holds something that isn't flushed.  Noted before each write, so
- * that a disk that goes away during it is known to have lost something, and
- * after it (finish_write), since a flush may have begun meanwhile.
+/* Main holds something that isn't flushed. */
+extern void set_dirty (struct engine *e);
+
+static inline void
+note_dirty (struct engine *e)
+{
+  if (!atomic_load_explicit (&e->main_dirty, memory_order_relaxed))
+    set_dirty (e);
+}
+
+/* Noted before each write, so that a disk that goes away during it is known
+ * to have lost something, and after it (finish_write), since a flush may
+ * have begun meanwhile.
  */
 static inline void
 will_write (struct request *r)
 {
-  struct engine *e = r->e;
-
-  if (!r->wrote_main) {
-    r->losses = atomic_load (&e->losses);
-    if (!atomic_load_explicit (&e->main_written, memory_order_relaxed))
-      atomic_store (&e->main_written, true);
-  }
+  if (!r->wrote_main)
+    r->losses = atomic_load (&r->e->losses);
   r->wrote_main = true;
-  if (!atomic_load_explicit (&e->main_dirty, memory_order_relaxed))
-    atomic_store (&e->main_dirty, true);
+  note_dirty (r->e);
 }
 
 static inline bool
@@ -455,6 +462,10 @@ extern void unreadable_remove (struct engine *e, slot_t slot,
 /* Writes whole main blocks. */
 extern int write_blocks (struct request *r, const uint8_t *buf,
                          uint64_t start, uint64_t end);
+
+/* Main failed to write these whole blocks with ERR. */
+extern int write_failed (struct request *r, const uint8_t *buf,
+                         uint64_t start, uint64_t end, int err);
 
 /* Places the whole sectors from START to END (a sector's edge or the end
  * of main), held exclusively: REMAPPED ones in their slots, all others in

@@ -171,6 +171,13 @@ may_move_late (struct request *r)
   return may_move (r) && may_act_on (r, ETIMEDOUT);
 }
 
+void
+set_dirty (struct engine *e)
+{
+  atomic_store (&e->main_written, true);
+  atomic_store (&e->main_dirty, true);
+}
+
 int
 main_failed (struct engine *e, enum engine_stat stat, int err)
 {
@@ -321,6 +328,7 @@ late_add (struct engine *e, uint64_t start, uint64_t end)
     atomic_store (&e->all_late, true);
   }
   atomic_store (&e->have_late, true);
+  atomic_store (&e->simple_max, 0);
   pthread_mutex_unlock (&e->late_mutex);
 }
 

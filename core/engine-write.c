@@ -360,7 +360,7 @@ write_pieces (struct request *r, const uint8_t *buf, uint64_t start,
   return 0;
 }
 
-static int
+int
 write_failed (struct request *r, const uint8_t *buf, uint64_t start,
               uint64_t end, int err)
 {
@@ -446,33 +446,4 @@ write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
     }
   }
   return err;
-}
-
-int
-engine_pwrite (struct engine *e, struct engine_conn *conn,
-               const struct device *main, const void *buf,
-               uint32_t count, uint64_t offset, bool fua)
-{
-  const uint64_t end = offset + count;
-  uint64_t done = offset;
-  struct request r;
-  int err;
-
-  if (count == 0)
-    return 0;
-  stat_request (e, STAT_WRITES, count);
-  request_init (&r, e, conn, main, offset, count);
-  if (is_aligned (e, offset, end)) {
-    err = write_direct (&r, buf, offset, end, &done);
-    if (err == LOOK_AGAIN) {
-      done = offset;
-      err = 0;
-    }
-    if (err == 0 && done < end)
-      err = write_blocks (&r, (const uint8_t *) buf + (done - offset),
-                          done, end);
-  }
-  else
-    err = write_range (&r, buf, offset, end);
-  return finish_write (&r, err, fua);
 }

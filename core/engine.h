@@ -65,9 +65,20 @@ extern void engine_conn_init (struct engine *e, struct engine_conn *conn);
 extern int engine_pread (struct engine *e, struct engine_conn *conn,
                          const struct device *main,
                          void *buf, uint32_t count, uint64_t offset);
-extern int engine_pwrite (struct engine *e, struct engine_conn *conn,
-                          const struct device *main, const void *buf,
-                          uint32_t count, uint64_t offset, bool fua);
+extern int engine_pwrite_plain (struct engine *e, struct engine_conn *conn,
+                                const struct device *main, const void *buf,
+                                uint32_t count, uint64_t offset);
+extern int engine_pwrite_fua (struct engine *e, struct engine_conn *conn,
+                              const struct device *main, const void *buf,
+                              uint32_t count, uint64_t offset);
+static inline int
+engine_pwrite (struct engine *e, struct engine_conn *conn,
+               const struct device *main, const void *buf,
+               uint32_t count, uint64_t offset, bool fua)
+{
+  return fua ? engine_pwrite_fua (e, conn, main, buf, count, offset)
+    : engine_pwrite_plain (e, conn, main, buf, count, offset);
+}
 extern int engine_flush (struct engine *e, struct engine_conn *conn,
                          const struct device *main);
 /* FLAGS as in device.h. */

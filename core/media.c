@@ -90,13 +90,6 @@ canaries_destroy (struct canaries *c)
   pthread_mutex_destroy (&c->mutex);
 }
 
-static bool
-is_touched (struct canaries *c, uint32_t r)
-{
-  return atomic_load_explicit (&c->touched[r / 64], memory_order_relaxed) &
-    (UINT64_C (1) << (r % 64));
-}
-
 /* The block in the middle of a region, if it is fit to be a canary. */
 static bool
 canary_of_region (struct canaries *c, const struct map *map, uint32_t r,
@@ -137,7 +130,8 @@ canary_among (struct canaries *c, const struct map *map,
     UINT64_C (1442695040888963407);
   for (uint32_t i = 0, at = (c->random >> 33) % nr; i < nr; i++) {
     uint32_t r = first + (at + i) % nr;
-    bool taken = is_touched (c, r) != touched;
+    bool taken = touched != atomic_load_explicit (&c->touched[r],
+                                                  memory_order_relaxed);
 
     for (unsigned j = 0; j < n; j++)
       taken |= picked[j] >> c->region_shift == r;

@@ -40,7 +40,7 @@ struct canaries {
   uint32_t block;                       /* of main, bytes */
   unsigned region_shift;
   uint32_t nr_regions;
-  _Atomic uint64_t touched[CANARY_REGIONS / 64];
+  atomic_bool touched[CANARY_REGIONS];
 
   pthread_mutex_t mutex;                /* guards what follows */
   uint64_t random;
@@ -56,12 +56,13 @@ canaries_touch (struct canaries *c, uint64_t offset, uint64_t count)
   uint32_t last = (offset + count - 1) >> c->region_shift;
   uint32_t r = offset >> c->region_shift;
 
+  /* As a rule it is. */
+  if (r == last && atomic_load_explicit (&c->touched[r],
+                                         memory_order_relaxed))
+    return;
   do {
-    _Atomic uint64_t *word = &c->touched[r / 64];
-
-    if (!(atomic_load_explicit (word, memory_order_relaxed) >> (r % 64) & 1))
-      atomic_fetch_or_explicit (word, UINT64_C (1) << (r % 64),
-                                memory_order_relaxed);
+    if (!atomic_load_explicit (&c->touched[r], memory_order_relaxed))
+      atomic_store_explicit (&c->touched[r], true, memory_order_relaxed);
   } while (r++ < last);
 }
 

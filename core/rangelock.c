@@ -35,44 +35,18 @@
 #include <config.h>
 
 #include <stdlib.h>
-#include <stdatomic.h>
-#include <pthread.h>
 
 #include "rangelock.h"
-
-#define NR_ENTRIES 256
-#define CACHE_LINE 64
-
-struct shared_entry {
-  _Alignas (CACHE_LINE) atomic_bool taken;
-  _Atomic uint64_t start;
-  _Atomic uint64_t end;                 /* 0: not published */
-};
-
-struct range_lock {
-  struct shared_entry entry[NR_ENTRIES];
-  uint32_t unit;
-
-  /* Exclusive holds, waiting ones included; raised under the mutex. */
-  _Alignas (CACHE_LINE) atomic_uint nr_exclusive;
-
-  /* The mutex guards the list.  The condition is signalled whenever
-   * somebody who waits may have to look again.
-   */
-  _Alignas (CACHE_LINE) pthread_mutex_t mutex;
-  pthread_cond_t cond;
-  struct range_hold *holds, **holds_tail;
-};
 
 struct range_lock *
 range_lock_new (uint32_t unit)
 {
   struct range_lock *rl;
 
-  rl = aligned_alloc (CACHE_LINE, sizeof *rl);
+  rl = aligned_alloc (RANGE_CACHE_LINE, sizeof *rl);
   if (rl == NULL)
     return NULL;
-  for (size_t i = 0; i < NR_ENTRIES; i++) {
+  for (size_t i = 0; i < RANGE_ENTRIES; i++) {
     atomic_init (&rl->entry[i].taken, false);
     atomic_init (&rl->entry[i].start, 0);
     atomic_init (&rl->entry[i].end, 0);
@@ -149,7 +123,7 @@ reach (struct range_lock *rl, struct range_hold *h, uint64_t end)
     else if ((x->exclusive || h->exclusive) && (x->granted || before))
       end = cut (rl, h, end, x->start, x->end);
   }
-  for (size_t i = 0; i < NR_ENTRIES && h->exclusive; i++) {
+  for (size_t i = 0; i < RANGE_ENTRIES && h->exclusive; i++) {
     x_end = atomic_load (&rl->entry[i].end);
     if (x_end != 0)
       end = cut (rl, h, end, atomic_load (&rl->entry[i].start), x_end);
@@ -181,65 +155,50 @@ grant (struct range_hold *h, uint64_t end)
   h->granted = true;
 }
 
-/* Where the thread's search for an entry begins, from 1; 0: not yet known.
- * Each thread begins elsewhere, so that threads don't share cache lines.
- */
-static _Thread_local unsigned first_try;
+_Thread_local intptr_t range_home = -1;
 
-static inline bool
-take (struct shared_entry *entry)
-{
-  return !atomic_load_explicit (&entry->taken, memory_order_relaxed) &&
-    !atomic_exchange_explicit (&entry->taken, true, memory_order_acquire);
-}
-
-/* An entry other than the thread's own one, or NULL. */
-static struct shared_entry * __attribute__ ((noinline))
-take_another (struct range_lock *rl)
+intptr_t
+range_choose_home (void)
 {
   static atomic_uint next_thread;
+  unsigned n = atomic_fetch_add_explicit (&next_thread, 1,
+                                          memory_order_relaxed);
 
-  if (first_try == 0)
-    first_try = 1 + atomic_fetch_add_explicit (&next_thread, 1,
-                                          memory_order_relaxed)
-      % NR_ENTRIES;
-  for (unsigned i = 0; i < NR_ENTRIES; i++) {
-    struct shared_entry *entry = &rl->entry[(first_try - 1 + i) % NR_ENTRIES];
+  range_home = n % RANGE_ENTRIES * sizeof (struct shared_entry);
+  return range_home;
+}
 
-    if (take (entry))
+/* An entry for the caller alone, or NULL if all are taken. */
+static struct shared_entry *
+take_entry (struct range_lock *rl)
+{
+  struct shared_entry *entry;
+  unsigned first;
+
+  if (range_home < 0)
+    range_choose_home ();
+  first = range_home / sizeof *entry;
+  for (unsigned i = 0; i < RANGE_ENTRIES; i++) {
+    entry = &rl->entry[(first + i) % RANGE_ENTRIES];
+    if (!atomic_load_explicit (&entry->taken, memory_order_relaxed) &&
+        range_take (entry))
       return entry;
   }
   return NULL;
 }
 
-static inline struct shared_entry *
-take_entry (struct range_lock *rl)
-{
-  const unsigned own = first_try;
-
-  return own > 0 && take (&rl->entry[own - 1]) ? &rl->entry[own - 1]
-    : take_another (rl);
-}
-
-static inline void
-publish (struct shared_entry *entry, uint64_t start, uint64_t end)
-{
-  atomic_store_explicit (&entry->start, start, memory_order_relaxed);
-  atomic_store (&entry->end, end);
-}
-
-static void __attribute__ ((noinline))
-wake (struct range_lock *rl)
+void
+range_wake (struct range_lock *rl)
 {
   pthread_mutex_lock (&rl->mutex);
   pthread_cond_broadcast (&rl->cond);
   pthread_mutex_unlock (&rl->mutex);
 }
 
-/* The slow half of range_lock_shared: there are exclusive holds, or the
- * table is full.  The entry, if there is one, is published.
+/* There are exclusive holds, or the table is full.  The entry, if there is
+ * one, is published.
  */
-static uint64_t __attribute__ ((noinline))
+static uint64_t
 lock_shared_slow (struct range_lock *rl, struct shared_hold *h,
                   uint64_t start, uint64_t end)
 {
@@ -273,34 +232,24 @@ range_lock_shared (struct range_lock *rl, struct shared_hold *h,
 {
   h->entry = take_entry (rl);
   if (h->entry) {
-    publish (h->entry, start, end);
+    range_publish (h->entry, start, end);
     if (atomic_load (&rl->nr_exclusive) == 0)
       return end;
   }
   return lock_shared_slow (rl, h, start, end);
 }
 
-/* The slow half of range_unlock_shared: the hold is in the list. */
-static void __attribute__ ((noinline))
-unlock_shared_slow (struct range_lock *rl, struct shared_hold *h)
+void
+range_unlock_shared (struct range_lock *rl, struct shared_hold *h)
 {
+  if (h->entry) {
+    range_leave_shared (rl, h->entry);
+    return;
+  }
   pthread_mutex_lock (&rl->mutex);
   take_off (rl, &h->hold);
   pthread_cond_broadcast (&rl->cond);
   pthread_mutex_unlock (&rl->mutex);
-}
-
-void
-range_unlock_shared (struct range_lock *rl, struct shared_hold *h)
-{
-  if (h->entry == NULL) {
-    unlock_shared_slow (rl, h);
-    return;
-  }
-  atomic_store (&h->entry->end, 0);
-  atomic_store_explicit (&h->entry->taken, false, memory_order_release);
-  if (atomic_load (&rl->nr_exclusive) != 0)
-    wake (rl);
 }
 
 uint64_t

@@ -28,10 +28,10 @@
 #ifndef REMAP_RANGELOCK_H
 #define REMAP_RANGELOCK_H
 
-#include "sector.h"
+#include <stdatomic.h>
+#include <pthread.h>
 
-struct range_lock;
-struct shared_entry;
+#include "sector.h"
 
 /* What the lock keeps of a hold, all of it guarded by its mutex. */
 struct range_hold {
@@ -43,6 +43,15 @@ struct range_hold {
   struct range_hold *next, **prev;
 };
 
+/* A shared hold that is published; on a cache line of its own. */
+#define RANGE_CACHE_LINE 64
+
+struct shared_entry {
+  _Alignas (RANGE_CACHE_LINE) _Atomic uint64_t end;     /* 0: not published */
+  _Atomic uint64_t start;
+  atomic_bool taken;
+};
+
 struct shared_hold {
   struct shared_entry *entry;           /* NULL: HOLD is in the list */
   struct range_hold hold;
@@ -50,6 +59,24 @@ struct shared_hold {
 
 struct exclusive_hold {
   struct range_hold hold;
+};
+
+/* Only the inline functions below and rangelock.c look inside. */
+#define RANGE_ENTRIES 256
+
+struct range_lock {
+  struct shared_entry entry[RANGE_ENTRIES];
+  uint32_t unit;
+
+  /* Exclusive holds, waiting ones included; raised under the mutex. */
+  _Alignas (RANGE_CACHE_LINE) atomic_uint nr_exclusive;
+
+  /* The mutex guards the list.  The condition is signalled whenever
+   * somebody who waits may have to look again.
+   */
+  _Alignas (RANGE_CACHE_LINE) pthread_mutex_t mutex;
+  pthread_cond_t cond;
+  struct range_hold *holds, **holds_tail;
 };
 
 /* UNIT: bytes, a power of 2. */
@@ -67,5 +94,69 @@ extern uint64_t range_lock_exclusive (struct range_lock *rl,
                                       uint64_t start, uint64_t end);
 extern void range_unlock_exclusive (struct range_lock *rl,
                                     struct exclusive_hold *h);
+
+/* A shared lock for those who count instructions: of the whole range and at
+ * once, or not at all.  It may fail whenever anybody holds a range
+ * exclusively: then range_lock_shared is for it.
+ */
+static inline bool range_try_shared (struct range_lock *rl,
+                                     struct shared_entry **entry,
+                                     uint64_t start, uint64_t end);
+static inline void range_leave_shared (struct range_lock *rl,
+                                       struct shared_entry *entry);
+
+/* What these are made of. */
+
+/* Where the thread's search for an entry begins, as bytes from the first;
+ * -1: not yet known.  Each thread begins elsewhere, so that threads don't
+ * share cache lines.
+ */
+extern _Thread_local intptr_t range_home;
+extern intptr_t range_choose_home (void);
+
+/* Wakes who waits: a shared hold may have been in the way. */
+extern void range_wake (struct range_lock *rl);
+
+static inline bool
+range_take (struct shared_entry *entry)
+{
+  return !atomic_exchange_explicit (&entry->taken, true,
+                                    memory_order_acquire);
+}
+
+static inline void
+range_publish (struct shared_entry *entry, uint64_t start, uint64_t end)
+{
+  atomic_store_explicit (&entry->start, start, memory_order_relaxed);
+  atomic_store (&entry->end, end);
+}
+
+static inline bool
+range_try_shared (struct range_lock *rl, struct shared_entry **entry,
+                  uint64_t start, uint64_t end)
+{
+  intptr_t home = range_home;
+
+  if (home < 0)
+    home = range_choose_home ();
+  *entry = (struct shared_entry *) ((char *) rl->entry + home);
+  if (atomic_load_explicit (&rl->nr_exclusive, memory_order_relaxed) > 0 ||
+      !range_take (*entry))
+    return false;
+  range_publish (*entry, start, end);
+  if (atomic_load (&rl->nr_exclusive) == 0)
+    return true;
+  range_leave_shared (rl, *entry);
+  return false;
+}
+
+static inline void
+range_leave_shared (struct range_lock *rl, struct shared_entry *entry)
+{
+  atomic_store (&entry->end, 0);
+  atomic_store_explicit (&entry->taken, false, memory_order_release);
+  if (atomic_load (&rl->nr_exclusive) > 0)
+    range_wake (rl);
+}
 
 #endif /* REMAP_RANGELOCK_H */

@@ -7,8 +7,8 @@
 # and compared with nbdkit's filter that does nothing.  Each count is that of
 # 500 requests more, so that what happens once doesn't count.
 #
-# With nothing remapped, a read has 150 more, a write, which holds its range,
-# 277 (gcc 12, -O2).  Beside one remapped sector a lookup adds 70.  The
+# With nothing remapped, a read has 120 more, a write, which holds its range,
+# 150 (gcc 12, -O2).  Beside one remapped sector a lookup adds 87.  The
 # limits leave some room for other compilers.
 
 # shellcheck source-path=SCRIPTDIR
@@ -62,7 +62,7 @@ for spare, at in ("none.img", 0), ("one.img", 0x2000000):
     h.shutdown()
     del h
 
-for write, limit, limit_one in (False, 165, 240), (True, 300, 370):
+for write, limit, limit_one in (False, 135, 225), (True, 165, 260):
     base = a_request(["--filter=nofilter"], [], write)
     for name, spare, most in (("nothing", "none.img", limit),
                               ("one sector", "one.img", limit_one)):

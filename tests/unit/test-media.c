@@ -151,7 +151,9 @@ test_touch (void)
 
   canaries_init (&c, 8 * MIB, 512);
   canaries_touch (&c, (UINT64_C (1) << c.region_shift) - 1, 2);
-  CU_ASSERT_EQUAL (atomic_load (&c.touched[0]), 3);
+  CU_ASSERT (atomic_load (&c.touched[0]));
+  CU_ASSERT (atomic_load (&c.touched[1]));
+  CU_ASSERT_FALSE (atomic_load (&c.touched[2]));
   canaries_destroy (&c);
   map_free (map);
 }

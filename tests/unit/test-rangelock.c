@@ -338,7 +338,7 @@ test_cut_short (void)
 static void
 test_table_full (void)
 {
-  static struct shared_hold s[NR_ENTRIES + 50];
+  static struct shared_hold s[RANGE_ENTRIES + 50];
   struct range_lock *rl = range_lock_new (1);
   struct locker l[2];
   const size_t n = sizeof s / sizeof s[0];
@@ -357,8 +357,45 @@ test_table_full (void)
     if (i != 2 && i != n - 1)
       range_unlock_shared (rl, &s[i]);
   CU_ASSERT_PTR_NULL (rl->holds);
-  for (size_t i = 0; i < NR_ENTRIES; i++)
+  for (size_t i = 0; i < RANGE_ENTRIES; i++)
     CU_ASSERT (!atomic_load (&rl->entry[i].taken));
+  range_lock_free (rl);
+}
+
+/* Without waiting: only while nobody holds anything exclusively, and nobody
+ * the thread's entry.
+ */
+static void
+test_at_once (void)
+{
+  struct range_lock *rl = range_lock_new (1);
+  struct shared_entry *entry, *another;
+  struct exclusive_hold x;
+  struct shared_hold s;
+  struct locker l;
+
+  alarm (PATIENCE);
+  range_home = -1;
+  CU_ASSERT_FATAL (range_try_shared (rl, &entry, 0, 10));
+  CU_ASSERT (range_home >= 0);
+  range_leave_shared (rl, entry);
+  range_lock_shared (rl, &s, 0, 10);
+  CU_ASSERT_PTR_EQUAL ((char *) s.entry, (char *) rl->entry + range_home);
+  CU_ASSERT_FALSE (range_try_shared (rl, &entry, 0, 10));
+  range_unlock_shared (rl, &s);
+
+  CU_ASSERT_FATAL (range_try_shared (rl, &entry, 0, 10));
+  CU_ASSERT_FALSE (range_try_shared (rl, &another, 20, 30));
+  start_waiter (&l, rl, true, 5, 15, 1);
+  range_leave_shared (rl, entry);
+  pthread_join (l.thread, NULL);
+  CU_ASSERT_EQUAL (l.got_end, 15);
+
+  range_lock_exclusive (rl, &x, 100, 200);
+  CU_ASSERT_FALSE (range_try_shared (rl, &entry, 0, 10));
+  range_unlock_exclusive (rl, &x);
+  CU_ASSERT_FATAL (range_try_shared (rl, &entry, 0, 10));
+  range_leave_shared (rl, entry);
   range_lock_free (rl);
 }
 
@@ -383,8 +420,10 @@ stress_thread (void *arg)
   for (int i = 0; i < 4000; i++) {
     uint64_t rnd = memdev_random (&seed);
     unsigned start = rnd % CELLS, len = 1 + (rnd >> 8) % 8, sum = 0, c;
+    struct shared_entry *entry = NULL;
     struct exclusive_hold x;
     struct shared_hold s;
+    bool at_once = false;
 
     if (start + len > CELLS)
       len = CELLS - start;
@@ -402,7 +441,10 @@ stress_thread (void *arg)
       range_unlock_exclusive (st->rl, &x);
     }
     else {
-      len = range_lock_shared (st->rl, &s, start, start + len) - start;
+      if (rnd >> 20 & 1)
+        at_once = range_try_shared (st->rl, &entry, start, start + len);
+      if (!at_once)
+        len = range_lock_shared (st->rl, &s, start, start + len) - start;
       for (c = start; c < start + len; c++) {
         if (atomic_fetch_add (&st->cell[c], 1) < 0)
           atomic_fetch_add (&st->wrong, 1);
@@ -412,7 +454,10 @@ stress_thread (void *arg)
         pause_a_little ();
       for (c = start; c < start + len; c++)
         atomic_fetch_sub (&st->cell[c], 1);
-      range_unlock_shared (st->rl, &s);
+      if (at_once)
+        range_leave_shared (st->rl, entry);
+      else
+        range_unlock_shared (st->rl, &s);
     }
   }
   return NULL;
@@ -450,6 +495,7 @@ main (int argc, char *argv[])
     { "units", test_units },
     { "a shared hold is cut short", test_cut_short },
     { "the table is full", test_table_full },
+    { "at once (promise 24)", test_at_once },
     { "stress", test_stress },
     { NULL }
   };
