@@ -380,16 +380,17 @@ rebuild_leaf (struct map *map, struct path *path, const struct entry *e,
   const unsigned max = n <= MAP_LEAF_MAX || appended ? MAP_LEAF_MAX
     : (n + 1) / 2;
   struct node *new[MAP_SPREAD], *old = *leaf_ref (map, path);
-  unsigned count = 0, i, take;
+  unsigned count = 0, i = 0, take;
 
-  for (i = 0; i < n; i += take) {
+  do {
     take = take_entries (e + i, n - i, max);
     assert (count < MAP_SPREAD);
     new[count] = (struct node *) build_leaf (e + i, take);
     if (new[count] == NULL)
       goto nomem;
     count++;
-  }
+    i += take;
+  } while (i < n);
 
   if (path->n == 0 && count > 1) {
     struct inner *root = map_new_inner (1);
