@@ -380,6 +380,38 @@ delete (struct map *map, struct model *m, unsigned entry, unsigned entries)
   return map_set (map, &run);
 }
 
+/* So much that the leaves get huge pages: 5 MiB in a row, and then a gap. */
+static void
+test_load_much (void)
+{
+  const unsigned n = 600000 / test_divide;
+  struct map *map = map_new ();
+  struct map_totals totals;
+  void *gap[2] = { NULL };
+  unsigned i;
+
+  for (i = 0; i < n; i++) {
+    const struct run run = make_run (3 * i, 1, REMAPPED, 2 * i);
+
+    if (i == n / 2) {
+      gap[0] = malloc (100000);
+      gap[1] = malloc (100000);
+    }
+    CU_ASSERT_EQUAL_FATAL (map_load (map, &run), 0);
+  }
+  CU_ASSERT_EQUAL_FATAL (map_load_end (map), 0);
+  free (gap[0]);
+  free (gap[1]);
+  ASSERT_FINE (check_structure (map));
+  map_get_totals (map, &totals);
+  CU_ASSERT_EQUAL (totals.remapped, n);
+  for (i = 0; i < n; i += 97) {
+    CU_ASSERT_EQUAL (map_lookup (map, 3 * i, 1).slot, 2 * i);
+    CU_ASSERT_EQUAL (map_lookup (map, 3 * i + 1, 1).state, DIRECT);
+  }
+  map_free (map);
+}
+
 /* The middle of the tree disappears, between full neighbours that its
  * nodes can't be merged with.
  */
@@ -469,6 +501,7 @@ main (void)
     { "a huge space", test_huge_space },
     { "growing and shrinking", test_grow_and_shrink },
     { "splitting and deleting", test_split_and_delete },
+    { "loading much", test_load_much },
     { "deleting the middle", test_delete_middle },
     { "deleting without memory", test_delete_without_memory },
   };
