@@ -11,10 +11,13 @@
 #include <config.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include <urcu-bp.h>
 #include <CUnit/Basic.h>
 
 #include "map-testing.h"
@@ -256,10 +259,47 @@ test_short_threads (void)
   map_free (s.map);
 }
 
+/* A reader that takes its time: what it sees is not freed before it leaves. */
+static void *
+slow_reader (void *arg)
+{
+  const struct timespec ts = { .tv_nsec = 50000000 };
+  struct shared *s = arg;
+
+  urcu_bp_read_lock ();
+  store (&s->begun, 1);
+  nanosleep (&ts, NULL);
+  store (&s->done, 1);
+  urcu_bp_read_unlock ();
+  return NULL;
+}
+
+static void
+test_slow_reader (void)
+{
+  struct shared s = { .map = map_new () };
+  pthread_t thread;
+
+  CU_ASSERT_PTR_NOT_NULL_FATAL (s.map);
+  map_begin (s.map);
+  build_generation (s.map, 1);
+  map_publish (s.map);
+  CU_ASSERT_EQUAL_FATAL (pthread_create (&thread, NULL, slow_reader, &s), 0);
+  while (load (&s.begun) == 0)
+    sched_yield ();
+  map_begin (s.map);
+  build_generation (s.map, 2);
+  map_publish (s.map);
+  CU_ASSERT_EQUAL (load (&s.done), 1);
+  pthread_join (thread, NULL);
+  map_free (s.map);
+}
+
 int
 main (void)
 {
   static const struct test tests[] = {
+    { "a slow reader", test_slow_reader },
     { "readers during updates", test_readers },
     { "short-lived readers", test_short_threads },
   };
