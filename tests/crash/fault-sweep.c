@@ -210,14 +210,15 @@ may_be_moved (struct world *w, const struct record *r, unsigned s,
               bool main_lost)
 {
   const unsigned n = w->setup->block / SECTOR_SIZE, first = s / n * n;
-  unsigned direct = 0;
+  unsigned direct = 0, all = 0;
 
   for (unsigned i = first; i < first + n && i < w->nsectors; i++) {
+    all++;
     direct += STATE_OF (r->before[i]) == DIRECT;
     if (!(r->effect[i] & WRITES))
       return false;
   }
-  return direct < n && !main_lost;
+  return direct < all && !main_lost;
 }
 
 /* What this fault must not lead to in the operation R, before whose begin

@@ -13,7 +13,8 @@
 # without a page cache below it.
 make_loop ()
 {
-  attach_loop "$1" --direct-io=on "${@:2}"
+  attach_loop "$1" --direct-io=on "${@:2}" ||
+    skip "needs a loop device: $(cat losetup.err)"
 }
 
 # make_bad_device FILE [ARG...]: sets loop to a block device over FILE that

@@ -23,7 +23,7 @@ for sector in 4096 512; do
   bad_sectors bad.txt 100+8000
   rm -f device.img
   truncate -s 2M device.img
-  attach_loop device.img --sector-size $sector
+  attach_loop device.img --sector-size $sector || fail "$(cat losetup.err)"
   SPARE=$loop
   OFFSET=$((sector == 4096 ? 4096 * 5 + 512 : 0))
   serve $SAME spare-offset=$OFFSET
