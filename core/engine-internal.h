@@ -81,7 +81,7 @@ struct engine {
    * to be durable may take effect later: a set, whose mutex serialises
    * additions.  If one finds no memory, that is all blocks.  have_late
    * spares the lookup while the set is empty; and then simple_max, the
-   * largest write in bytes that may be a simple one (see engine_pwrite), is
+   * largest write in bytes that may be a simple one (see engine-pwrite.c), is
    * max_call, and 0 from then on.
    */
   atomic_bool have_late, all_late;
@@ -325,19 +325,6 @@ note_dirty (struct engine *e)
     set_dirty (e);
 }
 
-/* Noted before each write, so that a disk that goes away during it is known
- * to have lost something, and after it (finish_write), since a flush may
- * have begun meanwhile.
- */
-static inline void
-will_write (struct request *r)
-{
-  if (!r->wrote_main)
-    r->losses = atomic_load (&r->e->losses);
-  r->wrote_main = true;
-  note_dirty (r->e);
-}
-
 static inline bool
 main_is_lost (struct request *r)
 {
@@ -372,21 +359,6 @@ main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
   canaries_touch (&e->canaries, start, count);
   err = device_pread (r->main, buf, count, start);
   return err ? main_failed (e, STAT_MAIN_READ_ERRORS, err) : 0;
-}
-
-static inline int
-main_write_once (struct request *r, const void *buf, uint32_t count,
-                 uint64_t start)
-{
-  struct engine *e = r->e;
-  int err;
-
-  if (main_is_lost (r))
-    return ENODEV;
-  canaries_touch (&e->canaries, start, count);
-  will_write (r);
-  err = device_pwrite (r->main, buf, count, start);
-  return err ? main_failed (e, STAT_MAIN_WRITE_ERRORS, err) : 0;
 }
 
 /* Blocks where a late write may land. */

@@ -201,6 +201,35 @@ main_read (struct request *r, void *buf, uint64_t start, uint64_t end)
   return err;
 }
 
+/* Noted before each write, so that a disk that goes away during it is known
+ * to have lost something, and after it (finish_write), since a flush may
+ * have begun meanwhile.
+ */
+static void
+will_write (struct request *r)
+{
+  if (!r->wrote_main)
+    r->losses = atomic_load (&r->e->losses);
+  r->wrote_main = true;
+  note_dirty (r->e);
+}
+
+/* One call, of at most max_call bytes. */
+static int
+main_write_once (struct request *r, const void *buf, uint32_t count,
+                 uint64_t start)
+{
+  struct engine *e = r->e;
+  int err;
+
+  if (main_is_lost (r))
+    return ENODEV;
+  canaries_touch (&e->canaries, start, count);
+  will_write (r);
+  err = device_pwrite (r->main, buf, count, start);
+  return err ? main_failed (e, STAT_MAIN_WRITE_ERRORS, err) : 0;
+}
+
 int
 main_write (struct request *r, const void *buf, uint64_t start, uint64_t end)
 {

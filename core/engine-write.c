@@ -396,8 +396,6 @@ write_direct (struct request *r, const uint8_t *buf, uint64_t start,
     err = LOOK_AGAIN;
   else if (late_overlaps (e, start, end))
     err = MAIN_IS_LATE;
-  else if (end - start <= e->max_call)
-    err = main_write_once (r, buf, end - start, start);
   else
     err = main_write (r, buf, start, end);
   range_unlock_shared (e->ranges, &hold);

@@ -65,6 +65,7 @@ extern void engine_conn_init (struct engine *e, struct engine_conn *conn);
 extern int engine_pread (struct engine *e, struct engine_conn *conn,
                          const struct device *main,
                          void *buf, uint32_t count, uint64_t offset);
+/* One without FUA, and one with; engine_pwrite is either. */
 extern int engine_pwrite_plain (struct engine *e, struct engine_conn *conn,
                                 const struct device *main, const void *buf,
                                 uint32_t count, uint64_t offset);

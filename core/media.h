@@ -56,7 +56,7 @@ canaries_touch (struct canaries *c, uint64_t offset, uint64_t count)
   uint32_t last = (offset + count - 1) >> c->region_shift;
   uint32_t r = offset >> c->region_shift;
 
-  /* As a rule it is. */
+  /* As a rule there is one, and it is marked. */
   if (r == last && atomic_load_explicit (&c->touched[r],
                                          memory_order_relaxed))
     return;

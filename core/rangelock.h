@@ -95,17 +95,7 @@ extern uint64_t range_lock_exclusive (struct range_lock *rl,
 extern void range_unlock_exclusive (struct range_lock *rl,
                                     struct exclusive_hold *h);
 
-/* A shared lock for those who count instructions: of the whole range and at
- * once, or not at all.  It may fail whenever anybody holds a range
- * exclusively: then range_lock_shared is for it.
- */
-static inline bool range_try_shared (struct range_lock *rl,
-                                     struct shared_entry **entry,
-                                     uint64_t start, uint64_t end);
-static inline void range_leave_shared (struct range_lock *rl,
-                                       struct shared_entry *entry);
-
-/* What these are made of. */
+/* The rest is for those who count instructions. */
 
 /* Where the thread's search for an entry begins, as bytes from the first;
  * -1: not yet known.  Each thread begins elsewhere, so that threads don't
@@ -131,6 +121,19 @@ range_publish (struct shared_entry *entry, uint64_t start, uint64_t end)
   atomic_store (&entry->end, end);
 }
 
+static inline void
+range_leave_shared (struct range_lock *rl, struct shared_entry *entry)
+{
+  atomic_store (&entry->end, 0);
+  atomic_store_explicit (&entry->taken, false, memory_order_release);
+  if (atomic_load (&rl->nr_exclusive) > 0)
+    range_wake (rl);
+}
+
+/* A shared lock of the whole range and at once, or not at all.  It may fail
+ * whenever anybody holds a range exclusively: then range_lock_shared is for
+ * it.
+ */
 static inline bool
 range_try_shared (struct range_lock *rl, struct shared_entry **entry,
                   uint64_t start, uint64_t end)
@@ -148,15 +151,6 @@ range_try_shared (struct range_lock *rl, struct shared_entry **entry,
     return true;
   range_leave_shared (rl, *entry);
   return false;
-}
-
-static inline void
-range_leave_shared (struct range_lock *rl, struct shared_entry *entry)
-{
-  atomic_store (&entry->end, 0);
-  atomic_store_explicit (&entry->taken, false, memory_order_release);
-  if (atomic_load (&rl->nr_exclusive) > 0)
-    range_wake (rl);
 }
 
 #endif /* REMAP_RANGELOCK_H */
