@@ -3,7 +3,7 @@
 #
 # What every Makefile.am includes.
 
-AM_CPPFLAGS = -I$(top_srcdir)/core
+AM_CPPFLAGS = -I$(top_srcdir)/lib
 # Hidden, so that the compiler may inline what is global; what nbdkit needs is
 # marked.  Thread-local variables are few and small: so they may be in the
 # space that the C library reserves for those of libraries loaded later.
@@ -20,11 +20,14 @@ POD2MAN_FLAGS = \
 	--utf8
 
 .pod.1:
+	$(AM_V_at)$(MKDIR_P) $(@D)
 	$(AM_V_GEN)$(POD2MAN) $(POD2MAN_FLAGS) --section=1 \
 	  --name=$(*F) $< $@.tmp && mv $@.tmp $@
 .pod.5:
+	$(AM_V_at)$(MKDIR_P) $(@D)
 	$(AM_V_GEN)$(POD2MAN) $(POD2MAN_FLAGS) --section=5 \
 	  --name=$(*F) $< $@.tmp && mv $@.tmp $@
 .pod.7:
+	$(AM_V_at)$(MKDIR_P) $(@D)
 	$(AM_V_GEN)$(POD2MAN) $(POD2MAN_FLAGS) --section=7 \
 	  --name=$(*F) $< $@.tmp && mv $@.tmp $@

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mapfile.h"
+#include "base/areas.h"
 #include "remapctl.h"
 
 /* Sectors a request: small enough that the bar moves. */

@@ -35,7 +35,7 @@
 
 #include <jansson.h>
 
-#include "sector.h"
+#include "base/sector.h"
 
 enum exit_status {
   STATUS_DONE = 0,

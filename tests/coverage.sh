@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Copyright (C) 2026 The nbdkit-remap authors
 #
-# How much of core/ the unit tests reach: lines and branches.
+# How much of lib/ the unit tests reach: lines and branches.
 #
 #   make coverage                    or: tests/coverage.sh [--least PERCENT]
 #
@@ -44,15 +44,15 @@ mapfile -t tests < <(awk '/^#/ { next }
 
 mkdir -p "$builddir/report"
 cd "$builddir"
-gcovr --root "$src" --filter "$src/core/" \
+gcovr --root "$src" --filter "$src/lib/" \
       --exclude-unreachable-branches --branches \
       --json-summary report/summary.json --json-summary-pretty \
-      --html-details report/index.html --txt report/branches.txt core tests
+      --html-details report/index.html --txt report/branches.txt lib tests
 cat report/branches.txt
 /usr/bin/python3 - report/summary.json "$least" <<'PY'
 import json, sys
 s = json.load(open(sys.argv[1]))
-print("core: %.1f %% of %d lines, %.1f %% of %d branches" %
+print("lib: %.1f %% of %d lines, %.1f %% of %d branches" %
       (s["line_percent"], s["line_total"],
        s["branch_percent"], s["branch_total"]))
 ok = s["branch_percent"] >= float(sys.argv[2])

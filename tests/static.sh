@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Copyright (C) 2026 The nbdkit-remap authors
 #
-# What gcc's -fanalyzer and cppcheck say of the sources of core/, filter/,
+# What gcc's -fanalyzer and cppcheck say of the sources of lib/, filter/,
 # plugin/ and ctl/, without running anything:
 #
 #   make check-static                or: tests/static.sh
@@ -25,22 +25,22 @@ mkdir -p "$logs"
 passed=0 failed=0 skipped=0
 
 cd "$src" || exit 1
-mapfile -t sources < <(find core filter plugin ctl -name '*.c' 2>/dev/null |
+mapfile -t sources < <(find lib filter plugin ctl -name '*.c' 2>/dev/null |
                          sort)
 read -ra flags < <(pkg-config --cflags nbdkit liburcu-bp ext2fs jansson cairo \
                      2>/dev/null | tr '\n' ' ')
-flags+=("-I$builddir" -Icore -Ifilter/remap -Ifilter/baddisk -DHAVE_CONFIG_H
+flags+=("-I$builddir" -Ilib -Ifilter/remap -Ifilter/baddisk -DHAVE_CONFIG_H
         "-DLOGDIR=\"/var/log\"")
 
 # What the analyzer of gcc 12 gets wrong.
 declare -A wrong=(
   # An operation has a buffer if its size isn't 0, and these have a size.
-  [core/engine-ops.c]=-Wno-analyzer-null-argument
+  [lib/engine/operators.c]=-Wno-analyzer-null-argument
   # The elements of a vector have 64 bits, not one.
-  [core/map.c]=-Wno-analyzer-shift-count-overflow
-  [core/map-replace.c]=-Wno-analyzer-shift-count-overflow
+  [lib/map/map.c]=-Wno-analyzer-shift-count-overflow
+  [lib/map/replace.c]=-Wno-analyzer-shift-count-overflow
   # A structure that a function returns, all of whose fields are set.
-  [core/spare-history.c]=-Wno-analyzer-use-of-uninitialized-value
+  [lib/spare/history.c]=-Wno-analyzer-use-of-uninitialized-value
 )
 
 analyze ()
@@ -75,7 +75,7 @@ if command -v cppcheck >/dev/null; then
   cppcheck --quiet --std=c11 --enable=warning,performance,portability \
            --inline-suppr --suppressions-list="$here/cppcheck.supp" \
            --library=posix --error-exitcode=1 -j2 \
-           -I core -I filter/remap -I "$builddir" -DHAVE_CONFIG_H \
+           -I lib -I filter/remap -I "$builddir" -DHAVE_CONFIG_H \
            "${sources[@]}" >"$logs/cppcheck.log" 2>&1
   result cppcheck "$logs/cppcheck.log" $?
 else

@@ -22,7 +22,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-#include "mapfile.h"
+#include "base/areas.h"
 
 /* Kinds of operations.  The order is that of the totals. */
 enum op {

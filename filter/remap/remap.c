@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * The remap filter: parameters and callbacks.  What the requests do is the
- * engine's business (core/engine.h); what they promise is
+ * engine's business (lib/engine/engine.h); what they promise is
  * remap-promises(7).
  */
 

@@ -23,8 +23,8 @@
 #include <sys/stat.h>
 
 #include "remap.h"
-#include "control-requests.h"
-#include "disk.h"
+#include "control/requests.h"
+#include "host/blockdev.h"
 
 #define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)  /* bytes */
 #define DEFAULT_FRACTION 64

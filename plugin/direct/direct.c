@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "direct.h"
-#include "disk.h"
+#include "host/blockdev.h"
 #include "lane.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL

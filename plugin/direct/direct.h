@@ -25,7 +25,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-#include "sector.h"
+#include "base/sector.h"
 
 enum method { METHOD_AUTO, METHOD_URING, METHOD_THREADS };
 

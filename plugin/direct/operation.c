@@ -15,7 +15,7 @@
 #include <linux/fs.h>
 
 #include "direct.h"
-#include "disk.h"
+#include "host/blockdev.h"
 
 const char *
 operation_name (enum kind kind)

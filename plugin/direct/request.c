@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "direct.h"
-#include "rangelock.h"
+#include "base/rangelock.h"
 
 /* Zeroes and trims per operation: in bytes, so that each is a matter of
  * seconds at the most.

@@ -36,7 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "map.h"
+#include "map/map.h"
 
 #define LOOKUPS 2000000
 #define BATCH 100000

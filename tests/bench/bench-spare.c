@@ -30,8 +30,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "file.h"
-#include "spare-internal.h"
+#include "host/sparefile.h"
+#include "spare/internal.h"
 
 #define BATCH 65536              /* changes a commit */
 

@@ -17,9 +17,9 @@
 #ifndef CRASH_WORLD_H
 #define CRASH_WORLD_H
 
-#include "engine-internal.h"
+#include "engine/internal.h"
 #include "memdev.h"
-#include "spare-internal.h"
+#include "spare/internal.h"
 
 #define MAX_SECTORS 320         /* of main */
 #define MAX_EVENTS 512          /* of a run, both devices together */

@@ -20,7 +20,7 @@
 #include <sys/sysmacros.h>
 
 #include "direct.h"
-#include "disk.h"
+#include "host/blockdev.h"
 #include "lane.h"
 
 struct direct_config config = { .timeout = 30 };

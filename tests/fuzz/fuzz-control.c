@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control-requests.h"
+#include "control/requests.h"
 #include "memdev.h"
 #include "simdisk.h"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "fuzz-image.h"
-#include "spare-format.h"
+#include "spare/format.h"
 
 #define NR_PAGES (IMAGE_MAX / SPARE_PAGE)
 

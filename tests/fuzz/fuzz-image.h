@@ -13,7 +13,7 @@
 #ifndef FUZZ_IMAGE_H
 #define FUZZ_IMAGE_H
 
-#include "device.h"
+#include "base/device.h"
 #include "fuzz.h"
 
 #define IMAGE_SIZE (UINT64_C (1) << 20)         /* at the start */

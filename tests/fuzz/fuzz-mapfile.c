@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "mapfile.h"
+#include "base/areas.h"
 
 /* What mapfile.h says of a list. */
 static void

@@ -13,9 +13,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 #include "fuzz-image.h"
-#include "spare.h"
+#include "spare/spare.h"
 
 #define SECTORS_MAX 16U
 

@@ -98,7 +98,7 @@ run_test ()
 
 build_all ()
 {
-  make -C "$build/core" >"$work/make.log" 2>&1 &&
+  make -C "$build/lib" >"$work/make.log" 2>&1 &&
     make -C "$build/filter/remap" >>"$work/make.log" 2>&1 &&
     make -C "$build/filter/baddisk" >>"$work/make.log" 2>&1
 }

@@ -8,7 +8,7 @@
 #ifndef CONTROL_RIG_H
 #define CONTROL_RIG_H
 
-#include "control-requests.h"
+#include "control/requests.h"
 #include "engine-rig.h"
 
 struct control_rig {

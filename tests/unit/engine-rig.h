@@ -16,7 +16,7 @@
 
 #include <CUnit/Basic.h>
 
-#include "engine-internal.h"
+#include "engine/internal.h"
 #include "memdev.h"
 #include "run-tests.h"
 #include "simdisk.h"

@@ -8,7 +8,7 @@
 #ifndef REMAP_MAP_TESTING_H
 #define REMAP_MAP_TESTING_H
 
-#include "map.h"
+#include "map/map.h"
 
 /* Randomness.  TEST_SEED=N repeats a run; TEST_DIVIDE=N divides the number
  * of random operations, for tools that slow programs down; under valgrind

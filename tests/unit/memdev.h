@@ -19,7 +19,7 @@
 
 #include <pthread.h>
 
-#include "device.h"
+#include "base/device.h"
 
 enum memdev_op {
   MEMDEV_READ = 1, MEMDEV_WRITE = 2, MEMDEV_FLUSH = 4, MEMDEV_ZERO = 8,

@@ -19,7 +19,7 @@
 
 #include <pthread.h>
 
-#include "device.h"
+#include "base/device.h"
 
 enum sim_op {
   SIM_READ = 1, SIM_WRITE = 2, SIM_ZERO = 4, SIM_TRIM = 8, SIM_FLUSH = 16,

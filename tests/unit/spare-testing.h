@@ -10,7 +10,7 @@
 
 #include "memdev.h"
 #include "run-tests.h"
-#include "spare.h"
+#include "spare/spare.h"
 
 #define MIB (UINT64_C (1) << 20)
 #define MAIN_SIZE (64 * MIB + 100)      /* the tail is a sector, too */

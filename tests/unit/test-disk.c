@@ -16,7 +16,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "disk.h"
+#include "host/blockdev.h"
 #include "engine-rig.h"
 #include "fail-syscall.h"
 

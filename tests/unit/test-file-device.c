@@ -23,7 +23,7 @@
 #include "engine-rig.h"
 #include "fail-malloc.h"
 #include "fail-syscall.h"
-#include "file.h"
+#include "host/sparefile.h"
 
 #define SIZE MIB
 

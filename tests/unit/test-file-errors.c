@@ -20,7 +20,7 @@
 #include "engine-rig.h"
 #include "fail-malloc.h"
 #include "fail-syscall.h"
-#include "file.h"
+#include "host/sparefile.h"
 
 static bool strdup_fails;
 

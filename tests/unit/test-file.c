@@ -20,7 +20,7 @@
 
 #include "engine-rig.h"
 #include "fail-syscall.h"
-#include "file.h"
+#include "host/sparefile.h"
 
 /* What another server does between our open and our lock. */
 static void (*before_flock) (void);

@@ -15,7 +15,7 @@
 #include <CUnit/Basic.h>
 
 #include "map-testing.h"
-#include "map-tree.h"
+#include "map/tree.h"
 
 /* Loads COUNT runs, scattered. */
 static int

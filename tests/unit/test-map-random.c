@@ -17,7 +17,7 @@
 #include <CUnit/Basic.h>
 
 #include "map-testing.h"
-#include "map-tree.h"
+#include "map/tree.h"
 
 /* A small space: the model is an array. */
 

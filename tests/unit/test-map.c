@@ -17,7 +17,7 @@
 #include <CUnit/Basic.h>
 
 #include "map-testing.h"
-#include "map-tree.h"
+#include "map/tree.h"
 
 #define M24 (UINT64_C (1) << 24)
 #define M32 (UINT64_C (1) << 32)

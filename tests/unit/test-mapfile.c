@@ -20,7 +20,7 @@
 #include <CUnit/Basic.h>
 
 #include "fail-malloc.h"
-#include "mapfile.h"
+#include "base/areas.h"
 
 static uint64_t seed;
 

@@ -6,7 +6,7 @@
  * remap-promises(7)).  It includes the code under test to see who waits.
  */
 
-#include "rangelock.c"
+#include "base/rangelock.c"
 
 #include <limits.h>
 #include <string.h>

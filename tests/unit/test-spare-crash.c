@@ -22,7 +22,7 @@
 
 #include <CUnit/Basic.h>
 
-#include "spare-internal.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 #define MAX_MARKS 400

@@ -17,7 +17,7 @@
 
 #include <CUnit/Basic.h>
 
-#include "spare-internal.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 static uint64_t seed, stride = 97, cycles = 3000;

@@ -12,7 +12,7 @@
 
 #include <CUnit/Basic.h>
 
-#include "spare-internal.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 /* One slot is bad, and for the next one there is no room: that one isn't

@@ -17,7 +17,7 @@
 
 #include <CUnit/Basic.h>
 
-#include "spare-internal.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 /* Random numbers as the kernel may deliver them: a byte at a time, and

@@ -14,7 +14,7 @@
 
 #include <CUnit/Basic.h>
 
-#include "spare-internal.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 static uint64_t seed;

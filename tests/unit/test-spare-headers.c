@@ -17,8 +17,8 @@
 #include <CUnit/Basic.h>
 
 #include "fail-malloc.h"
-#include "spare-examine.h"
-#include "spare-internal.h"
+#include "spare/examine.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 static const uint64_t place[2] = { 0, 32768 };

@@ -14,8 +14,8 @@
 
 #include <CUnit/Basic.h>
 
-#include "spare-history.h"
-#include "spare-internal.h"
+#include "spare/history.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 static struct spare_history *

@@ -18,8 +18,8 @@
 #include <CUnit/Basic.h>
 
 #include "fail-malloc.h"
-#include "spare-history.h"
-#include "spare-internal.h"
+#include "spare/history.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 static int

@@ -19,7 +19,7 @@
 #include <CUnit/Basic.h>
 
 #include "fail-malloc.h"
-#include "spare-internal.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 /* The first commit's flush waits here. */

@@ -13,7 +13,7 @@
 
 #include <CUnit/Basic.h>
 
-#include "spare-internal.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 /* What happens at the Nth read of a load. */

@@ -18,7 +18,7 @@
 #include <CUnit/Basic.h>
 
 #include "fail-malloc.h"
-#include "spare-internal.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 /* Called before the Nth time that the spare's slots are locked. */

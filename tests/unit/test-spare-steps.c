@@ -14,7 +14,7 @@
 
 #include <CUnit/Basic.h>
 
-#include "spare-internal.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 /* As after kill -9, and a start. */

@@ -18,8 +18,8 @@
 
 #include <CUnit/Basic.h>
 
-#include "spare-examine.h"
-#include "spare-internal.h"
+#include "spare/examine.h"
+#include "spare/internal.h"
 #include "spare-testing.h"
 
 static enum spare_content

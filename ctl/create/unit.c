@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * create --unit: the parameters for examples/nbdkit-remap@.service.
+ *
+ * systemd reads them as an environment file, takes the double quotes away,
+ * and splits the values at blanks, except within single quotes.
+ */
+
+#include <config.h>
+
+#include <string.h>
+
+#include "create/create.h"
+
+/* Escapes mean something else to each of the two that read them. */
+static const char unwanted[] = "'\"\\";
+
+static bool
+is_plain (const char *s)
+{
+  if (strpbrk (s, unwanted))
+    return false;
+  for (; *s; s++)
+    if ((unsigned char) *s < ' ' || *s == 0x7f)
+      return false;
+  return true;
+}
+
+static void
+print_word (const char *s, const char *before, FILE *fp)
+{
+  const char *quote = *s == '\0' || strchr (s, ' ') ? "'" : "";
+
+  fprintf (fp, "%s%s%s%s", before, quote, s, quote);
+}
+
+static void
+print_comments (const char *lines, FILE *fp)
+{
+  for (size_t n; *lines; lines += n) {
+    n = strcspn (lines, "\n") + 1;
+    fprintf (fp, "# %.*s\n", (int) n - 1, lines);
+    if (lines[n - 1] == '\0')
+      break;
+  }
+}
+
+int
+create_print_unit (const struct create *c, FILE *fp)
+{
+  size_t first = 0;
+
+  /* Before: what the unit has by itself.  The last one is the socket for
+   * remapctl.
+   */
+  while (strcmp (c->argv[first], "--filter=remap") != 0)
+    first++;
+  for (size_t i = first; i < c->argc - 1; i++)
+    if (!is_plain (c->argv[i])) {
+      error ("create: '%s' has quotes, backslashes or control characters, "
+             "which systemd would change",
+             c->argv[i]);
+      return CREATE_ARGUMENTS;
+    }
+
+  fprintf (fp, "# /etc/nbdkit-remap/%s.conf, for nbdkit-remap@%s.service\n",
+           c->name, c->name);
+  print_comments (c->adjusted, fp);
+  if (!c->spare_valid)
+    fputs ("# Add spare-create=no when the spare has been made.\n", fp);
+  fputs ("REMAP_ARGS=\"", fp);
+  for (size_t i = first + 1; i < c->argc - 1; i++)
+    print_word (c->argv[i], i > first + 1 ? " " : "", fp);
+  fputs ("\"\n", fp);
+  if (c->listen_address)
+    fprintf (fp, "NBDKIT_ARGS=\"-i %s -p %s\"\n", c->listen_address,
+             c->listen_port);
+  return *c->adjusted ? CREATE_ADJUSTED : CREATE_DONE;
+}

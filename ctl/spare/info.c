@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * info: what a spare is.
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "spare/offline.h"
+
+static void
+print_line (const char *name, const char *fs, ...)
+  __attribute__ ((format (printf, 2, 3)));
+
+static void
+print_line (const char *name, const char *fs, ...)
+{
+  va_list args;
+  char text[1024];
+
+  va_start (args, fs);
+  vsnprintf (text, sizeof text, fs, args);
+  va_end (args);
+  printf ("%-12s ", name);
+  print_text (stdout, text);
+  putchar ('\n');
+}
+
+static void
+print_info (struct held_spare *h)
+{
+  struct spare_status st;
+  struct map_totals m;
+
+  spare_get_status (h->spare, &st);
+  map_get_totals (h->map, &m);
+  print_line ("spare", "%s%s", h->file.path,
+              h->file.is_block ? " (a block device)" : "");
+  if (h->file.offset)
+    print_line ("offset", "%" PRIu64 " bytes", h->file.offset);
+  print_line ("UUID", "%s", show_uuid (h->id.uuid).s);
+  print_line ("created", "%s", show_time (h->id.created).s);
+  print_line ("belongs to", "a disk of %" PRIu64 " bytes (%s)%s%s",
+              h->id.main_size, show_bytes (h->id.main_size).s,
+              h->id.label[0] ? ", label " : ", without a label",
+              h->id.label);
+  print_line ("size", "%" PRIu64 " bytes (%s)%s", st.size,
+              show_bytes (st.size).s,
+              st.whole ? ", grows with what contains it" : "");
+  if (st.claimed > st.size)
+    print_line ("", "growing to %" PRIu64 " bytes was interrupted",
+                st.claimed);
+  print_line ("slots", "%" PRIu64 " used, %" PRIu64 " retired, %" PRIu64
+              " free of %" PRIu64, st.slots_used, st.slots_retired,
+              st.slots_free, st.slots_total);
+  print_line ("log", "%" PRIu64 " of %" PRIu64 " pages used", st.log_used,
+              st.log_pages);
+  print_line ("sectors", "%" PRIu64 " remapped, %" PRIu64 " LOST, %" PRIu64
+              " zero, in %s", m.remapped, m.lost, m.zero,
+              show_count (m.runs, "run").s);
+  print_line ("ever", "%" PRIu64 " remapped automatically (%" PRIu64
+              " weak), %" PRIu64 " by command; %" PRIu64 " became LOST, %"
+              PRIu64 " recovered", st.counters[COUNT_AUTO_REMAPS],
+              st.counters[COUNT_WEAK], st.counters[COUNT_MANUAL_REMAPS],
+              st.counters[COUNT_LOST], st.counters[COUNT_RECOVERED]);
+}
+
+/* The keys are those of a server's status. */
+static void
+print_info_json (struct held_spare *h)
+{
+  struct spare_status st;
+  struct map_totals m;
+  json_t *j;
+
+  spare_get_status (h->spare, &st);
+  map_get_totals (h->map, &m);
+#define N(x) (json_int_t) (x)
+  j = json_pack ("{s:b,s:{s:I,s:s},"
+                 "s:{s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I},"
+                 "s:{s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}",
+                 "ok", 1,
+                 "main", "size", N (h->id.main_size), "label", h->id.label,
+                 "spare", "path", h->file.path, "offset", N (h->file.offset),
+                 "uuid", show_uuid (h->id.uuid).s,
+                 "created", N (h->id.created), "size", N (st.size),
+                 "claimed", N (st.claimed), "total", N (st.slots_total),
+                 "used", N (st.slots_used), "retired", N (st.slots_retired),
+                 "free", N (st.slots_free), "log_pages", N (st.log_pages),
+                 "log_used", N (st.log_used),
+                 "sectors", "remapped", N (m.remapped), "lost", N (m.lost),
+                 "zero", N (m.zero), "runs", N (m.runs),
+                 "auto_remaps", N (st.counters[COUNT_AUTO_REMAPS]),
+                 "manual_remaps", N (st.counters[COUNT_MANUAL_REMAPS]),
+                 "weak", N (st.counters[COUNT_WEAK]),
+                 "became_lost", N (st.counters[COUNT_LOST]),
+                 "recovered", N (st.counters[COUNT_RECOVERED]));
+#undef N
+  if (j == NULL) {
+    /* A label or a path that isn't UTF-8. */
+    error ("%s: what it says can't be put into JSON", h->file.path);
+    return;
+  }
+  print_json (j);
+  json_decref (j);
+}
+
+int
+command_info (struct ctl *ctl, int argc, char **argv)
+{
+  struct held_spare h;
+  const char *path;
+  uint64_t offset;
+
+  if (!spare_arguments (ctl, argc, argv, 1, 1, &path, &offset, NULL))
+    return STATUS_USAGE;
+  if (!hold_spare (&h, path, offset, true))
+    return STATUS_REFUSED;
+  if (ctl->json)
+    print_info_json (&h);
+  else
+    print_info (&h);
+  hold_close (&h);
+  return STATUS_DONE;
+}

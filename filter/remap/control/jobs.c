@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Slow requests: each has a thread for as long as it runs.  There are not
+ * many of them, and a thread costs less than a read of a failing disk.
+ *
+ * Those that only read the map have places of their own: who looks at the
+ * table doesn't wait for somebody who verifies the whole disk.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "control/control.h"
+
+#define MAX_TABLES 4            /* that run at once */
+#define MAX_OTHERS 16
+
+struct job *
+job_add (struct control_jobs *jobs, void *peer,
+         const struct control_request *rq)
+{
+  struct job *job = calloc (1, sizeof *job), **end;
+
+  if (job == NULL)
+    return NULL;
+  job->peer = peer;
+  job->rq = *rq;
+  job->jobs = jobs;
+  atomic_init (&job->stop, false);
+  atomic_init (&job->done, false);
+  for (end = &jobs->list; *end; end = &(*end)->next)
+    ;
+  *end = job;
+  return job;
+}
+
+void
+job_free (struct job *job)
+{
+  free (job->reply);
+  free (job);
+}
+
+static void
+unlink_job (struct job *job)
+{
+  struct job **p = &job->jobs->list;
+
+  while (*p != job)
+    p = &(*p)->next;
+  *p = job->next;
+}
+
+void
+job_abandon (struct job *job)
+{
+  job->peer = NULL;
+  atomic_store (&job->stop, true);
+  if (!job->running) {
+    unlink_job (job);
+    job_free (job);
+  }
+}
+
+static void
+finish (struct job *job, json_t *reply)
+{
+  const int fd = job->jobs->wake_fd;
+  const uint64_t one = 1;
+
+  job->reply = control_encode (reply, &job->len);
+  atomic_store (&job->done, true);
+  /* It is never full: it counts to 2^64. */
+  while (write (fd, &one, sizeof one) == -1 && errno == EINTR)
+    ;
+}
+
+static void *
+run (void *arg)
+{
+  struct job *job = arg;
+
+  finish (job, control_execute (job->jobs->target, &job->rq, &job->stop));
+  return NULL;
+}
+
+static void
+start (struct job *job)
+{
+  if (pthread_create (&job->thread, NULL, run, job) == 0)
+    job->running = true;
+  else
+    finish (job, control_error ("there is no room for another thread: try "
+                                "again later"));
+}
+
+void
+jobs_start (struct control_jobs *jobs)
+{
+  unsigned tables = 0, others = 0;
+  struct job *job;
+
+  for (job = jobs->list; job; job = job->next)
+    if (job->running)
+      ++*(job->rq.verb == CONTROL_TABLE ? &tables : &others);
+  for (job = jobs->list; job; job = job->next) {
+    const bool is_table = job->rq.verb == CONTROL_TABLE;
+
+    if (job->running || atomic_load (&job->done) ||
+        (is_table ? tables == MAX_TABLES : others == MAX_OTHERS))
+      continue;
+    start (job);
+    ++*(is_table ? &tables : &others);
+  }
+}
+
+struct job *
+jobs_take_done (struct control_jobs *jobs)
+{
+  struct job *job;
+
+  for (job = jobs->list; job; job = job->next)
+    if (atomic_load (&job->done))
+      break;
+  if (job == NULL)
+    return NULL;
+  if (job->running)
+    pthread_join (job->thread, NULL);
+  job->running = false;
+  unlink_job (job);
+  return job;
+}
+
+void
+jobs_stop (struct control_jobs *jobs)
+{
+  struct job *job;
+
+  for (job = jobs->list; job; job = job->next)
+    atomic_store (&job->stop, true);
+  for (job = jobs->list; job; job = job->next)
+    if (job->running) {
+      pthread_join (job->thread, NULL);
+      job->running = false;
+    }
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/protocol.h"
+
+/* What follows a request's name. */
+enum arguments {
+  NOTHING,
+  RANGE,               /* START [COUNT] */
+  RANGE_OR_ALL,        /* [START [COUNT]], COUNT is 1 if there is a START */
+  REST_OF_MAIN,        /* [START [COUNT]], COUNT is what is left */
+  STATE_AND_RANGE,     /* lost|remap START [COUNT] */
+  SWITCH,              /* 0|1 */
+  SIZE,
+};
+
+static const struct {
+  const char *name, *usage;
+  enum arguments arguments;
+  bool slow;
+} requests[NR_CONTROL_VERBS] = {
+  [CONTROL_PING] = { "ping", "ping", NOTHING, false },
+  [CONTROL_HELP] = { "help", "help", NOTHING, false },
+  [CONTROL_STATUS] = { "status", "status", NOTHING, false },
+  [CONTROL_TABLE] = { "table", "table [START [COUNT]]", REST_OF_MAIN, true },
+  [CONTROL_REMAP] = { "remap", "remap START [COUNT]", RANGE, true },
+  [CONTROL_VERIFY] = { "verify", "verify START [COUNT]", RANGE, true },
+  [CONTROL_UNMAP] = { "unmap", "unmap START [COUNT]", RANGE, true },
+  [CONTROL_RETRY] = { "retry", "retry [START [COUNT]]", RANGE_OR_ALL, true },
+  [CONTROL_FORGET_LOST] = { "forget-lost", "forget-lost START [COUNT]",
+                            RANGE, true },
+  [CONTROL_IMPORT] = { "import", "import lost|remap START [COUNT]",
+                       STATE_AND_RANGE, true },
+  [CONTROL_SET_AUTO_REMAP] = { "set_auto_remap", "set_auto_remap 0|1",
+                               SWITCH, false },
+  [CONTROL_CLEAR_STATS] = { "clear_stats", "clear_stats", NOTHING, false },
+  [CONTROL_GROW] = { "grow", "grow SIZE", SIZE, true },
+  [CONTROL_SYNC] = { "sync", "sync", NOTHING, true },
+};
+
+bool
+control_is_slow (enum control_verb verb)
+{
+  return requests[verb].slow;
+}
+
+const char *
+control_usage (enum control_verb verb)
+{
+  return verb < NR_CONTROL_VERBS ? requests[verb].usage : NULL;
+}
+
+#define MAX_WORDS 5
+
+struct words {
+  unsigned n;
+  struct {
+    const char *text;           /* no NUL at its end */
+    size_t len;
+  } v[MAX_WORDS];
+};
+
+static bool
+is_word (const struct words *w, unsigned i, const char *text)
+{
+  return w->v[i].len == strlen (text) &&
+    memcmp (w->v[i].text, text, w->v[i].len) == 0;
+}
+
+/* For messages: as much of a word as is needed to recognise it. */
+#define WORD(w, i) \
+  (int) ((w)->v[i].len < 40 ? (w)->v[i].len : 40), (w)->v[i].text
+
+static int
+split (const char *line, size_t len, struct words *w, struct message *message)
+{
+  size_t i, start;
+
+  w->n = 0;
+  for (i = 0; i < len; i++) {
+    unsigned char c = line[i];
+
+    if (c != '\t' && (c < 0x20 || c > 0x7e)) {
+      message_set (message, "byte %zu of the request is 0x%02x: only "
+                   "printable ASCII is allowed", i + 1, c);
+      return EINVAL;
+    }
+  }
+  for (i = 0; i < len;) {
+    if (line[i] == ' ' || line[i] == '\t') {
+      i++;
+      continue;
+    }
+    for (start = i; i < len && line[i] != ' ' && line[i] != '\t'; i++)
+      ;
+    if (w->n == MAX_WORDS) {
+      message_set (message, "the request has more than %d words", MAX_WORDS);
+      return EINVAL;
+    }
+    w->v[w->n].text = line + start;
+    w->v[w->n++].len = i - start;
+  }
+  if (w->n == 0) {
+    message_set (message, "an empty request: try help");
+    return EINVAL;
+  }
+  return 0;
+}
+
+static int
+digit (char c)
+{
+  return c >= '0' && c <= '9' ? c - '0'
+    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+    : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+}
+
+/* Decimal or 0x; returns the length of the number, 0 for none.  What is
+ * too large becomes UINT64_MAX.
+ */
+static size_t
+scan_number (const char *text, size_t len, uint64_t *number)
+{
+  int base = 10;
+  size_t i = 0, first;
+
+  if (len > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
+    base = 16;
+    i = 2;
+  }
+  *number = 0;
+  for (first = i; i < len && digit (text[i]) < base; i++)
+    if (__builtin_mul_overflow (*number, base, number) ||
+        __builtin_add_overflow (*number, digit (text[i]), number)) {
+      *number = UINT64_MAX;
+      for (; i < len && digit (text[i]) < base; i++)
+        ;
+      break;
+    }
+  return i == first ? 0 : i;
+}
+
+static int
+parse_number (const struct words *w, unsigned i, const char *what,
+              uint64_t *number, struct message *message)
+{
+  if (scan_number (w->v[i].text, w->v[i].len, number) != w->v[i].len) {
+    message_set (message, "%s must be a number of sectors, decimal or 0x..., "
+                 "not '%.*s'", what, WORD (w, i));
+    return EINVAL;
+  }
+  if (*number >= UINT64_C (1) << 55) {
+    message_set (message, "%s is too large: %.*s", what, WORD (w, i));
+    return EINVAL;
+  }
+  return 0;
+}
+
+/* START [COUNT] from word I on. */
+static int
+parse_range (const struct words *w, unsigned i, struct control_request *rq,
+             struct message *message)
+{
+  int err;
+
+  err = parse_number (w, i, "START", &rq->start, message);
+  if (err || w->n == i + 1)
+    return err;
+  err = parse_number (w, i + 1, "COUNT", &rq->count, message);
+  if (err == 0 && rq->count == 0) {
+    message_set (message, "COUNT must be at least 1");
+    err = EINVAL;
+  }
+  return err;
+}
+
+static int
+parse_state (const struct words *w, struct control_request *rq,
+             struct message *message)
+{
+  rq->lost = is_word (w, 1, "lost");
+  if (rq->lost || is_word (w, 1, "remap"))
+    return 0;
+  message_set (message, "sectors can be imported as 'lost' or 'remap', not "
+               "as '%.*s'", WORD (w, 1));
+  return EINVAL;
+}
+
+static int
+parse_switch (const struct words *w, struct control_request *rq,
+              struct message *message)
+{
+  rq->on = is_word (w, 1, "1");
+  if (rq->on || is_word (w, 1, "0"))
+    return 0;
+  message_set (message, "it must be 0 or 1, not '%.*s'", WORD (w, 1));
+  return EINVAL;
+}
+
+/* A number of bytes with one of nbdkit's suffixes. */
+static int
+parse_size (const struct words *w, struct control_request *rq,
+            struct message *message)
+{
+  static const char suffixes[] = "bkmgtpe";
+  const char *text = w->v[1].text, *s;
+  size_t len = w->v[1].len, n = scan_number (text, len, &rq->size);
+  unsigned shift = 0;
+
+  if (n == 0 || len - n > 1)
+    goto bad;
+  if (n < len) {
+    const char c = text[n] | 0x20;
+
+    s = strchr (suffixes, c);
+    if (c == 's')
+      shift = SECTOR_SHIFT;
+    else if (s)
+      shift = 10 * (s - suffixes);
+    else
+      goto bad;
+  }
+  if (rq->size == 0 || rq->size > (uint64_t) INT64_MAX >> shift) {
+    message_set (message, "SIZE is out of range: %.*s", WORD (w, 1));
+    return EINVAL;
+  }
+  rq->size <<= shift;
+  return 0;
+
+ bad:
+  message_set (message, "SIZE must be a number of bytes, perhaps with one of "
+               "the suffixes k, M, G, T, P, E, s, not '%.*s'", WORD (w, 1));
+  return EINVAL;
+}
+
+/* How many words there must be, and the COUNT that is meant if it isn't
+ * given.
+ */
+static int
+parse_arguments (const struct words *w, struct control_request *rq,
+                 struct message *message)
+{
+  static const unsigned char least[] = {
+    [NOTHING] = 1, [RANGE] = 2, [RANGE_OR_ALL] = 1, [REST_OF_MAIN] = 1,
+    [STATE_AND_RANGE] = 3, [SWITCH] = 2, [SIZE] = 2,
+  }, most[] = {
+    [NOTHING] = 1, [RANGE] = 3, [RANGE_OR_ALL] = 3, [REST_OF_MAIN] = 3,
+    [STATE_AND_RANGE] = 4, [SWITCH] = 2, [SIZE] = 2,
+  };
+  const enum arguments a = requests[rq->verb].arguments;
+  int err = 0;
+
+  if (w->n < least[a] || w->n > most[a]) {
+    message_set (message, "the request is: %s", requests[rq->verb].usage);
+    return EINVAL;
+  }
+  switch (a) {
+  case NOTHING:
+    break;
+  case RANGE_OR_ALL:
+  case REST_OF_MAIN:
+  case RANGE:
+    rq->count = a != REST_OF_MAIN && w->n > 1;
+    if (w->n > 1)
+      err = parse_range (w, 1, rq, message);
+    break;
+  case STATE_AND_RANGE:
+    rq->count = 1;
+    err = parse_state (w, rq, message);
+    if (err == 0)
+      err = parse_range (w, 2, rq, message);
+    break;
+  case SWITCH:
+    err = parse_switch (w, rq, message);
+    break;
+  case SIZE:
+    err = parse_size (w, rq, message);
+    break;
+  }
+  return err;
+}
+
+int
+control_parse (const char *line, size_t len, struct control_request *rq,
+               struct message *message)
+{
+  struct words w;
+  int err;
+
+  memset (rq, 0, sizeof *rq);
+  err = split (line, len, &w, message);
+  if (err)
+    return err;
+  for (unsigned verb = 0; verb < NR_CONTROL_VERBS; verb++)
+    if (is_word (&w, 0, requests[verb].name)) {
+      rq->verb = verb;
+      return parse_arguments (&w, rq, message);
+    }
+  message_set (message, "there is no request '%.*s': try help", WORD (&w, 0));
+  return EINVAL;
+}
+
+int
+control_check_range (struct control_request *rq, uint64_t nr_sectors,
+                     struct message *message)
+{
+  const enum arguments a = requests[rq->verb].arguments;
+
+  if (a == NOTHING || a == SWITCH || a == SIZE)
+    return 0;
+  if (rq->start >= nr_sectors) {
+    message_set (message, "sector %" PRIu64 " isn't there: main has %" PRIu64
+                 " sectors", rq->start, nr_sectors);
+    return EINVAL;
+  }
+  if (rq->count == 0)
+    rq->count = nr_sectors - rq->start;
+  if (rq->count > nr_sectors - rq->start) {
+    message_set (message, "%" PRIu64 " sectors from %" PRIu64 " on reach "
+                 "beyond the end of main, which has %" PRIu64 " sectors",
+                 rq->count, rq->start, nr_sectors);
+    return EINVAL;
+  }
+  return 0;
+}
+
+json_t *
+control_text (const char *text)
+{
+  json_t *json = json_string (text);
+  char *copy, *p;
+
+  if (json)
+    return json;
+  copy = strdup (text);
+  if (copy == NULL)
+    return NULL;
+  for (p = copy; *p; p++)
+    if (*p & 0x80)
+      *p = '?';
+  json = json_string (copy);
+  free (copy);
+  return json;
+}
+
+json_t *
+control_ok (void)
+{
+  json_t *reply = json_object ();
+
+  json_object_set_new (reply, "ok", json_true ());
+  return reply;
+}
+
+json_t *
+control_error (const char *text)
+{
+  json_t *reply = json_object ();
+
+  json_object_set_new (reply, "ok", json_false ());
+  json_object_set_new (reply, "error", control_text (text));
+  return reply;
+}
+
+/* Not json_dumps: where that finds no memory it may leave something out, and
+ * doesn't say so.
+ */
+char *
+control_encode (json_t *reply, size_t *len)
+{
+  char *line = NULL;
+  size_t size;
+
+  if (reply == NULL)
+    return NULL;
+  size = json_dumpb (reply, NULL, 0, JSON_COMPACT);
+  if (size > 0)
+    line = malloc (size + 2);
+  if (line && json_dumpb (reply, line, size, JSON_COMPACT) == size) {
+    memcpy (line + size, "\n", 2);
+    *len = size + 1;
+  }
+  else {
+    free (line);
+    line = NULL;
+  }
+  json_decref (reply);
+  return line;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The lines of the control socket: requests in, replies out.  Knows nothing
+ * of sockets, of nbdkit, or of what requests do.
+ *
+ * The protocol is documented in nbdkit-remap-filter(1), section CONTROL
+ * SOCKET.  All functions may be called from any thread.
+ */
+
+#ifndef REMAP_CONTROL_PROTOCOL_H
+#define REMAP_CONTROL_PROTOCOL_H
+
+#include <jansson.h>
+
+#include "base/sector.h"
+
+#define CONTROL_LINE_MAX 4096U          /* bytes of a request, \n included */
+
+enum control_verb {
+  CONTROL_PING, CONTROL_HELP, CONTROL_STATUS, CONTROL_TABLE, CONTROL_REMAP,
+  CONTROL_VERIFY, CONTROL_UNMAP, CONTROL_RETRY, CONTROL_FORGET_LOST,
+  CONTROL_IMPORT, CONTROL_SET_AUTO_REMAP, CONTROL_CLEAR_STATS, CONTROL_GROW,
+  CONTROL_SYNC,
+  NR_CONTROL_VERBS
+};
+
+struct control_request {
+  enum control_verb verb;
+  sector_t start;
+  uint64_t count;      /* sectors; 0: to the end of main */
+  bool lost;           /* import lost, not import remap */
+  bool on;             /* set_auto_remap */
+  uint64_t size;       /* grow: bytes */
+};
+
+/* Parses one line, without its \n.  Any bytes.  Returns 0, or EINVAL: then
+ * MESSAGE says what is wrong with it.
+ */
+extern int control_parse (const char *line, size_t len,
+                          struct control_request *rq,
+                          struct message *message);
+
+/* Completes and checks the range of a request against main's size. */
+extern int control_check_range (struct control_request *rq,
+                                uint64_t nr_sectors,
+                                struct message *message);
+
+/* May this take longer than a moment? */
+extern bool control_is_slow (enum control_verb verb);
+
+/* How each request is written; NULL after the last one. */
+extern const char *control_usage (enum control_verb verb);
+
+/* Replies.  Out of memory these return NULL, which all of jansson's
+ * functions take for an argument.
+ */
+extern json_t *control_ok (void);
+extern json_t *control_error (const char *text);
+
+/* TEXT as a JSON string: bytes that aren't UTF-8 become question marks. */
+extern json_t *control_text (const char *text);
+
+/* The line for a reply, \n included, in malloc'd memory, and its length;
+ * the reference is taken over.  NULL: out of memory.
+ */
+extern char *control_encode (json_t *reply, size_t *len);
+
+#endif /* REMAP_CONTROL_PROTOCOL_H */

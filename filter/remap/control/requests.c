@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "control/requests.h"
+
+#define MAX_TABLE_RUNS 1000     /* in one reply */
+#define MAX_BAD_RUNS 100        /* in one reply */
+
+/* A request of an operator that is under way. */
+struct progress {
+  struct control_target *t;
+  const atomic_bool *stop;
+  bool was_wanted;              /* stopped since somebody else needs main */
+  unsigned nr_runs;
+  bool more;
+  struct {
+    sector_t start;
+    uint64_t count;
+  } run[MAX_BAD_RUNS];
+};
+
+static bool
+must_stop (void *opaque)
+{
+  struct progress *p = opaque;
+
+  if (atomic_load (p->stop))
+    return true;
+  if (p->t->main_is_wanted && p->t->main_is_wanted (p->t->opaque))
+    p->was_wanted = true;
+  return p->was_wanted;
+}
+
+static void
+note_bad (void *opaque, sector_t start, uint64_t count)
+{
+  struct progress *p = opaque;
+
+  if (p->nr_runs > 0 && p->run[p->nr_runs - 1].start +
+      p->run[p->nr_runs - 1].count == start)
+    p->run[p->nr_runs - 1].count += count;
+  else if (p->nr_runs == MAX_BAD_RUNS)
+    p->more = true;
+  else {
+    p->run[p->nr_runs].start = start;
+    p->run[p->nr_runs++].count = count;
+  }
+}
+
+static void
+put_number (json_t *object, const char *key, uint64_t n)
+{
+  json_object_set_new (object, key, json_integer (n));
+}
+
+static void
+put_runs (json_t *reply, const struct progress *p)
+{
+  json_t *runs = json_array (), *run;
+
+  for (unsigned i = 0; i < p->nr_runs; i++) {
+    run = json_object ();
+    put_number (run, "start", p->run[i].start);
+    put_number (run, "count", p->run[i].count);
+    json_array_append_new (runs, run);
+  }
+  json_object_set_new (reply, "runs", runs);
+  json_object_set_new (reply, "more", json_boolean (p->more));
+}
+
+static json_t *
+error_reply (struct control_target *t, int err, bool was_wanted)
+{
+  struct message message;
+
+  if (err == ECANCELED && was_wanted)
+    message_set (&message, "stopped: a client connects, and the plugin "
+                 "serves one connection at a time");
+  else
+    engine_explain (t->engine, err, &message);
+  return control_error (message.text);
+}
+
+/* How each of them is called. */
+static int
+run_operation (struct control_target *t, const struct control_request *rq,
+               const struct device *main, struct engine_conn *conn,
+               const struct engine_watch *watch, struct engine_result *res)
+{
+  struct engine *e = t->engine;
+
+  switch (rq->verb) {
+  case CONTROL_REMAP:
+    return engine_remap (e, main, rq->start, rq->count, WHY_MANUAL, watch,
+                         res);
+  case CONTROL_VERIFY:
+    return engine_verify (e, main, rq->start, rq->count, watch, res);
+  case CONTROL_UNMAP:
+    return engine_unmap (e, conn, main, rq->start, rq->count, watch, res);
+  case CONTROL_RETRY:
+    return engine_retry (e, main, rq->start, rq->count, watch, res);
+  case CONTROL_FORGET_LOST:
+    return engine_forget_lost (e, rq->start, rq->count, watch, res);
+  case CONTROL_IMPORT:
+    if (rq->lost)
+      return engine_declare_lost (e, rq->start, rq->count, WHY_IMPORT, watch,
+                                  res);
+    return engine_remap (e, main, rq->start, rq->count, WHY_IMPORT, watch,
+                         res);
+  default:
+    return EINVAL;
+  }
+}
+
+/* What became LOST by decree was not read in vain, but is lost. */
+static void
+put_result (json_t *reply, const struct control_request *rq,
+            const struct engine_result *res, const struct progress *p)
+{
+  put_number (reply, rq->verb == CONTROL_VERIFY ? "checked" : "done",
+              res->done);
+  if (rq->verb != CONTROL_VERIFY)
+    put_number (reply, "left", res->left);
+  switch (rq->verb) {
+  case CONTROL_REMAP:
+  case CONTROL_IMPORT:
+    put_number (reply, "lost", rq->lost ? res->done : res->bad);
+    put_runs (reply, p);
+    break;
+  case CONTROL_VERIFY:
+  case CONTROL_UNMAP:
+  case CONTROL_RETRY:
+    put_number (reply, "bad", res->bad);
+    put_runs (reply, p);
+    break;
+  default:
+    break;
+  }
+}
+
+static json_t *
+operate (struct control_target *t, const struct control_request *rq,
+         const atomic_bool *stop)
+{
+  const bool needs_main = rq->verb != CONTROL_FORGET_LOST && !rq->lost;
+  struct progress p = { .t = t, .stop = stop };
+  struct engine_watch watch = { .stop = must_stop, .bad = note_bad,
+                                .opaque = &p };
+  const struct device *main = NULL;
+  struct engine_conn *conn = NULL;
+  struct engine_result res = { 0 };
+  struct message message;
+  json_t *reply;
+  int err;
+
+  if (needs_main &&
+      t->get_main (t->opaque, rq->verb == CONTROL_UNMAP, &main, &conn,
+                   &message) != 0)
+    return control_error (message.text);
+  err = run_operation (t, rq, main, conn, &watch, &res);
+  if (needs_main)
+    t->put_main (t->opaque);
+  reply = err ? error_reply (t, err, p.was_wanted) : control_ok ();
+  put_result (reply, rq, &res, &p);
+  return reply;
+}
+
+static void
+add_run (json_t *runs, const struct history_run *h)
+{
+  json_t *run = json_object ();
+
+  put_number (run, "start", h->run.start);
+  put_number (run, "count", h->run.count);
+  json_object_set_new (run, "state",
+                       json_string (sector_state_name (h->run.state)));
+  json_object_set_new (run, "slot", h->run.state == REMAPPED
+                       ? json_integer (h->run.slot) : json_null ());
+  put_number (run, "since", h->since);
+  json_object_set_new (run, "why", json_string (change_reason_name (h->why)));
+  json_array_append_new (runs, run);
+}
+
+static json_t *
+table (struct control_target *t, const struct control_request *rq,
+       const atomic_bool *stop)
+{
+  const sector_t end = rq->start + rq->count;
+  json_t *reply, *runs;
+  struct history_run h;
+  sector_t pos = rq->start;
+  unsigned n;
+  bool found = true;
+
+  /* Without memory for it reasons are unknown, but the map is known. */
+  spare_history_update (t->history);
+  runs = json_array ();
+  for (n = 0; n < MAX_TABLE_RUNS; n++) {
+    found = !atomic_load (stop) &&
+      spare_history_next (t->history, pos, end, &h);
+    if (!found)
+      break;
+    add_run (runs, &h);
+    pos = h.run.start + h.run.count;
+  }
+  /* Is there more? */
+  if (found)
+    found = pos < end && spare_history_next (t->history, pos, end, &h);
+  reply = control_ok ();
+  json_object_set_new (reply, "runs", runs);
+  json_object_set_new (reply, "next", found ? json_integer (h.run.start)
+                       : json_null ());
+  return reply;
+}
+
+static json_t *
+grow (struct control_target *t, const struct control_request *rq)
+{
+  struct message message;
+  struct spare_status st;
+  json_t *reply;
+
+  if (t->grow (t->opaque, rq->size, &message) != 0)
+    return control_error (message.text);
+  engine_spare_grown (t->engine);
+  spare_get_status (t->spare, &st);
+  reply = control_ok ();
+  put_number (reply, "size", st.size);
+  put_number (reply, "total", st.slots_total);
+  return reply;
+}
+
+static json_t *
+sync_all (struct control_target *t)
+{
+  const struct device *main;
+  struct engine_conn *conn;
+  struct message message;
+  int err;
+
+  if (t->get_main (t->opaque, false, &main, &conn, &message) != 0)
+    return control_error (message.text);
+  err = engine_sync (t->engine, conn, main);
+  t->put_main (t->opaque);
+  return err ? error_reply (t, err, false) : control_ok ();
+}
+
+static json_t *
+ping (struct control_target *t)
+{
+  json_t *reply = control_ok ();
+
+  json_object_set_new (reply, "version", json_string (t->version));
+  put_number (reply, "uptime", (control_now_ms () - t->started_ms) / 1000);
+  return reply;
+}
+
+static json_t *
+help (void)
+{
+  json_t *reply = control_ok (), *list = json_array ();
+
+  for (unsigned verb = 0; control_usage (verb); verb++)
+    json_array_append_new (list, json_string (control_usage (verb)));
+  json_object_set_new (reply, "requests", list);
+  return reply;
+}
+
+static json_t *
+set_auto_remap (struct control_target *t, bool on)
+{
+  json_t *reply = control_ok ();
+
+  engine_set_auto_remap (t->engine, on);
+  json_object_set_new (reply, "auto_remap", json_boolean (on));
+  return reply;
+}
+
+static json_t *
+clear_stats (struct control_target *t)
+{
+  engine_clear_stats (t->engine);
+  t->since = time (NULL);
+  return control_ok ();
+}
+
+json_t *
+control_execute (struct control_target *t, struct control_request *rq,
+                 const atomic_bool *stop)
+{
+  struct message message;
+
+  if (control_check_range (rq,
+                           bytes_to_sectors (engine_main_size (t->engine)),
+                           &message) != 0)
+    return control_error (message.text);
+  switch (rq->verb) {
+  case CONTROL_PING:
+    return ping (t);
+  case CONTROL_HELP:
+    return help ();
+  case CONTROL_STATUS:
+    return control_status (t);
+  case CONTROL_TABLE:
+    return table (t, rq, stop);
+  case CONTROL_SET_AUTO_REMAP:
+    return set_auto_remap (t, rq->on);
+  case CONTROL_CLEAR_STATS:
+    return clear_stats (t);
+  case CONTROL_GROW:
+    return grow (t, rq);
+  case CONTROL_SYNC:
+    return sync_all (t);
+  default:
+    return operate (t, rq, stop);
+  }
+}

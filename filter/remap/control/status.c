@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The reply to `status'.  Its keys are an interface: they are documented in
+ * nbdkit-remap-filter(1), and never change their meaning.
+ *
+ * Rates: every five seconds the counters are noted in a ring.  What is told
+ * of a window is the difference between now and the oldest note within it,
+ * and how many seconds lie between them.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "control/requests.h"
+
+enum rate {
+  RATE_READS, RATE_READ_BYTES, RATE_WRITES, RATE_WRITE_BYTES,
+  RATE_READ_ERRORS, RATE_WRITE_ERRORS, RATE_REMAPS, RATE_LOST,
+  NR_RATES
+};
+
+static const char *const rate_names[NR_RATES] = {
+  [RATE_READS] = "reads", [RATE_READ_BYTES] = "read_bytes",
+  [RATE_WRITES] = "writes", [RATE_WRITE_BYTES] = "write_bytes",
+  [RATE_READ_ERRORS] = "read_errors", [RATE_WRITE_ERRORS] = "write_errors",
+  [RATE_REMAPS] = "remaps", [RATE_LOST] = "lost",
+};
+
+uint64_t
+control_now_ms (void)
+{
+  struct timespec ts;
+
+  clock_gettime (CLOCK_MONOTONIC, &ts);
+  return (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void
+take_sample (const struct engine_status *st, uint64_t now,
+             struct control_sample *s)
+{
+  const uint64_t *counters = st->spare.counters;
+
+  s->ms = now;
+  s->v[RATE_READS] = st->ever[STAT_READS];
+  s->v[RATE_READ_BYTES] = st->ever[STAT_READ_BYTES];
+  s->v[RATE_WRITES] = st->ever[STAT_WRITES];
+  s->v[RATE_WRITE_BYTES] = st->ever[STAT_WRITE_BYTES];
+  s->v[RATE_READ_ERRORS] = st->ever[STAT_MAIN_READ_ERRORS];
+  s->v[RATE_WRITE_ERRORS] = st->ever[STAT_MAIN_WRITE_ERRORS];
+  s->v[RATE_REMAPS] = counters[COUNT_AUTO_REMAPS] +
+    counters[COUNT_MANUAL_REMAPS];
+  s->v[RATE_LOST] = counters[COUNT_LOST];
+}
+
+void
+control_target_sample (struct control_target *t, uint64_t now)
+{
+  struct engine_status st;
+
+  engine_get_status (t->engine, &st);
+  t->newest = (t->newest + 1) % CONTROL_SAMPLES;
+  if (t->nr_samples < CONTROL_SAMPLES)
+    t->nr_samples++;
+  take_sample (&st, now, &t->samples[t->newest]);
+}
+
+int
+control_target_init (struct control_target *t)
+{
+  _Static_assert (NR_RATES == sizeof t->samples->v / sizeof t->samples->v[0],
+                  "struct control_sample is of the wrong size");
+
+  t->samples = calloc (CONTROL_SAMPLES, sizeof *t->samples);
+  if (t->samples == NULL)
+    return ENOMEM;
+  t->nr_samples = 0;
+  t->newest = CONTROL_SAMPLES - 1;
+  t->started_ms = control_now_ms ();
+  t->since = time (NULL);
+  control_target_sample (t, t->started_ms);
+  return 0;
+}
+
+void
+control_target_free (struct control_target *t)
+{
+  free (t->samples);
+  t->samples = NULL;
+}
+
+/* The oldest sample of at most this age.  There is always the newest. */
+static const struct control_sample *
+oldest_within (const struct control_target *t, uint64_t now, uint64_t age)
+{
+  unsigned low = 0, high = t->nr_samples - 1, mid;
+
+  /* LOW: samples before the newest one that are surely young enough. */
+  while (low < high) {
+    mid = high - (high - low) / 2;
+    if (now - t->samples[(t->newest + CONTROL_SAMPLES - mid) %
+                         CONTROL_SAMPLES].ms <= age)
+      low = mid;
+    else
+      high = mid - 1;
+  }
+  return &t->samples[(t->newest + CONTROL_SAMPLES - low) % CONTROL_SAMPLES];
+}
+
+static void
+put (json_t *object, const char *key, uint64_t n)
+{
+  json_object_set_new (object, key, json_integer (n));
+}
+
+static json_t *
+rate (const struct control_target *t, const struct control_sample *now,
+      unsigned minutes)
+{
+  const struct control_sample *then =
+    oldest_within (t, now->ms, (uint64_t) minutes * 60 * 1000);
+  json_t *rate = json_object ();
+
+  put (rate, "seconds", (now->ms - then->ms + 500) / 1000);
+  for (unsigned i = 0; i < NR_RATES; i++)
+    put (rate, rate_names[i], now->v[i] - then->v[i]);
+  return rate;
+}
+
+static json_t *
+rates (const struct control_target *t, const struct engine_status *st,
+       uint64_t now_ms)
+{
+  struct control_sample now;
+  json_t *all = json_object ();
+
+  take_sample (st, now_ms, &now);
+  json_object_set_new (all, "1m", rate (t, &now, 1));
+  json_object_set_new (all, "15m", rate (t, &now, 15));
+  json_object_set_new (all, "60m", rate (t, &now, 60));
+  return all;
+}
+
+static json_t *
+counted (uint64_t count, uint64_t bytes)
+{
+  json_t *kind = json_object ();
+
+  put (kind, "count", count);
+  put (kind, "bytes", bytes);
+  return kind;
+}
+
+static json_t *
+counted_only (uint64_t count)
+{
+  json_t *kind = json_object ();
+
+  put (kind, "count", count);
+  return kind;
+}
+
+static json_t *
+requests (const uint64_t *stat)
+{
+  json_t *all = json_object ();
+
+  json_object_set_new (all, "read", counted (stat[STAT_READS],
+                                             stat[STAT_READ_BYTES]));
+  json_object_set_new (all, "write", counted (stat[STAT_WRITES],
+                                              stat[STAT_WRITE_BYTES]));
+  json_object_set_new (all, "zero", counted (stat[STAT_ZEROS],
+                                             stat[STAT_ZERO_BYTES]));
+  json_object_set_new (all, "trim", counted (stat[STAT_TRIMS],
+                                             stat[STAT_TRIM_BYTES]));
+  json_object_set_new (all, "cache", counted (stat[STAT_CACHES],
+                                              stat[STAT_CACHE_BYTES]));
+  json_object_set_new (all, "flush", counted_only (stat[STAT_FLUSHES]));
+  json_object_set_new (all, "fua", counted_only (stat[STAT_FUAS]));
+  return all;
+}
+
+static json_t *
+errors (const uint64_t *stat)
+{
+  json_t *all = json_object ();
+
+  put (all, "read", stat[STAT_MAIN_READ_ERRORS]);
+  put (all, "write", stat[STAT_MAIN_WRITE_ERRORS]);
+  put (all, "flush", stat[STAT_MAIN_FLUSH_ERRORS]);
+  put (all, "spare", stat[STAT_SPARE_ERRORS]);
+  return all;
+}
+
+static json_t *
+reasons (const struct engine_status *st)
+{
+  struct message text[ENGINE_MAX_REASONS];
+  json_t *all = json_array ();
+  unsigned n = engine_health_reasons (st, text);
+
+  for (unsigned i = 0; i < n; i++)
+    json_array_append_new (all, control_text (text[i].text));
+  return all;
+}
+
+static json_t *
+main_status (const struct control_target *t, const struct engine_status *st)
+{
+  json_t *o = json_object ();
+
+  put (o, "size", engine_main_size (t->engine));
+  put (o, "block", engine_main_block (t->engine));
+  put (o, "preferred", t->preferred);
+  put (o, "maximum", t->maximum);
+  json_object_set_new (o, "lost", json_boolean (st->main_lost));
+  json_object_set_new (o, "label", control_text (
+                         spare_get_identity (t->spare)->label));
+  return o;
+}
+
+static json_t *
+spare_status (const struct control_target *t, const struct spare_status *sp)
+{
+  const struct spare_identity *id = spare_get_identity (t->spare);
+  json_t *o = json_object ();
+  char uuid[SPARE_UUID_TEXT];
+
+  spare_uuid_text (id->uuid, uuid);
+  json_object_set_new (o, "path", control_text (t->spare_path));
+  json_object_set_new (o, "uuid", json_string (uuid));
+  put (o, "created", id->created);
+  put (o, "size", sp->size);
+  put (o, "total", sp->slots_total);
+  put (o, "used", sp->slots_used);
+  put (o, "retired", sp->slots_retired);
+  put (o, "free", sp->slots_free);
+  put (o, "log_pages", sp->log_pages);
+  put (o, "log_used", sp->log_used);
+  json_object_set_new (o, "failed", json_boolean (sp->failed));
+  json_object_set_new (o, "full", json_boolean (sp->full ||
+                                                sp->slots_free == 0));
+  put (o, "commits", sp->commits);
+  put (o, "flushes", sp->flushes);
+  put (o, "checkpoints", sp->checkpoints);
+  return o;
+}
+
+static json_t *
+sectors (const struct map_totals *totals)
+{
+  json_t *o = json_object ();
+
+  put (o, "remapped", totals->remapped);
+  put (o, "lost", totals->lost);
+  put (o, "zero", totals->zero);
+  put (o, "runs", totals->runs);
+  put (o, "memory", totals->bytes);
+  return o;
+}
+
+json_t *
+control_status (struct control_target *t)
+{
+  const uint64_t now = control_now_ms ();
+  struct engine_status st;
+  json_t *o = control_ok ();
+
+  engine_get_status (t->engine, &st);
+  json_object_set_new (o, "version", json_string (t->version));
+  put (o, "uptime", (now - t->started_ms) / 1000);
+  put (o, "time", time (NULL));
+  put (o, "since", t->since);
+  json_object_set_new (o, "health",
+                       json_string (engine_health_name (st.health)));
+  json_object_set_new (o, "reasons", reasons (&st));
+  json_object_set_new (o, "auto_remap", json_boolean (st.auto_remap));
+  json_object_set_new (o, "lost_reads_zero", json_boolean (t->lost_zero));
+  json_object_set_new (o, "main", main_status (t, &st));
+  json_object_set_new (o, "spare", spare_status (t, &st.spare));
+  json_object_set_new (o, "sectors", sectors (&st.totals));
+  put (o, "auto_remaps", st.spare.counters[COUNT_AUTO_REMAPS]);
+  put (o, "manual_remaps", st.spare.counters[COUNT_MANUAL_REMAPS]);
+  put (o, "weak", st.spare.counters[COUNT_WEAK]);
+  put (o, "became_lost", st.spare.counters[COUNT_LOST]);
+  put (o, "recovered", st.spare.counters[COUNT_RECOVERED]);
+  json_object_set_new (o, "requests", requests (st.stat));
+  json_object_set_new (o, "errors", errors (st.stat));
+  put (o, "retries", st.stat[STAT_RETRIES]);
+  put (o, "retries_saved", st.stat[STAT_RETRIES_SAVED]);
+  put (o, "lost_refused", st.stat[STAT_LOST_REFUSED]);
+  put (o, "lost_zeroed", st.stat[STAT_LOST_ZEROED]);
+  put (o, "main_lost_times", st.stat[STAT_MAIN_LOST]);
+  json_object_set_new (o, "rates", rates (t, &st, now));
+  return o;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * A lock of byte ranges: shared or exclusive, no effect where ranges don't
+ * overlap.
+ *
+ * Who writes DIRECT sectors or reads slots holds its range shared.  Who
+ * changes the state of sectors, overwrites slots, or reads, modifies and
+ * writes a block holds it exclusive.  Since a request takes the lock
+ * before it looks the map up, an exclusive holder knows that nobody acts
+ * on what the map said before (promise 8 of remap-promises(7)).
+ *
+ * A lock is granted from its start on, as far as nobody is in the way:
+ * that much is returned, and is what the caller holds.  The edges within
+ * are multiples of the lock's unit, so a range within one unit is always
+ * granted whole.  What is left is asked for again.  So a large request
+ * holds up nobody because of a part that it waits for, be it for a sector
+ * that is stuck in main; and nobody is overtaken by who comes later, so
+ * nobody starves.
+ *
+ * A shared lock that meets no exclusive one costs a few atomic operations:
+ * no mutex, no allocation, no system call (promise 24).
+ *
+ * Holds live on the caller's stack.  A thread takes no other lock of this
+ * kind while it holds one.
+ */
+
+#ifndef REMAP_RANGELOCK_H
+#define REMAP_RANGELOCK_H
+
+#include <stdatomic.h>
+#include <pthread.h>
+
+#include "base/sector.h"
+
+/* What the lock keeps of a hold, all of it guarded by its mutex. */
+struct range_hold {
+  /* Bytes, END is exclusive.  Of one that waits: the unit that it waits
+   * for.
+   */
+  uint64_t start, end;
+  bool exclusive, granted;
+  struct range_hold *next, **prev;
+};
+
+/* A shared hold that is published; on a cache line of its own. */
+#define RANGE_CACHE_LINE 64
+
+struct shared_entry {
+  _Alignas (RANGE_CACHE_LINE) _Atomic uint64_t end;     /* 0: not published */
+  _Atomic uint64_t start;
+  atomic_bool taken;
+};
+
+struct shared_hold {
+  struct shared_entry *entry;           /* NULL: HOLD is in the list */
+  struct range_hold hold;
+};
+
+struct exclusive_hold {
+  struct range_hold hold;
+};
+
+/* Only the inline functions below and rangelock.c look inside. */
+#define RANGE_ENTRIES 256
+
+struct range_lock {
+  struct shared_entry entry[RANGE_ENTRIES];
+  uint32_t unit;
+
+  /* Exclusive holds, waiting ones included; raised under the mutex. */
+  _Alignas (RANGE_CACHE_LINE) atomic_uint nr_exclusive;
+
+  /* The mutex guards the list.  The condition is signalled whenever
+   * somebody who waits may have to look again.
+   */
+  _Alignas (RANGE_CACHE_LINE) pthread_mutex_t mutex;
+  pthread_cond_t cond;
+  struct range_hold *holds, **holds_tail;
+};
+
+/* UNIT: bytes, a power of 2. */
+extern struct range_lock *range_lock_new (uint32_t unit);
+extern void range_lock_free (struct range_lock *rl);
+
+/* These return where the granted range ends: after START, at most END. */
+extern uint64_t range_lock_shared (struct range_lock *rl,
+                                   struct shared_hold *h,
+                                   uint64_t start, uint64_t end);
+extern void range_unlock_shared (struct range_lock *rl,
+                                 struct shared_hold *h);
+extern uint64_t range_lock_exclusive (struct range_lock *rl,
+                                      struct exclusive_hold *h,
+                                      uint64_t start, uint64_t end);
+extern void range_unlock_exclusive (struct range_lock *rl,
+                                    struct exclusive_hold *h);
+
+/* The rest is for those who count instructions. */
+
+/* Where the thread's search for an entry begins, as bytes from the first;
+ * -1: not yet known.  Each thread begins elsewhere, so that threads don't
+ * share cache lines.
+ */
+extern _Thread_local intptr_t range_home;
+extern intptr_t range_choose_home (void);
+
+/* Wakes who waits: a shared hold may have been in the way. */
+extern void range_wake (struct range_lock *rl);
+
+static inline bool
+range_take (struct shared_entry *entry)
+{
+  return !atomic_exchange_explicit (&entry->taken, true,
+                                    memory_order_acquire);
+}
+
+static inline void
+range_publish (struct shared_entry *entry, uint64_t start, uint64_t end)
+{
+  atomic_store_explicit (&entry->start, start, memory_order_relaxed);
+  atomic_store (&entry->end, end);
+}
+
+static inline void
+range_leave_shared (struct range_lock *rl, struct shared_entry *entry)
+{
+  atomic_store (&entry->end, 0);
+  atomic_store_explicit (&entry->taken, false, memory_order_release);
+  if (atomic_load (&rl->nr_exclusive) > 0)
+    range_wake (rl);
+}
+
+/* A shared lock of the whole range and at once, or not at all.  It may fail
+ * whenever anybody holds a range exclusively: then range_lock_shared is for
+ * it.
+ */
+static inline bool
+range_try_shared (struct range_lock *rl, struct shared_entry **entry,
+                  uint64_t start, uint64_t end)
+{
+  intptr_t home = range_home;
+
+  if (home < 0)
+    home = range_choose_home ();
+  *entry = (struct shared_entry *) ((char *) rl->entry + home);
+  if (atomic_load_explicit (&rl->nr_exclusive, memory_order_relaxed) > 0 ||
+      !range_take (*entry))
+    return false;
+  range_publish (*entry, start, end);
+  if (atomic_load (&rl->nr_exclusive) == 0)
+    return true;
+  range_leave_shared (rl, *entry);
+  return false;
+}
+
+#endif /* REMAP_RANGELOCK_H */

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The engine: serves requests from main and the spare, and turns media
+ * errors into changes of state.  What it promises is remap-promises(7).
+ *
+ * It owns nothing that it is given: map and spare must outlive it, and the
+ * device that is main comes with each call (in nbdkit it belongs to a
+ * connection).  All functions may be called from any number of threads at
+ * once, except engine_new and engine_free.
+ *
+ * Requests return 0, or an errno value that NBD can carry.  Offsets and
+ * counts are bytes and lie within main; sectors are named as such.
+ */
+
+#ifndef REMAP_ENGINE_H
+#define REMAP_ENGINE_H
+
+#include <stdatomic.h>
+
+#include "base/device.h"
+#include "map/map.h"
+#include "spare/spare.h"
+
+struct engine;
+
+enum engine_log_level {
+  LOG_DEBUG,           /* each change of state */
+  LOG_WARNING,         /* data lost, or something to do for the operator */
+};
+
+struct engine_config {
+  uint64_t main_size;                   /* bytes, not 0 */
+  uint32_t main_block;                  /* bytes, a power of 2, >= 512 */
+  uint32_t main_max;                    /* bytes a request; 0: no limit */
+  unsigned retries;                     /* of a main block that fails */
+  bool auto_remap;
+  bool lost_zero;                       /* LOST reads as zeroes */
+
+  /* Milliseconds of a clock that never goes back.  NULL: the system's. */
+  uint64_t (*now_ms) (void *opaque);
+
+  /* May be NULL.  Called without locks that a log function could need. */
+  void (*log) (void *opaque, enum engine_log_level level, const char *text);
+  void *opaque;
+};
+
+/* What the engine knows of each client's connection. */
+struct engine_conn {
+  /* Failed flushes of main that this client has been told of. */
+  _Atomic uint64_t flush_failures_told;
+};
+
+/* Returns NULL and sets errno on failure. */
+extern struct engine *engine_new (const struct engine_config *config,
+                                  struct map *map, struct spare *spare);
+extern void engine_free (struct engine *e);
+
+extern uint64_t engine_main_size (const struct engine *e);
+extern uint32_t engine_main_block (const struct engine *e);
+
+extern void engine_conn_init (struct engine *e, struct engine_conn *conn);
+
+/* Requests of clients. */
+extern int engine_pread (struct engine *e, struct engine_conn *conn,
+                         const struct device *main,
+                         void *buf, uint32_t count, uint64_t offset);
+/* One without FUA, and one with; engine_pwrite is either. */
+extern int engine_pwrite_plain (struct engine *e, struct engine_conn *conn,
+                                const struct device *main, const void *buf,
+                                uint32_t count, uint64_t offset);
+extern int engine_pwrite_fua (struct engine *e, struct engine_conn *conn,
+                              const struct device *main, const void *buf,
+                              uint32_t count, uint64_t offset);
+static inline int
+engine_pwrite (struct engine *e, struct engine_conn *conn,
+               const struct device *main, const void *buf,
+               uint32_t count, uint64_t offset, bool fua)
+{
+  return fua ? engine_pwrite_fua (e, conn, main, buf, count, offset)
+    : engine_pwrite_plain (e, conn, main, buf, count, offset);
+}
+extern int engine_flush (struct engine *e, struct engine_conn *conn,
+                         const struct device *main);
+/* FLAGS as in device.h. */
+extern int engine_zero (struct engine *e, struct engine_conn *conn,
+                        const struct device *main, uint32_t count,
+                        uint64_t offset, unsigned flags, bool fua);
+extern int engine_trim (struct engine *e, struct engine_conn *conn,
+                        const struct device *main, uint32_t count,
+                        uint64_t offset, bool fua);
+
+/* The caller's own prefetching of DIRECT bytes (NULL: reads them), spared
+ * to what isn't DIRECT.  A media error leads to a proper read.
+ */
+extern int engine_cache (struct engine *e, struct engine_conn *conn,
+                         const struct device *main, uint32_t count,
+                         uint64_t offset,
+                         int (*cache) (void *ctx, uint32_t count,
+                                       uint64_t offset));
+
+/* The state of the sectors at OFFSET: how many bytes of COUNT share it. */
+extern enum sector_state engine_extent (struct engine *e, uint32_t count,
+                                        uint64_t offset, uint32_t *len);
+
+/* Requests of operators, in sectors.  They move whole main blocks: those
+ * that the range touches.  A range beyond main, or an empty one, is EINVAL.
+ * They stop at the first error that isn't about one place alone; then the
+ * result says how far they came.  A disk that is gone is noticed as it is
+ * by clients' requests: EIO, and nothing more is tried.
+ */
+struct engine_result {
+  uint64_t done;       /* sectors that changed, or were checked */
+  uint64_t left;       /* sectors left as they were, by their state */
+  uint64_t bad;        /* sectors that could not be read (now LOST, or
+                          still), or verified */
+  sector_t first_bad;
+};
+
+/* What somebody who waits for such a request wants to know.  NULL, or any
+ * of its functions, where nobody does.
+ */
+struct engine_watch {
+  /* Asked before each piece, from the thread of the request: true ends it
+   * with ECANCELED.
+   */
+  bool (*stop) (void *opaque);
+
+  /* Sectors that could not be read, in ascending order; adjacent ones may
+   * come in several calls.
+   */
+  void (*bad) (void *opaque, sector_t start, uint64_t count);
+
+  void *opaque;
+};
+
+/* DIRECT sectors go to the spare with their content, or become LOST. */
+extern int engine_remap (struct engine *e, const struct device *main,
+                         sector_t start, uint64_t count,
+                         enum change_reason why,
+                         const struct engine_watch *watch,
+                         struct engine_result *res);
+
+/* DIRECT sectors become LOST, without main being asked. */
+extern int engine_declare_lost (struct engine *e, sector_t start,
+                                uint64_t count, enum change_reason why,
+                                const struct engine_watch *watch,
+                                struct engine_result *res);
+
+/* Reads sectors where they are, LOST ones aside, which are bad; changes
+ * nothing.  DONE: sectors that were checked, bad ones too.
+ */
+extern int engine_verify (struct engine *e, const struct device *main,
+                          sector_t start, uint64_t count,
+                          const struct engine_watch *watch,
+                          struct engine_result *res);
+
+/* REMAPPED and ZERO sectors go back to main: written, flushed, read back
+ * and compared.  What doesn't compare stays where it is ("bad").  Blocks
+ * with LOST sectors, and blocks where a timed-out write may still land, are
+ * left.
+ */
+extern int engine_unmap (struct engine *e, struct engine_conn *conn,
+                         const struct device *main, sector_t start,
+                         uint64_t count, const struct engine_watch *watch,
+                         struct engine_result *res);
+
+/* LOST sectors are read from main again; what is recovered becomes
+ * REMAPPED.
+ */
+extern int engine_retry (struct engine *e, const struct device *main,
+                         sector_t start, uint64_t count,
+                         const struct engine_watch *watch,
+                         struct engine_result *res);
+
+/* LOST sectors are declared to be zeroes. */
+extern int engine_forget_lost (struct engine *e, sector_t start,
+                               uint64_t count,
+                               const struct engine_watch *watch,
+                               struct engine_result *res);
+
+/* A flush that counts as no client's. */
+extern int engine_sync (struct engine *e, struct engine_conn *conn,
+                        const struct device *main);
+
+/* What an operator is told of an error of the functions above. */
+extern void engine_explain (struct engine *e, int err,
+                            struct message *message);
+
+extern void engine_set_auto_remap (struct engine *e, bool on);
+
+/* The spare has been enlarged: that it was short of room is over. */
+extern void engine_spare_grown (struct engine *e);
+
+/* Status. */
+enum engine_stat {
+  STAT_READS, STAT_READ_BYTES, STAT_WRITES, STAT_WRITE_BYTES,
+  STAT_ZEROS, STAT_ZERO_BYTES, STAT_TRIMS, STAT_TRIM_BYTES,
+  STAT_CACHES, STAT_CACHE_BYTES, STAT_FLUSHES, STAT_FUAS,
+  STAT_MAIN_READ_ERRORS,       /* failed calls */
+  STAT_MAIN_WRITE_ERRORS,      /* failed calls, zero included */
+  STAT_MAIN_FLUSH_ERRORS,
+  STAT_RETRIES,                /* blocks read again */
+  STAT_RETRIES_SAVED,          /* of these, with success */
+  STAT_LOST_REFUSED,           /* requests refused for a LOST sector */
+  STAT_LOST_ZEROED,            /* LOST sectors read as zeroes */
+  STAT_SPARE_ERRORS,           /* failed calls to the spare */
+  STAT_MAIN_LOST,              /* times that main was lost */
+  NR_ENGINE_STATS
+};
+
+enum engine_health {
+  HEALTH_OK, HEALTH_DEGRADED, HEALTH_CRITICAL, HEALTH_MAIN_LOST,
+};
+
+struct engine_status {
+  enum engine_health health;
+  bool auto_remap, main_lost;
+  bool spare_short;    /* the last change found no room in the spare */
+  struct map_totals totals;
+  struct spare_status spare;
+  uint64_t stat[NR_ENGINE_STATS];       /* since they were cleared */
+  uint64_t ever[NR_ENGINE_STATS];       /* since the engine was made */
+};
+
+extern void engine_get_status (struct engine *e, struct engine_status *st);
+extern const char *engine_health_name (enum engine_health health);
+
+/* Why health isn't ok, in words, the worst first; returns how many. */
+#define ENGINE_MAX_REASONS 8
+extern unsigned engine_health_reasons (const struct engine_status *st,
+                                       struct message *reasons);
+
+/* Sets the counters of engine_status.stat to 0. */
+extern void engine_clear_stats (struct engine *e);
+
+#endif /* REMAP_ENGINE_H */

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Write requests: what nearly all of them are on a disk without bad sectors,
+ * in as few instructions as can be, and the way to everything else.
+ */
+
+#include <config.h>
+
+#include "engine/internal.h"
+
+/* The long way. */
+static int __attribute__ ((noinline))
+write_anything (struct engine *e, struct engine_conn *conn,
+                const struct device *main, const void *buf, uint32_t count,
+                uint64_t offset, bool fua)
+{
+  const uint64_t end = offset + count;
+  struct request r;
+  int err;
+
+  if (count == 0)
+    return 0;
+  stat_request (e, STAT_WRITES, count);
+  request_init (&r, e, conn, main, offset, count);
+  err = is_aligned (e, offset, end) ? write_blocks (&r, buf, offset, end)
+    : write_range (&r, buf, offset, end);
+  return finish_write (&r, err, fua);
+}
+
+/* Main was written to, with ERR, and that isn't all. */
+static int __attribute__ ((noinline))
+main_was_written (struct engine *e, struct engine_conn *conn,
+                  const struct device *main, const void *buf, uint32_t count,
+                  uint64_t offset, uint64_t losses, int err)
+{
+  struct request r;
+
+  request_init (&r, e, conn, main, offset, count);
+  r.wrote_main = true;
+  r.losses = losses;
+  if (err) {
+    main_failed (e, STAT_MAIN_WRITE_ERRORS, err);
+    err = write_failed (&r, buf, offset, offset + count, err);
+  }
+  return finish_write (&r, err, false);
+}
+
+int
+engine_pwrite_fua (struct engine *e, struct engine_conn *conn,
+                   const struct device *main, const void *buf,
+                   uint32_t count, uint64_t offset)
+{
+  return write_anything (e, conn, main, buf, count, offset, true);
+}
+
+/* As a rule a write is of whole blocks that are DIRECT, and nothing is
+ * wrong: this does what write_direct does, but a request is made only when
+ * it is needed.
+ */
+int
+engine_pwrite_plain (struct engine *e, struct engine_conn *conn,
+                     const struct device *main, const void *buf,
+                     uint32_t count, uint64_t offset)
+{
+  const uint64_t end = offset + count;
+  struct shared_entry *held;
+  uint64_t losses;
+  int err;
+
+  if (!is_aligned (e, offset, end) ||
+      !range_try_shared (e->ranges, &held, offset, end))
+    return write_anything (e, conn, main, buf, count, offset, false);
+  losses = atomic_load (&e->losses);
+  /* Of nothing at all, too large, or something is late: one comparison. */
+  if (count - 1 >= atomic_load (&e->simple_max) ||
+      !map_all_direct (e->map, sector_of (offset),
+                       sectors_in (offset, end)) ||
+      atomic_load (&e->main_lost)) {
+    range_leave_shared (e->ranges, held);
+    return write_anything (e, conn, main, buf, count, offset, false);
+  }
+
+  stat_request (e, STAT_WRITES, count);
+  canaries_touch (&e->canaries, offset, count);
+  note_dirty (e);
+  err = device_pwrite (main, buf, count, offset);
+  range_leave_shared (e->ranges, held);
+  /* Whether main was lost needn't be asked: that raises LOSSES. */
+  if (err || !atomic_load (&e->main_dirty) ||
+      atomic_load (&e->losses) != losses)
+    return main_was_written (e, conn, main, buf, count, offset, losses, err);
+  return 0;
+}

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Reads, and the isolation of what fails.
+ *
+ * A read that touches nothing but DIRECT sectors goes to main as it is and
+ * takes no lock.  Everything else is served run by run.
+ *
+ * When main fails a read, the bad blocks have to be found, and a dying disk
+ * pays for each try: seconds for one that fails, and nearly nothing for one
+ * that succeeds where the last one ended.  A search by halves would fail at
+ * each halving.  So the blocks are read one by one: a bad block costs one
+ * failing read alone and one for each retry, and the request that led there
+ * one more.  Only a piece larger than CHUNK is read in chunks of that size
+ * first, each of which may fail once.  The search ends at the first block
+ * that is LOST, since the request fails anyway (promises 4 and 5 of
+ * remap-promises(7)).
+ *
+ * Blocks that are read alone are held exclusively: what was read must
+ * still be true when it is written to the spare, and a block that a client
+ * has just written must not become LOST.
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/internal.h"
+
+/* Bytes in which blocks are read one by one: 2048 small reads take a drive
+ * less than one that fails.
+ */
+#define CHUNK (UINT32_C (1) << 20)
+
+void
+log_lost (struct engine *e, uint64_t start, uint64_t end, const char *what)
+{
+  engine_log (e, LOG_WARNING,
+              "sectors %" PRIu64 "-%" PRIu64 " (offset 0x%" PRIx64
+              ", %" PRIu64 " bytes): %s",
+              sector_of (start), sector_of (end - 1), start, end - start,
+              what);
+}
+
+static void
+unreadable_add (struct engine *e, slot_t slot)
+{
+  struct run run = { .start = slot, .count = 1, .state = LOST,
+                     .slot = NO_SLOT };
+
+  pthread_mutex_lock (&e->unreadable_mutex);
+  map_begin (e->unreadable);
+  if (map_set (e->unreadable, &run) == 0) {
+    map_publish (e->unreadable);
+    atomic_store (&e->have_unreadable, true);
+  }
+  else
+    map_abort (e->unreadable);
+  pthread_mutex_unlock (&e->unreadable_mutex);
+}
+
+int
+slots_read (struct engine *e, void *buf, slot_t slot, uint32_t count)
+{
+  uint8_t *p = buf;
+  int err, r = 0;
+
+  err = spare_read (e->spare, buf, slot, count);
+  if (err == 0)
+    return 0;
+  stat_add (e, STAT_SPARE_ERRORS, 1);
+  for (uint32_t i = 0; i < count; i++)
+    if (count == 1 ||
+        spare_read (e->spare, p + (size_t) i * SECTOR_SIZE, slot + i, 1)) {
+      unreadable_add (e, slot + i);
+      engine_log (e, LOG_WARNING, "spare: slot %" PRIu64 " can't be read: "
+                  "its sector stays mapped to it and reads fail until it is "
+                  "written again", slot + i);
+      r = EIO;
+    }
+  return r;
+}
+
+/* Bytes of slots, from OFFSET within SLOT on. */
+static int
+slot_bytes_read (struct engine *e, uint8_t *buf, slot_t slot,
+                 uint32_t offset, uint32_t len)
+{
+  uint32_t n;
+  int err;
+
+  while (len > 0) {
+    if (offset == 0 && len >= SECTOR_SIZE) {
+      n = min_u64 (len, PIECE_SIZE) & ~(SECTOR_SIZE - 1);
+      err = slots_read (e, buf, slot, n / SECTOR_SIZE);
+    }
+    else {
+      uint8_t sector[SECTOR_SIZE];
+
+      n = min_u64 (len, SECTOR_SIZE - offset);
+      err = slots_read (e, sector, slot, 1);
+      memcpy (buf, sector + offset, n);
+    }
+    if (err)
+      return err;
+    buf += n;
+    len -= n;
+    slot += (offset + n) / SECTOR_SIZE;
+    offset = 0;
+  }
+  return 0;
+}
+
+/* Slots are read under a shared lock of their sectors; so nobody can free
+ * or overwrite them meanwhile.  Reads at most to the end of the first run,
+ * as far as the lock is to be had, and says how far in *DONE.
+ */
+static int
+read_remapped (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
+               uint64_t *done)
+{
+  struct engine *e = r->e;
+  struct shared_hold hold;
+  struct run run;
+  int err = 0;
+
+  end = min_u64 (end, round_down (start, SECTOR_SIZE) + PIECE_SIZE);
+  end = range_lock_shared (e->ranges, &hold,
+                           round_down (start, SECTOR_SIZE), end);
+  run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
+  *done = start;
+  if (run.state == REMAPPED) {
+    end = min_u64 (end, (run.start + run.count) << SECTOR_SHIFT);
+    err = slot_bytes_read (e, buf, run.slot, start & (SECTOR_SIZE - 1),
+                           end - start);
+    *done = end;
+  }
+  range_unlock_shared (e->ranges, &hold);
+  return err ? EIO : 0;
+}
+
+int
+read_block_locked (struct request *r, void *buf, uint64_t block,
+                   unsigned tries, bool *weak)
+{
+  uint64_t end = block_end (r->e, block);
+  int err = EIO;
+
+  for (unsigned i = 0; i < tries; i++) {
+    if (i > 0 || *weak)
+      stat_add (r->e, STAT_RETRIES, 1);
+    err = main_read (r, buf, block, end);
+    if (err == 0) {
+      if (i > 0 || *weak)
+        stat_add (r->e, STAT_RETRIES_SAVED, 1);
+      return 0;
+    }
+    if (error_classify (err) != ERROR_MEDIA)
+      return err;
+    *weak = true;
+  }
+  return err;
+}
+
+static int
+add_lost (struct change_list *list, sector_t sector, uint64_t count,
+          enum change_reason why)
+{
+  struct change c = { .kind = CHANGE_LOST, .sector = sector, .count = count,
+                      .slot = NO_SLOT, .reason = why };
+
+  return change_list_add (list, &c);
+}
+
+int
+move_blocks_locked (struct request *r, uint64_t start, uint64_t end,
+                    const void *data, enum change_reason why)
+{
+  struct engine *e = r->e;
+  uint64_t counters[NR_SPARE_COUNTERS] = { 0 };
+  struct change_list list = { 0 };
+  uint64_t pos, n, moved = 0;
+  struct run run;
+  int err = 0;
+
+  for (pos = start; pos < end && err == 0; pos += n) {
+    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
+    n = min_u64 (run.count << SECTOR_SHIFT, end - pos);
+    if (run.state != DIRECT)
+      continue;
+    if (data)
+      err = place_sectors (r, &list, (const uint8_t *) data + (pos - start),
+                           pos, pos + n, why, &moved);
+    else {
+      err = add_lost (&list, run.start, run.count, why);
+      moved += run.count;
+    }
+  }
+  if (err) {
+    spare_abandon (e->spare, &list);
+    change_list_free (&list);
+    return err;
+  }
+  if (data == NULL)
+    counters[COUNT_LOST] = moved;
+  else {
+    counters[why == WHY_MANUAL || why == WHY_IMPORT ? COUNT_MANUAL_REMAPS
+             : COUNT_AUTO_REMAPS] = moved;
+    if (why == WHY_WEAK)
+      counters[COUNT_WEAK] = moved;
+  }
+  err = commit (e, &list, counters);
+  if (err)
+    return err;
+  if (data == NULL)
+    log_lost (e, start, end, "can't be read from main: LOST");
+  else
+    engine_log (e, LOG_DEBUG, "block at 0x%" PRIx64 ": %" PRIu64
+                " sectors remapped (%s)", start, moved,
+                why == WHY_WEAK ? "weak" :
+                why == WHY_AUTO_READ ? "read" : "by command");
+  return 0;
+}
+
+int
+complete_block_locked (struct request *r, uint64_t block)
+{
+  struct engine *e = r->e;
+  uint64_t end = block_end (e, block);
+  bool weak = false;
+  void *buf;
+  int err;
+
+  if (posix_memalign (&buf, 4096, e->config.main_block) != 0)
+    return ENOMEM;
+  err = read_block_locked (r, buf, block, 1 + e->config.retries, &weak);
+  if (err == 0)
+    err = move_blocks_locked (r, block, end, buf, WHY_AUTO_READ);
+  else if (may_act_on (r, err))
+    err = move_blocks_locked (r, block, end, NULL, WHY_AUTO_READ);
+  free (buf);
+  return err;
+}
+
+/* One block that failed, or is in a chunk that failed.  ALONE_FAILED: it
+ * was read alone already, and failed.
+ */
+static int
+isolate_block (struct request *r, void *buf, uint64_t block,
+               bool alone_failed)
+{
+  struct engine *e = r->e;
+  uint64_t end = block_end (e, block);
+  struct exclusive_hold hold;
+  unsigned tries = e->config.retries;
+  bool weak = alone_failed;
+  int err, err2;
+
+  lock_block (e, &hold, block);
+  if (!map_all_direct (e->map, sector_of (block), sectors_in (block, end))) {
+    unlock_block (e, &hold);
+    return read_range (r, buf, block, end);
+  }
+
+  /* The last word is spoken under the lock, unless nobody can have written
+   * the block since it was read without.
+   */
+  if (!alone_failed)
+    tries++;
+  else if (tries == 0 && atomic_load (&e->main_written))
+    tries = 1;
+  err = read_block_locked (r, buf, block, tries, &weak);
+  if (err == 0 && weak) {
+    err2 = move_blocks_locked (r, block, end, buf, WHY_WEAK);
+    if (err2)
+      engine_log (e, LOG_WARNING, "block at 0x%" PRIx64 " is weak, but the "
+                  "spare can't take it (%s): it stays on main", block,
+                  strerror (err2));
+  }
+  else if (err && may_act_on (r, err)) {
+    err2 = move_blocks_locked (r, block, end, NULL, WHY_AUTO_READ);
+    if (err2 == 0 && e->config.lost_zero)
+      err = 0;
+  }
+  unlock_block (e, &hold);
+
+  if (err == 0 && !map_all_direct (e->map, sector_of (block), 1) &&
+      e->config.lost_zero)
+    return read_range (r, buf, block, end);
+  return err;
+}
+
+void
+settle_bad_canaries (struct request *r)
+{
+  struct engine *e = r->e;
+  void *buf;
+
+  if (!atomic_load (&e->auto_remap) ||
+      posix_memalign (&buf, 4096, e->config.main_block) != 0)
+    return;
+  for (unsigned i = 0; i < r->nr_bad_canaries; i++)
+    isolate_block (r, buf, r->bad_canary[i], true);
+  free (buf);
+}
+
+int
+isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
+         bool alone_failed)
+{
+  struct engine *e = r->e;
+  const uint32_t block = e->config.main_block;
+  const bool is_large = end - start > CHUNK;
+  uint64_t pos, chunk_end;
+  int err;
+
+  if (end - start <= block)
+    return isolate_block (r, buf, start, alone_failed);
+
+  for (; start < end; buf += chunk_end - start, start = chunk_end) {
+    chunk_end = min_u64 (start + max_u64 (CHUNK, block), end);
+    if (!map_all_direct (e->map, sector_of (start),
+                         sectors_in (start, chunk_end))) {
+      err = read_range (r, buf, start, chunk_end);
+      if (err)
+        return err;
+      continue;
+    }
+    if (is_large) {
+      err = main_read (r, buf, start, chunk_end);
+      if (err == 0)
+        continue;
+      if (!may_act_on (r, err))
+        return err;
+    }
+    for (pos = start; pos < chunk_end; pos += block) {
+      err = isolate_block (r, buf + (pos - start), pos,
+                           is_large && chunk_end - start <= block);
+      if (err)
+        return err;
+    }
+  }
+  return 0;
+}
+
+/* Main failed with ERR to read whole blocks that the map says are DIRECT. */
+static int
+read_failed (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
+             int err)
+{
+  if (!may_act_on (r, err))
+    return err;
+  return isolate (r, buf, start, end, end - start <= r->e->config.main_block);
+}
+
+static int
+read_direct (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
+{
+  int err = main_read (r, buf, start, end);
+
+  return err ? read_failed (r, buf, start, end, err) : 0;
+}
+
+/* DIRECT bytes from START to END within one main block, of which they are
+ * not all, or which is mixed.
+ */
+static int
+read_part (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
+{
+  struct engine *e = r->e;
+  uint64_t block = block_of (e, start), bend = block_end (e, start);
+  struct exclusive_hold hold;
+  uint64_t class_end;
+  uint8_t *bounce;
+  bool weak = false;
+  int err = 0;
+
+  if (classify (e, block, bend, &class_end) == MIXED &&
+      atomic_load (&e->auto_remap)) {
+    lock_block (e, &hold, block);
+    if (classify (e, block, bend, &class_end) == MIXED)
+      err = complete_block_locked (r, block);
+    unlock_block (e, &hold);
+    if (err == 0)
+      return read_range (r, buf, start, end);
+    /* The spare can't take it: as long as main reads, so do we. */
+  }
+
+  if (posix_memalign ((void **) &bounce, 4096, e->config.main_block) != 0)
+    return ENOMEM;
+  if (map_all_direct (e->map, sector_of (block), sectors_in (block, bend)))
+    err = read_direct (r, bounce, block, bend);
+  else
+    err = read_block_locked (r, bounce, block, 1, &weak);
+  if (err == 0)
+    memcpy (buf, bounce + (start - block), end - start);
+  free (bounce);
+  return err;
+}
+
+/* Does a LOST sector lie in these bytes? */
+static bool
+covers_lost (struct engine *e, uint64_t start, uint64_t end)
+{
+  sector_t sector = sector_of (start);
+  sector_t last = sector_of (end - 1);
+  struct run run;
+
+  while (map_next (e->map, sector, &run) && run.start <= last) {
+    if (run.state == LOST)
+      return true;
+    sector = run.start + run.count;
+  }
+  return false;
+}
+
+static int
+read_lost (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
+{
+  if (!r->e->config.lost_zero) {
+    stat_add (r->e, STAT_LOST_REFUSED, 1);
+    return EIO;
+  }
+  memset (buf, 0, end - start);
+  stat_add (r->e, STAT_LOST_ZEROED, sectors_in (start, end));
+  log_lost (r->e, start, end, "LOST, read as zeroes");
+  return 0;
+}
+
+int
+read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
+{
+  struct engine *e = r->e;
+  uint8_t *buf = vbuf;
+  uint64_t run_end, done;
+  struct run run;
+  int err = 0;
+
+  if (!e->config.lost_zero && covers_lost (e, start, end)) {
+    stat_add (e, STAT_LOST_REFUSED, 1);
+    return EIO;
+  }
+
+  for (; start < end && err == 0; buf += done - start, start = done) {
+    run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
+    run_end = min_u64 ((run.start + run.count) << SECTOR_SHIFT, end);
+    done = run_end;
+    switch (run.state) {
+    case REMAPPED:
+      err = read_remapped (r, buf, start, run_end, &done);
+      break;
+    case LOST:
+      err = read_lost (r, buf, start, run_end);
+      break;
+    case ZERO:
+      memset (buf, 0, run_end - start);
+      break;
+    case DIRECT:
+      if (start != block_of (e, start) || run_end < block_end (e, start)) {
+        done = min_u64 (block_end (e, start), run_end);
+        err = read_part (r, buf, start, done);
+        break;
+      }
+      if (run_end != e->config.main_size)
+        done = block_of (e, run_end);
+      err = read_direct (r, buf, start, done);
+      break;
+    }
+  }
+  return err;
+}
+
+int
+engine_pread (struct engine *e, struct engine_conn *conn,
+              const struct device *main,
+              void *buf, uint32_t count, uint64_t offset)
+{
+  const uint64_t end = offset + count;
+  struct request r;
+  int err;
+
+  if (count == 0)
+    return 0;
+  stat_request (e, STAT_READS, count);
+  request_init (&r, e, conn, main, offset, count);
+  if (is_aligned (e, offset, end) && count <= e->max_call &&
+      map_all_direct (e->map, sector_of (offset), sectors_in (offset, end))) {
+    err = main_read_once (&r, buf, count, offset);
+    if (err)
+      err = read_failed (&r, buf, offset, end, err);
+  }
+  else
+    err = read_range (&r, buf, offset, end);
+  settle_canaries (&r);
+  return err ? error_for_nbd (err) : 0;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * What the engine counts, and how it is.
+ */
+
+#include <config.h>
+
+#include <string.h>
+
+#include "engine/internal.h"
+
+_Thread_local intptr_t stat_home = -1;
+
+intptr_t
+stat_choose_home (void)
+{
+  static atomic_uint next_thread;
+  unsigned n = atomic_fetch_add_explicit (&next_thread, 1,
+                                          memory_order_relaxed);
+
+  stat_home = n % STAT_SHARDS * sizeof (struct stat_shard);
+  return stat_home;
+}
+
+static void
+sum_stats (struct engine *e, uint64_t sum[NR_ENGINE_STATS])
+{
+  memset (sum, 0, NR_ENGINE_STATS * sizeof *sum);
+  for (size_t s = 0; s < STAT_SHARDS; s++)
+    for (size_t i = 0; i < NR_ENGINE_STATS; i++)
+      sum[i] += atomic_load_explicit (&e->stats[s].v[i],
+                                      memory_order_relaxed);
+}
+
+/* They only ever grow: who clears them remembers what they were.  So no
+ * request that counts at the same time is lost, or waits.
+ */
+void
+engine_clear_stats (struct engine *e)
+{
+  pthread_mutex_lock (&e->cleared_mutex);
+  sum_stats (e, e->cleared);
+  pthread_mutex_unlock (&e->cleared_mutex);
+}
+
+static bool
+spare_mostly_used (const struct spare_status *sp)
+{
+  return sp->slots_used + sp->slots_retired > sp->slots_total / 5 * 4;
+}
+
+void
+engine_get_status (struct engine *e, struct engine_status *st)
+{
+  const struct spare_status *sp = &st->spare;
+
+  memset (st, 0, sizeof *st);
+  st->auto_remap = atomic_load (&e->auto_remap);
+  st->main_lost = atomic_load (&e->main_lost);
+  st->spare_short = atomic_load (&e->spare_short);
+  map_get_totals (e->map, &st->totals);
+  spare_get_status (e->spare, &st->spare);
+  pthread_mutex_lock (&e->cleared_mutex);
+  sum_stats (e, st->ever);
+  for (size_t i = 0; i < NR_ENGINE_STATS; i++)
+    st->stat[i] = st->ever[i] - e->cleared[i];
+  pthread_mutex_unlock (&e->cleared_mutex);
+
+  if (st->main_lost)
+    st->health = HEALTH_MAIN_LOST;
+  else if (sp->failed || sp->full || sp->slots_free == 0 || st->spare_short)
+    st->health = HEALTH_CRITICAL;
+  else if (st->totals.lost > 0 || sp->counters[COUNT_WEAK] > 0 ||
+           spare_mostly_used (sp))
+    st->health = HEALTH_DEGRADED;
+  else
+    st->health = HEALTH_OK;
+}
+
+const char *
+engine_health_name (enum engine_health health)
+{
+  static const char *const names[] = {
+    [HEALTH_OK] = "ok", [HEALTH_DEGRADED] = "degraded",
+    [HEALTH_CRITICAL] = "critical", [HEALTH_MAIN_LOST] = "main-lost",
+  };
+
+  return names[health];
+}
+
+unsigned
+engine_health_reasons (const struct engine_status *st,
+                       struct message *reasons)
+{
+  const struct spare_status *sp = &st->spare;
+  unsigned n = 0;
+
+  if (st->main_lost)
+    message_set (&reasons[n++], "main is lost: it doesn't answer, or the "
+                 "disk is gone");
+  if (sp->failed)
+    message_set (&reasons[n++], "the spare has failed: nothing can be "
+                 "remapped before it was replaced or repaired and the "
+                 "server restarted");
+  if (sp->full || sp->slots_free == 0)
+    message_set (&reasons[n++], "the spare is full: %" PRIu64 " of %" PRIu64
+                 " slots are free: enlarge it, or free space where it is",
+                 sp->slots_free, sp->slots_total);
+  else if (st->spare_short)
+    message_set (&reasons[n++], "the last change found no room in the "
+                 "spare: enlarge it, or free space where it is");
+  else if (spare_mostly_used (sp))
+    message_set (&reasons[n++], "more than 80 %% of the spare are used (%"
+                 PRIu64 " of %" PRIu64 " slots): enlarge it",
+                 sp->slots_used + sp->slots_retired, sp->slots_total);
+  if (st->totals.lost > 0)
+    message_set (&reasons[n++], "%" PRIu64 " %s lost: main can't read %s",
+                 st->totals.lost, st->totals.lost == 1 ? "sector is"
+                 : "sectors are", st->totals.lost == 1 ? "it" : "them");
+  if (sp->counters[COUNT_WEAK] > 0)
+    message_set (&reasons[n++], "%" PRIu64 " %s weak: main read %s only when "
+                 "asked again", sp->counters[COUNT_WEAK],
+                 sp->counters[COUNT_WEAK] == 1 ? "sector was"
+                 : "sectors were",
+                 sp->counters[COUNT_WEAK] == 1 ? "it" : "them");
+  return n;
+}

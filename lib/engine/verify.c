@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Verifying: sectors are read where they are now, and no state changes.
+ * Also what operators are told of errors.
+ */
+
+#include <config.h>
+
+#include <string.h>
+
+#include "engine/internal.h"
+
+#define VERIFY_PIECE (UINT32_C (256) << 10)     /* bytes */
+
+/* Blocks of main, of which the sectors from FIRST to LAST are DIRECT.  No
+ * lock: what is written meanwhile isn't of interest.
+ */
+static int
+verify_direct (struct operation *op, uint64_t start, uint64_t end,
+               sector_t first, sector_t last)
+{
+  struct engine *e = op->e;
+  struct request r;
+  uint64_t pos, next, from, to;
+  int err;
+
+  request_init (&r, e, NULL, op->main, start, end - start);
+  err = main_read (&r, op->buf, start, end);
+  if (err == 0)
+    return 0;
+  err = only_a_bad_place (&r, err);
+  for (pos = start; pos < end && err == 0; pos = next) {
+    next = block_end (e, pos);
+    if (end - start > e->config.main_block) {
+      err = main_read (&r, op->buf, pos, next);
+      if (err == 0)
+        continue;
+      err = only_a_bad_place (&r, err);
+    }
+    from = max_u64 (first, sector_of (pos));
+    to = min_u64 (last + 1, bytes_to_sectors (next));
+    if (err == 0)
+      report_bad (op, from, to - from);
+  }
+  return err;
+}
+
+/* Slots, under a lock that keeps them from being given to somebody else. */
+static void
+verify_slots (struct operation *op, uint64_t start, uint64_t end,
+              uint64_t *done)
+{
+  struct engine *e = op->e;
+  struct shared_hold hold;
+  struct run run;
+
+  end = range_lock_shared (e->ranges, &hold, start, end);
+  run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
+  *done = start;
+  if (run.state == REMAPPED) {
+    *done = min_u64 (end, (run.start + run.count) << SECTOR_SHIFT);
+    if (spare_read (e->spare, op->buf, run.slot, run.count) != 0)
+      for (uint64_t i = 0; i < run.count; i++)
+        if (slots_read (e, op->buf, run.slot + i, 1) != 0)
+          report_bad (op, run.start + i, 1);
+  }
+  range_unlock_shared (e->ranges, &hold);
+}
+
+static int
+verify_piece (struct operation *op, uint64_t start, uint64_t end,
+              uint64_t *done)
+{
+  struct engine *e = op->e;
+  struct run run;
+  uint64_t pos, next;
+  int err = 0;
+
+  for (pos = start; pos < end && err == 0; pos = next) {
+    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
+    next = min_u64 ((run.start + run.count) << SECTOR_SHIFT, end);
+    switch (run.state) {
+    case DIRECT:
+      err = verify_direct (op, block_of (e, pos), block_end (e, next - 1),
+                           run.start, run.start + run.count - 1);
+      break;
+    case REMAPPED:
+      verify_slots (op, pos, next, &next);
+      break;
+    case LOST:
+      report_bad (op, run.start, run.count);
+      break;
+    case ZERO:
+      break;
+    }
+    if (err == 0)
+      op->res->done += sectors_in (pos, next);
+  }
+  *done = end;
+  return err;
+}
+
+int
+engine_verify (struct engine *e, const struct device *main, sector_t start,
+               uint64_t count, const struct engine_watch *watch,
+               struct engine_result *res)
+{
+  struct operation op = { .e = e, .main = main, .watch = watch, .res = res,
+                          .size = VERIFY_PIECE };
+
+  return operate (&op, start, count, false, verify_piece);
+}
+
+void
+engine_explain (struct engine *e, int err, struct message *message)
+{
+  switch (err) {
+  case 0:
+    message_set (message, "%s", "");
+    break;
+  case ECANCELED:
+    message_set (message, "stopped: the server is ending, or whoever asked "
+                 "has gone");
+    break;
+  case ESHUTDOWN:
+    message_set (message, "stopped: the server is ending");
+    break;
+  case EINVAL:
+    message_set (message, "the range isn't within main, which has %" PRIu64
+                 " sectors", e->nr_sectors);
+    break;
+  case ENOSPC:
+    message_set (message, "the spare has no room: enlarge it, or free space "
+                 "where it is");
+    break;
+  case ENOMEM:
+    message_set (message, "out of memory");
+    break;
+  default:
+    if (atomic_load (&e->main_lost))
+      message_set (message, "main is lost: it doesn't answer, or the disk "
+                   "is gone");
+    else if (spare_failed (e->spare))
+      message_set (message, "the spare has failed: replace or repair it, "
+                   "and restart the server");
+    else
+      message_set (message, "%s", strerror (err));
+  }
+}

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <linux/fs.h>
+
+#include "host/sparefile.h"
+
+static bool
+in_range (const struct spare_file *sf, uint64_t count, uint64_t offset)
+{
+  return offset <= sf->size && count <= sf->size - offset;
+}
+
+static int
+file_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
+{
+  struct spare_file *sf = ctx;
+
+  if (!in_range (sf, count, offset))
+    return EIO;
+  return sf->sector ? file_direct_read (sf, buf, count, sf->offset + offset)
+    : file_read_all (sf->fd, buf, count, sf->offset + offset);
+}
+
+static int
+write_unlocked (struct spare_file *sf, const uint8_t *buf, uint32_t count,
+                uint64_t offset)
+{
+  if (!in_range (sf, count, offset) || sf->read_only)
+    return EIO;
+  return sf->sector ? file_direct_write (sf, buf, count, sf->offset + offset)
+    : file_write_all (sf->fd, buf, count, sf->offset + offset);
+}
+
+static int
+file_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
+{
+  struct spare_file *sf = ctx;
+  int err;
+
+  if (file_is_aligned (sf, sf->offset + offset, count))
+    pthread_rwlock_rdlock (&sf->writing);
+  else
+    pthread_rwlock_wrlock (&sf->writing);
+  err = write_unlocked (sf, buf, count, offset);
+  pthread_rwlock_unlock (&sf->writing);
+  return err;
+}
+
+static int
+file_flush (void *ctx)
+{
+  struct spare_file *sf = ctx;
+
+  return fdatasync (sf->fd) == -1 ? errno : 0;
+}
+
+/* For filesystems that can't preallocate: writing back what is there makes
+ * room for it just as well.  Slots beside the wanted ones may be in use.
+ */
+static int
+allocate_by_writing (struct spare_file *sf, uint64_t offset, uint64_t count)
+{
+  char buf[65536];
+  uint32_t n;
+  int err;
+
+  for (; count > 0; offset += n, count -= n) {
+    n = count < sizeof buf ? count : sizeof buf;
+    pthread_rwlock_wrlock (&sf->writing);
+    err = file_pread (sf, buf, n, offset);
+    if (err == 0)
+      err = write_unlocked (sf, (uint8_t *) buf, n, offset);
+    pthread_rwlock_unlock (&sf->writing);
+    if (err)
+      return err;
+  }
+  return 0;
+}
+
+static int
+file_allocate (void *ctx, uint64_t offset, uint64_t count)
+{
+  struct spare_file *sf = ctx;
+
+  if (!in_range (sf, count, offset))
+    return EIO;
+  if (sf->is_block)
+    return 0;
+  while (fallocate (sf->fd, 0, sf->offset + offset, count) == -1) {
+    if (errno == EOPNOTSUPP || errno == ENOSYS)
+      return allocate_by_writing (sf, offset, count);
+    if (errno != EINTR)
+      return errno;
+  }
+  return 0;
+}
+
+static const struct device_ops file_ops = {
+  .pread = file_pread,
+  .pwrite = file_pwrite,
+  .flush = file_flush,
+  .allocate = file_allocate,
+};
+
+/* Nothing is created through a symbolic link (O_EXCL doesn't): where it
+ * leads may be somebody else's choice.
+ */
+static int
+open_or_create (struct spare_file *sf, int flags, bool create,
+                struct message *message)
+{
+  int err = 0;
+
+  /* Somebody may create it between the two calls: then it is there. */
+  for (int i = 0; i < 2; i++) {
+    sf->fd = open (sf->path, flags);
+    if (sf->fd == -1 && errno == ENOENT && create) {
+      sf->fd = open (sf->path, flags | O_CREAT | O_EXCL, 0600);
+      sf->created = sf->fd != -1;
+    }
+    if (sf->fd != -1)
+      return 0;
+    err = errno;
+    if (err != EEXIST)
+      break;
+  }
+  if (err == EEXIST)
+    message_set (message, "spare %s: is a symbolic link to a file that does "
+                 "not exist: nothing is created through a link", sf->path);
+  else
+    message_set (message, "spare %s: can't open%s: %s", sf->path,
+                 create ? " or create" : "", strerror (err));
+  return err;
+}
+
+static int
+find_sector (struct spare_file *sf, struct message *message)
+{
+  int sector, err;
+
+  if (ioctl (sf->fd, BLKSSZGET, &sector) == -1) {
+    err = errno;
+    message_set (message, "spare %s: can't find its sector size: %s",
+                 sf->path, strerror (err));
+    return err;
+  }
+  if (sector < (int) SECTOR_SIZE || sector > 65536) {
+    message_set (message, "spare %s: has sectors of %d bytes: from 512 to "
+                 "65536 are possible", sf->path, sector);
+    return EINVAL;
+  }
+  sf->sector = sector;
+  return 0;
+}
+
+static int
+open_fd (struct spare_file *sf, bool create, struct message *message)
+{
+  int flags = (sf->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY |
+    O_NONBLOCK;
+  struct stat st;
+  int err;
+
+  err = open_or_create (sf, flags, create, message);
+  if (err)
+    return err;
+  if (fstat (sf->fd, &st) == -1) {
+    err = errno;
+    message_set (message, "spare %s: stat: %s", sf->path, strerror (err));
+    return err;
+  }
+  if (!S_ISREG (st.st_mode) && !S_ISBLK (st.st_mode)) {
+    message_set (message, "spare %s: is neither a regular file nor a block "
+                 "device", sf->path);
+    return EINVAL;
+  }
+  sf->is_block = S_ISBLK (st.st_mode);
+  sf->dev = sf->is_block ? st.st_rdev : st.st_dev;
+  sf->ino = sf->is_block ? 0 : st.st_ino;
+  if (!sf->is_block)
+    return 0;
+
+  /* O_EXCL on a block device: not mounted, nor anybody else's. */
+  close (sf->fd);
+  sf->fd = open (sf->path, (flags & ~O_NONBLOCK) | O_EXCL | O_DIRECT);
+  if (sf->fd == -1) {
+    err = errno;
+    message_set (message, "spare %s: can't open for exclusive use: %s%s",
+                 sf->path, strerror (err),
+                 err == EBUSY ? ": it is mounted, or in use otherwise" : "");
+    return err;
+  }
+  if (fstat (sf->fd, &st) == -1 || !S_ISBLK (st.st_mode) ||
+      st.st_rdev != sf->dev) {
+    message_set (message, "spare %s: changed while it was opened", sf->path);
+    return EINVAL;
+  }
+  return find_sector (sf, message);
+}
+
+/* Is the path still that of the file that was opened? */
+static bool
+is_in_place (const struct spare_file *sf)
+{
+  struct stat st;
+
+  return stat (sf->path, &st) == 0 &&
+    (sf->is_block ? S_ISBLK (st.st_mode) && st.st_rdev == sf->dev
+     : st.st_dev == sf->dev && st.st_ino == sf->ino);
+}
+
+static int
+lock_fd (struct spare_file *sf, struct message *message)
+{
+  int err;
+
+  if (flock (sf->fd, (sf->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) {
+    /* Another server that gave up may have removed what it had created,
+     * between our open and this lock.
+     */
+    if (is_in_place (sf))
+      return 0;
+    sf->created = false;
+    message_set (message, "spare %s: was removed or replaced while it was "
+                 "opened: try again", sf->path);
+    return EBUSY;
+  }
+  err = errno;
+  /* Created by us, but somebody else has it now: not ours to remove. */
+  sf->created = false;
+  if (err == EWOULDBLOCK) {
+    message_set (message, "spare %s: is in use by another server or tool "
+                 "(it is locked)", sf->path);
+    return EBUSY;
+  }
+  message_set (message, "spare %s: can't lock: %s", sf->path,
+               strerror (err));
+  return err;
+}
+
+int
+spare_file_find_size (struct spare_file *sf, struct message *message)
+{
+  off_t end = lseek (sf->fd, 0, SEEK_END);
+  int err;
+
+  if (end == -1) {
+    err = errno;
+    message_set (message, "spare %s: can't find its size: %s", sf->path,
+                 strerror (err));
+    return err;
+  }
+  if ((uint64_t) end < sf->offset && sf->is_block) {
+    message_set (message, "spare %s: spare-offset %" PRIu64 " lies beyond "
+                 "the end of the device (%" PRIu64 " bytes)", sf->path,
+                 sf->offset, (uint64_t) end);
+    return EINVAL;
+  }
+  sf->size = (uint64_t) end < sf->offset ? 0 : end - sf->offset;
+  return 0;
+}
+
+int
+spare_file_open (struct spare_file *sf, const char *path, uint64_t offset,
+                 bool create, bool read_only, struct message *message)
+{
+  int err;
+
+  *sf = (struct spare_file) {
+    .fd = -1, .offset = offset, .read_only = read_only,
+    .device = { .ops = &file_ops, .ctx = sf }
+  };
+  pthread_rwlock_init (&sf->writing, NULL);
+  sf->path = strdup (path);
+  if (sf->path == NULL) {
+    pthread_rwlock_destroy (&sf->writing);
+    message_set (message, "spare %s: %s", path, strerror (ENOMEM));
+    return ENOMEM;
+  }
+  err = open_fd (sf, create, message);
+  if (err == 0)
+    err = lock_fd (sf, message);
+  if (err == 0)
+    err = spare_file_find_size (sf, message);
+  if (err)
+    spare_file_close (sf, true);
+  return err;
+}
+
+void
+spare_file_close (struct spare_file *sf, bool remove)
+{
+  if (sf->fd != -1) {
+    if (remove && sf->created && is_in_place (sf))
+      unlink (sf->path);
+    close (sf->fd);
+  }
+  pthread_rwlock_destroy (&sf->writing);
+  free (sf->path);
+  sf->fd = -1;
+  sf->path = NULL;
+}
+
+int
+spare_file_extend (struct spare_file *sf, uint64_t size,
+                   struct message *message)
+{
+  int err;
+
+  if (size <= sf->size)
+    return 0;
+  if (sf->is_block) {
+    message_set (message, "spare %s: the device has %" PRIu64 " bytes from "
+                 "spare-offset on, not %" PRIu64, sf->path, sf->size, size);
+    return EINVAL;
+  }
+  if (size > (uint64_t) INT64_MAX - sf->offset ||
+      ftruncate (sf->fd, sf->offset + size) == -1) {
+    err = size > (uint64_t) INT64_MAX - sf->offset ? EFBIG : errno;
+    message_set (message, "spare %s: can't be made %" PRIu64 " bytes long: "
+                 "%s", sf->path, size, strerror (err));
+    return err;
+  }
+  sf->size = size;
+  return 0;
+}
+
+int
+spare_file_drop_cache (struct spare_file *sf, struct message *message)
+{
+  int err;
+
+  if (!sf->read_only && fdatasync (sf->fd) == -1) {
+    err = errno;
+    message_set (message, "spare %s: earlier writes could not be brought to "
+                 "the disk: %s", sf->path, strerror (err));
+    return err;
+  }
+  if (sf->is_block)
+    ioctl (sf->fd, BLKFLSBUF, 0);
+  posix_fadvise (sf->fd, sf->offset, 0, POSIX_FADV_DONTNEED);
+  return 0;
+}
+
+uint64_t
+spare_file_next_data (void *ctx, uint64_t offset)
+{
+  struct spare_file *sf = ctx;
+  off_t r;
+
+  if (sf->is_block || offset >= sf->size)
+    return offset;
+  r = lseek (sf->fd, sf->offset + offset, SEEK_DATA);
+  if (r == -1)
+    return errno == ENXIO ? sf->size : offset;
+  return (uint64_t) r - sf->offset;
+}
+
+int
+spare_file_is_blank (struct spare_file *sf, uint64_t start, uint64_t end)
+{
+  static const char zeroes[4096];
+  const uint32_t size = 1024 * 1024;
+  char *buf;
+  uint32_t n;
+  int err = 0;
+
+  buf = malloc (size);
+  if (buf == NULL)
+    return ENOMEM;
+  while (err == 0 && (start = spare_file_next_data (sf, start)) < end) {
+    n = end - start < size ? end - start : size;
+    err = file_pread (sf, buf, n, start);
+    for (uint32_t i = 0; i < n && err == 0; i += sizeof zeroes)
+      if (memcmp (buf + i, zeroes,
+                  n - i < sizeof zeroes ? n - i : sizeof zeroes) != 0)
+        err = EEXIST;
+    start += n;
+  }
+  free (buf);
+  return err;
+}

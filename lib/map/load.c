@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The map: builds a whole tree from sorted runs, from the leaves up.  The
+ * design is at the top of map.c.
+ *
+ * The leaves are collected in an array, the nodes above them are built
+ * when the last run is known, one level after the other, in the place of
+ * their children in that array.  So whatever has been built hangs on the
+ * array at any time, and map_free can free it.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+#include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "map/tree.h"
+
+#ifndef MADV_COLLAPSE           /* Linux 6.1, glibc 2.37 */
+#define MADV_COLLAPSE 25
+#endif
+
+/* A huge page of all common machines.  On others the advice is useless. */
+#define HUGE_PAGE ((uintptr_t) 2 << 20)
+
+/* Children of an inner node; there is room for some more. */
+#define FILL (MAP_INNER_MAX - MAP_INNER_MAX / 4)
+
+struct loader {
+  struct run last;       /* not stored yet, since the next may go on */
+  struct map_totals totals;
+  struct node **node;    /* what has been built */
+  size_t n, cap;
+
+  /* The leaf that is being filled. */
+  unsigned leaf_n;
+  sector_t start[MAP_LEAF_MAX];
+  uint64_t value[MAP_LEAF_MAX];
+};
+
+void
+map_loader_free (struct loader *loader)
+{
+  size_t i;
+
+  if (loader == NULL)
+    return;
+  for (i = 0; i < loader->n; i++)
+    map_free_tree (loader->node[i]);
+  free (loader->node);
+  free (loader);
+}
+
+static int
+finish_leaf (struct loader *l)
+{
+  struct leaf *leaf;
+  unsigned i;
+
+  if (l->leaf_n == 0)
+    return 0;
+  if (l->n == l->cap) {
+    const size_t cap = l->cap > 0 ? 2 * l->cap : 64;
+    struct node **node = realloc (l->node, cap * sizeof *node);
+
+    if (node == NULL)
+      return ENOMEM;
+    l->node = node;
+    l->cap = cap;
+  }
+
+  leaf = map_new_leaf (l->leaf_n);
+  if (leaf == NULL)
+    return ENOMEM;
+  leaf->h.n = l->leaf_n;
+  leaf->base = l->start[0];
+  for (i = 0; i < l->leaf_n; i++) {
+    leaf->key[i] = l->start[i] - leaf->base;
+    leaf_reach (leaf, l->value[i]);
+  }
+  memcpy (leaf_values (leaf), l->value, l->leaf_n * sizeof l->value[0]);
+  leaf_note_blocks (leaf);
+
+  l->node[l->n++] = &leaf->h;
+  l->totals.bytes += node_size (&leaf->h);
+  l->leaf_n = 0;
+  return 0;
+}
+
+static int
+store_last (struct loader *l)
+{
+  const uint64_t max = map_entry_max (l->last.state);
+  uint64_t left = l->last.count;
+  struct run piece = l->last;
+
+  while (left > 0) {
+    piece.count = left < max ? left : max;
+    if (l->leaf_n == MAP_LEAF_MAX
+        || (l->leaf_n > 0 && piece.start - l->start[0] >= MAP_LEAF_SPAN)) {
+      if (finish_leaf (l) != 0)
+        return ENOMEM;
+    }
+    l->start[l->leaf_n] = piece.start;
+    l->value[l->leaf_n] = map_pack (&piece);
+    map_count_entry (&l->totals, l->value[l->leaf_n], true);
+    l->leaf_n++;
+
+    left -= piece.count;
+    piece.start += piece.count;
+    if (piece.state == REMAPPED)
+      piece.slot += piece.count;
+  }
+  l->last.count = 0;
+  return 0;
+}
+
+static bool
+is_valid (const struct run *run)
+{
+  if (run->count == 0 || run->start >= MAP_MAX_SECTOR
+      || run->count > MAP_MAX_SECTOR - run->start)
+    return false;
+  if (run->state == REMAPPED)
+    return run->slot < MAP_MAX_SLOT
+      && run->count <= MAP_MAX_SLOT - run->slot;
+  if (run->state == MAP_NOTE)
+    return run->slot < MAP_MAX_SLOT;
+  return run->state == LOST || run->state == ZERO;
+}
+
+int
+map_load (struct map *map, const struct run *run)
+{
+  struct loader *l = map->loader;
+  struct run *last;
+
+  assert (map->work.node == NULL && !map->open);
+  if (l == NULL) {
+    l = map->loader = calloc (1, sizeof *l);
+    if (l == NULL)
+      return ENOMEM;
+  }
+
+  last = &l->last;
+  if (!is_valid (run) || run->start < last->start + last->count)
+    return EINVAL;
+  if (last->count > 0) {
+    struct run next = *run;
+
+    if (run->state != REMAPPED && run->state != MAP_NOTE)
+      next.slot = last->slot;
+    if (map_continues (last, &next)) {
+      last->count += run->count;
+      return 0;
+    }
+    if (store_last (l) != 0)
+      return ENOMEM;
+  }
+  *last = *run;
+  return 0;
+}
+
+/* Replaces the nodes of the array by the level above them. */
+static int
+build_level (struct loader *l)
+{
+  const size_t count = (l->n + FILL - 1) / FILL;
+  size_t i, in = 0, end;
+
+  for (i = 0; i < count; i++) {
+    struct inner *inner = map_new_inner (l->node[in]->height + 1);
+
+    if (inner == NULL) {
+      /* Close the gap. */
+      memmove (&l->node[i], &l->node[in], (l->n - in) * sizeof *l->node);
+      l->n -= in - i;
+      return ENOMEM;
+    }
+    for (end = l->n * (i + 1) / count; in < end; in++) {
+      inner->key[inner->h.n] = node_first (l->node[in]);
+      inner->child[inner->h.n++] = l->node[in];
+    }
+    l->node[i] = &inner->h;
+    l->totals.bytes += node_size (&inner->h);
+  }
+  l->n = count;
+  return 0;
+}
+
+static void
+advise (uintptr_t start, uintptr_t end)
+{
+  start = (start + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  end = end / HUGE_PAGE * HUGE_PAGE;
+  if (start >= end)
+    return;
+  /* At once, or else when the kernel finds the time.  It may refuse both. */
+  if (madvise ((void *) start, end - start, MADV_HUGEPAGE) == 0)
+    madvise ((void *) start, end - start, MADV_COLLAPSE);
+}
+
+/* Where the leaves lie one behind the other, huge pages spare a lookup most
+ * of its misses in the TLB.
+ */
+static void
+advise_leaves (const struct loader *l)
+{
+  uintptr_t start = 0, end = 0, at;
+  size_t i;
+
+  for (i = 0; i < l->n; i++) {
+    at = (uintptr_t) l->node[i];
+    if (at < end || at - end > HUGE_PAGE / 16) {
+      advise (start, end);
+      start = at;
+    }
+    end = at + node_size (l->node[i]);
+  }
+  advise (start, end);
+}
+
+int
+map_load_end (struct map *map)
+{
+  struct loader *l = map->loader;
+
+  if (l == NULL)                /* no runs */
+    return 0;
+  if (store_last (l) != 0 || finish_leaf (l) != 0)
+    return ENOMEM;
+  advise_leaves (l);
+  while (l->n > 1) {
+    if (build_level (l) != 0)
+      return ENOMEM;
+  }
+
+  if (l->n == 1) {
+    map->work.node = l->node[0];
+    map->work.totals = l->totals;
+    map->trees[0] = map->work;
+    __atomic_store_n (&map->head.root, &map->trees[0], __ATOMIC_RELEASE);
+    l->n = 0;
+  }
+  map_loader_free (l);
+  map->loader = NULL;
+  return 0;
+}

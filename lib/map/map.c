@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The map: readers, publishing, memory.  Updates are in map-update.c and
+ * map-replace.c, the linear build of a whole map is in map-load.c.
+ *
+ * What the map has to be good at, in this order: (1) a disk without bad
+ * sectors must not notice it; (2) lookups come from every thread, all the
+ * time, and must not wait for a change that is being written to the spare
+ * (promises 8 and 24 of remap-promises(7)); (3) ten million remapped
+ * sectors that are scattered, each an entry of its own, must fit in memory;
+ * (4) a change must be ready, allocations and all, before it is made
+ * durable, and take effect in one step afterwards (promise 13).
+ *
+ * So the map is a B+ tree whose nodes don't change once readers can see
+ * them.  An update copies the nodes on its way from the root to a leaf,
+ * once; changes the copies as often as it likes; and is published by one
+ * store of a pointer.  Aborting it means to free the copies.  Readers load
+ * that pointer once within an RCU read-side section (liburcu, flavour bp,
+ * so that threads needn't be told of it), and so see one tree from
+ * beginning to end.  The nodes that an update has replaced are chained up,
+ * and freed after the grace period that map_publish waits for.  An empty
+ * map is a NULL pointer, and costs its readers that one load.
+ *
+ * A node's "update" number says whether the open update made it (then it
+ * is private and may be changed or freed at once) or whether readers may
+ * know it.  The number goes up with each map_publish, which so turns all
+ * private nodes into public ones without visiting them.  A private node
+ * hangs on private nodes only: to abort, it suffices to descend from the
+ * root of the update as long as nodes are private.
+ *
+ * An entry is one run.  In a leaf it takes 12 bytes: the first sector as
+ * 32 bits relative to the leaf's base (a leaf spans 2^32 sectors, or 2 TiB,
+ * at most), and one 64-bit value with state, length and slot.  The length
+ * has 24 bits (8 GiB); a longer REMAPPED or MAP_NOTE run takes several
+ * entries, which readers join again; LOST and ZERO runs need no slot and
+ * use its bits for the length, so that they are always one entry.  Keys and
+ * values are separate arrays, since a search reads many keys and at most one
+ * value: most lookups end between two entries, and a leaf knows its longest
+ * entry, so that the value before the gap is read only if it matters.  In a
+ * large map a lookup costs what its cache misses cost, and little else.
+ *
+ * Public leaves that came from one change each have no slack.  A leaf that
+ * grows again within the same update gets a quarter more room than it needs,
+ * so that a large update (the replay of a log) doesn't copy a leaf for each
+ * entry.  Leaves are split when they are full, and merged with a neighbour
+ * when they are less than a quarter full and the result is at most three
+ * quarters full, so that changes to and fro cost nothing extra.
+ *
+ * Keys of inner nodes are the exact first sectors of what is below them.
+ * So a search that ends in a gap knows, from the nodes on its way, where
+ * the gap ends, and never visits a second leaf.
+ *
+ * Forking: liburcu-bp's list of reader threads would be wrong in a child.
+ * Nothing looks up a map before the server has forked, so no thread is
+ * registered by then.
+ */
+
+/* This is GPL code, which may use liburcu's inline functions.  Sanitizers
+ * complain about these (liburcu 0.13 misaligns its own structs).
+ */
+#if !defined (__SANITIZE_THREAD__) && !defined (__SANITIZE_ADDRESS__)
+#define _LGPL_SOURCE
+#endif
+
+#include <stdlib.h>
+#include <string.h>
+#include <assert.h>
+
+#include <urcu-bp.h>
+
+#include "map/tree.h"
+
+/* ThreadSanitizer sees atomic operations, but not what a grace period
+ * means: whatever readers did before they left their section comes before
+ * whatever follows the grace period.
+ */
+#if defined (__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+static char grace;
+#define READERS_LEAVE() __tsan_release (&grace)
+#define READERS_GONE() __tsan_acquire (&grace)
+#else
+#define READERS_LEAVE() ((void) 0)
+#define READERS_GONE() ((void) 0)
+#endif
+
+static inline void
+read_unlock (void)
+{
+  READERS_LEAVE ();
+  urcu_bp_read_unlock ();
+}
+
+static void
+wait_for_readers (void)
+{
+  urcu_bp_synchronize_rcu ();
+  READERS_GONE ();
+}
+
+/* Pairs with the store in publish: what that thread wrote into the nodes
+ * before is seen through this pointer.
+ */
+static inline const struct tree *
+get_root (const struct map *map)
+{
+  return __atomic_load_n (&map->head.root, __ATOMIC_ACQUIRE);
+}
+
+struct leaf *
+map_new_leaf (unsigned cap)
+{
+  struct leaf *leaf;
+
+  cap += cap & 1;               /* values are 8 bytes, aligned */
+  leaf = malloc (sizeof *leaf
+                 + cap * (sizeof (uint32_t) + sizeof (uint64_t)));
+  if (leaf != NULL) {
+    memset (&leaf->h, 0, sizeof leaf->h);
+    leaf->h.cap = cap;
+  }
+  return leaf;
+}
+
+struct inner *
+map_new_inner (unsigned height)
+{
+  struct inner *inner = malloc (sizeof *inner);
+
+  if (inner != NULL) {
+    memset (&inner->h, 0, sizeof inner->h);
+    inner->h.cap = MAP_INNER_MAX;
+    inner->h.height = height;
+  }
+  return inner;
+}
+
+void
+map_free_tree (struct node *node)
+{
+  unsigned i;
+
+  if (node == NULL)
+    return;
+  if (node->height > 0) {
+    for (i = 0; i < node->n; i++)
+      map_free_tree (((struct inner *) node)->child[i]);
+  }
+  free (node);
+}
+
+struct map *
+map_new (void)
+{
+  struct map *map = calloc (1, sizeof *map);
+
+  if (map != NULL)
+    map->update = 1;
+  return map;
+}
+
+void
+map_free (struct map *map)
+{
+  if (map == NULL)
+    return;
+  assert (!map->open);
+  map_loader_free (map->loader);
+  map_free_tree (map->work.node);
+  free (map);
+}
+
+/* Finds the last entry that begins at or before K, and the beginning of
+ * the one that follows.  NODE is the root of a tree, not NULL.  S->entry is
+ * not set here.  WANT_VALUE: the caller is going to read the entry.  Inline
+ * wherever it is used, so that *S is in registers: that and the vectors of
+ * count_up_to_64 spare a lookup an eighth of its time.
+ */
+static inline __attribute__ ((always_inline)) void
+find_position (const struct node *node, sector_t k, bool want_value,
+               struct spot *s)
+{
+  const struct leaf *leaf;
+  unsigned i;
+
+  s->found = false;
+  s->next = NO_SECTOR;
+  while (node->height > 0) {
+    const struct inner *inner = (const struct inner *) node;
+
+    i = count_up_to_64 (inner->key, node->n, k);
+    if (i < node->n)
+      s->next = inner->key[i];
+    if (i == 0)
+      return;
+    node = inner->child[i-1];
+  }
+
+  leaf = (const struct leaf *) node;
+  i = leaf_count_up_to (leaf, k, want_value);
+  if (i < node->n)
+    s->next = leaf->base + leaf->key[i];
+  if (i == 0)
+    return;
+  s->found = true;
+  s->leaf = leaf;
+  s->pos = i - 1;
+}
+
+static inline void
+find (const struct node *node, sector_t k, struct spot *s)
+{
+  find_position (node, k, true, s);
+  if (s->found)
+    s->entry = leaf_entry (s->leaf, s->pos);
+}
+
+/* The same; returns whether the entry holds K, and sets it only then. */
+static inline bool
+find_holder (const struct node *node, sector_t k, bool want_value,
+             struct spot *s)
+{
+  find_position (node, k, want_value, s);
+  if (!s->found || !leaf_may_reach (s->leaf, s->pos, k))
+    return false;
+  s->entry = leaf_entry (s->leaf, s->pos);
+  return k - s->entry.start < s->entry.count;
+}
+
+void
+map_find (const struct node *node, sector_t k, struct spot *s)
+{
+  find (node, k, s);
+}
+
+/* True if a longer run than the entry may begin there. */
+static inline bool
+may_continue (const struct spot *s)
+{
+  return s->entry.start + s->entry.count == s->next
+    && (s->entry.state == REMAPPED || s->entry.state == MAP_NOTE);
+}
+
+/* Appends to RUN, whose last entry is S, the entries that continue it
+ * until it has at least COUNT sectors.
+ */
+static void
+join_forward (const struct node *node, struct spot *s, struct run *run,
+              uint64_t count)
+{
+  while (run->count < count && may_continue (s)) {
+    find (node, s->next, s);
+    if (!map_continues (run, &s->entry))
+      break;
+    run->count += s->entry.count;
+  }
+}
+
+/* The same towards sector 0, as far as it goes. */
+static void
+join_backward (const struct node *node, struct spot *s, struct run *run)
+{
+  while ((run->state == REMAPPED || run->state == MAP_NOTE)
+         && run->start > 0) {
+    if (s->pos > 0) {
+      s->pos--;
+      s->entry = leaf_entry (s->leaf, s->pos);
+    }
+    else
+      find (node, run->start - 1, s);
+    if (!s->found || !map_continues (&s->entry, run))
+      break;
+    run->start = s->entry.start;
+    run->count += s->entry.count;
+    run->slot = s->entry.slot;
+  }
+}
+
+bool
+map_tree_next (const struct node *node, sector_t start, struct run *run)
+{
+  struct spot s, first;
+
+  if (node == NULL)
+    return false;
+  find (node, start, &s);
+  if (!s.found || s.entry.start + s.entry.count <= start) {
+    if (s.next == NO_SECTOR)
+      return false;
+    find (node, s.next, &s);
+  }
+
+  first = s;
+  *run = s.entry;
+  join_forward (node, &s, run, UINT64_MAX);
+  join_backward (node, &first, run);
+  return true;
+}
+
+static struct run
+tree_lookup (const struct node *node, sector_t start, uint64_t count)
+{
+  struct spot s;
+  struct run run;
+  uint64_t skip;
+
+  if (!find_holder (node, start, true, &s))
+    return (struct run) {
+      .start = start, .state = DIRECT, .slot = NO_SLOT,
+      .count = s.next - start < count ? s.next - start : count,
+    };
+
+  skip = start - s.entry.start;
+  run = (struct run) {
+    .start = start, .count = s.entry.count - skip, .state = s.entry.state,
+    .slot = s.entry.state == REMAPPED ? s.entry.slot + skip : s.entry.slot,
+  };
+  if (run.count < count)
+    join_forward (node, &s, &run, count);
+  if (run.count > count)
+    run.count = count;
+  return run;
+}
+
+struct run
+map_lookup (const struct map *map, sector_t start, uint64_t count)
+{
+  struct run run = {
+    .start = start, .count = count, .state = DIRECT, .slot = NO_SLOT,
+  };
+  const struct tree *root;
+
+  if (map_is_empty (map))
+    return run;
+
+  urcu_bp_read_lock ();
+  root = get_root (map);
+  if (root != NULL)
+    run = tree_lookup (root->node, start, count);
+  read_unlock ();
+  return run;
+}
+
+bool
+map_search_all_direct (const struct map *map, sector_t start, uint64_t count)
+{
+  const struct tree *root;
+  bool r = true;
+
+  urcu_bp_read_lock ();
+  root = get_root (map);
+  if (root != NULL) {
+    struct spot s;
+
+    r = !find_holder (root->node, start, false, &s) && s.next - start >= count;
+  }
+  read_unlock ();
+  return r;
+}
+
+bool
+map_next (const struct map *map, sector_t start, struct run *run)
+{
+  const struct tree *root;
+  bool r = false;
+
+  if (map_is_empty (map))
+    return false;
+
+  urcu_bp_read_lock ();
+  root = get_root (map);
+  if (root != NULL)
+    r = map_tree_next (root->node, start, run);
+  read_unlock ();
+  return r;
+}
+
+void
+map_get_totals (const struct map *map, struct map_totals *totals)
+{
+  const struct tree *root;
+
+  memset (totals, 0, sizeof *totals);
+  if (map_is_empty (map))
+    return;
+
+  urcu_bp_read_lock ();
+  root = get_root (map);
+  if (root != NULL)
+    *totals = root->totals;
+  read_unlock ();
+}
+
+void
+map_begin (struct map *map)
+{
+  assert (!map->open && map->loader == NULL);
+  map->open = true;
+}
+
+void
+map_publish (struct map *map)
+{
+  struct tree *old = map->head.root, *new = NULL;
+  struct node *node;
+
+  assert (map->open);
+  map->open = false;
+  if (!map->dirty)
+    return;
+  map->dirty = false;
+
+  if (map->work.node != NULL) {
+    new = old == &map->trees[0] ? &map->trees[1] : &map->trees[0];
+    *new = map->work;
+  }
+  __atomic_store_n (&map->head.root, new, __ATOMIC_RELEASE);
+  map->update++;
+  if (old == NULL)              /* nobody holds anything */
+    return;
+
+  wait_for_readers ();
+  while ((node = map->garbage) != NULL) {
+    map->garbage = node->link;
+    free (node);
+  }
+}
+
+/* Frees the nodes that only the open update knows. */
+static void
+free_private (const struct map *map, struct node *node)
+{
+  unsigned i;
+
+  if (node == NULL || node->update != map->update)
+    return;
+  if (node->height > 0) {
+    for (i = 0; i < node->n; i++)
+      free_private (map, ((struct inner *) node)->child[i]);
+  }
+  free (node);
+}
+
+void
+map_abort (struct map *map)
+{
+  assert (map->open);
+  free_private (map, map->work.node);
+  if (map->head.root != NULL)
+    map->work = *map->head.root;
+  else
+    memset (&map->work, 0, sizeof map->work);
+  map->garbage = NULL;          /* these are in ROOT, and stay */
+  map->open = map->dirty = false;
+}

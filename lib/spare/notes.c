@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Notes: reason and time of each change, read from the log.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "spare/internal.h"
+
+int
+notes_init (struct notes *n, bool with_slots)
+{
+  n->sectors = map_new ();
+  n->slots = with_slots ? map_new () : NULL;
+  if (n->sectors == NULL || (with_slots && n->slots == NULL)) {
+    notes_free (n);
+    return ENOMEM;
+  }
+  return 0;
+}
+
+void
+notes_free (struct notes *n)
+{
+  if (n->sectors)
+    map_free (n->sectors);
+  if (n->slots)
+    map_free (n->slots);
+  n->sectors = n->slots = NULL;
+}
+
+static int
+add_page (struct notes *n, const uint8_t *page, const struct log_page *info)
+{
+  struct log_entry e;
+  unsigned i;
+
+  for (i = 0; i < info->count; ++i) {
+    log_page_get (page, i, &e);
+    const bool retire = e.kind == CHANGE_RETIRE;
+    const uint64_t time = e.time < NOTE_TIME_MAX ? e.time : NOTE_TIME_MAX;
+    const struct run run = {
+      .start = retire ? e.slot : e.sector, .count = e.count,
+      .state = e.kind == CHANGE_DIRECT ? DIRECT : MAP_NOTE,
+      .slot = e.kind == CHANGE_DIRECT ? NO_SLOT
+              : (uint64_t) e.reason << NOTE_TIME_BITS | time,
+    };
+
+    if (retire && n->slots == NULL)
+      continue;
+    if (map_set (retire ? n->slots : n->sectors, &run))
+      return ENOMEM;
+  }
+  return 0;
+}
+
+int
+notes_read (struct spare *s, struct notes *n, const struct header *h,
+            uint32_t from, uint32_t to, uint32_t *bad)
+{
+  const uint64_t sectors = bytes_to_sectors (h->main_size);
+  const uint64_t nslots = spare_geometry (s)->nslots;
+  struct page_reader reader;
+  struct log_page info;
+  const uint8_t *page;
+  uint32_t pos;
+  int err = 0;
+
+  *bad = 0;
+  if (page_reader_init (&reader, s->dev, &h->area[h->active], to))
+    return ENOMEM;
+  map_begin (n->sectors);
+  if (n->slots)
+    map_begin (n->slots);
+  for (pos = from; pos < to && err == 0; ++pos) {
+    if (page_reader_get (&reader, pos, &page) != 0 ||
+        !log_page_decode (page, h, pos, &info) ||
+        log_page_check (page, &info, sectors, nslots) != NULL)
+      ++*bad;
+    else
+      err = add_page (n, page, &info);
+  }
+  page_reader_free (&reader);
+  if (err) {
+    map_abort (n->sectors);
+    if (n->slots)
+      map_abort (n->slots);
+    return err;
+  }
+  map_publish (n->sectors);
+  if (n->slots)
+    map_publish (n->slots);
+  return 0;
+}
