@@ -18,8 +18,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
-#include "remapctl.h"
 #include "spare/spare.h"
+#include "remapctl.h"
 
 /* Lists of bad sectors are smaller. */
 #define MAX_FILE (UINT64_C (1) << 30)

@@ -20,9 +20,10 @@
 #include <linux/loop.h>
 #include <linux/major.h>
 
-#include "create/create.h"
+#include "base/bytes.h"
 #include "host/blockdev.h"
 #include "spare/offline.h"
+#include "create/create.h"
 
 /* As the filter does it for a spare that doesn't exist. */
 #define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)

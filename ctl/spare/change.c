@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "spare/offline.h"
 
 /* As the filter does it for a spare that doesn't exist. */

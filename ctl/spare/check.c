@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "spare/offline.h"
 #include "spare/examine.h"
+#include "spare/offline.h"
 
 enum check_status {
   CHECK_SOUND = 0,

@@ -8,8 +8,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "spare/offline.h"
 #include "spare/history.h"
+#include "spare/offline.h"
 
 static void
 warn (void *opaque, const char *text)

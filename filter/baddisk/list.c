@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
+#include "base/bytes.h"
 #include "baddisk.h"
 
 #define MAX_FILE_SIZE (64U << 20)       /* bytes */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "base/bytes.h"
 #include "remap.h"
 
 /* What main says of DIRECT sectors; everything else is data, whatever main

@@ -19,8 +19,8 @@
 
 #include <pthread.h>
 
-#include "engine/engine.h"
 #include "host/sparefile.h"
+#include "engine/engine.h"
 
 /* Parameters, and what was seen of main's path while they were parsed. */
 struct remap_config {

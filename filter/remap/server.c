@@ -22,9 +22,10 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#include "remap.h"
-#include "control/requests.h"
+#include "base/bytes.h"
 #include "host/blockdev.h"
+#include "control/requests.h"
+#include "remap.h"
 
 #define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)  /* bytes */
 #define DEFAULT_FRACTION 64

@@ -11,6 +11,7 @@
 #ifndef REMAP_MAPFILE_H
 #define REMAP_MAPFILE_H
 
+#include "base/message.h"
 #include "base/sector.h"
 
 /* Byte ranges, ascending, not overlapping, adjacent ones joined. */

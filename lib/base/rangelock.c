@@ -155,16 +155,15 @@ grant (struct range_hold *h, uint64_t end)
   h->granted = true;
 }
 
-_Thread_local intptr_t range_home = -1;
+_Thread_local intptr_t range_home = SHARD_UNKNOWN;
 
 intptr_t
 range_choose_home (void)
 {
-  static atomic_uint next_thread;
-  unsigned n = atomic_fetch_add_explicit (&next_thread, 1,
-                                          memory_order_relaxed);
+  static atomic_uint nr_threads;
 
-  range_home = n % RANGE_ENTRIES * sizeof (struct shared_entry);
+  range_home = shard_choose (&nr_threads, RANGE_ENTRIES,
+                             sizeof (struct shared_entry));
   return range_home;
 }
 

@@ -31,7 +31,8 @@
 #include <stdatomic.h>
 #include <pthread.h>
 
-#include "base/sector.h"
+#include "base/bytes.h"
+#include "base/shard.h"
 
 /* What the lock keeps of a hold, all of it guarded by its mutex. */
 struct range_hold {
@@ -97,10 +98,7 @@ extern void range_unlock_exclusive (struct range_lock *rl,
 
 /* The rest is for those who count instructions. */
 
-/* Where the thread's search for an entry begins, as bytes from the first;
- * -1: not yet known.  Each thread begins elsewhere, so that threads don't
- * share cache lines.
- */
+/* Where the thread's search for an entry begins, see base/shard.h. */
 extern _Thread_local intptr_t range_home;
 extern intptr_t range_choose_home (void);
 

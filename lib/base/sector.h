@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Units and small types that every part of the core uses.
+ * Units and small types that all of lib/ uses.
  *
  * Two units exist and are never mixed in one variable: bytes (uint64_t,
  * uint32_t, size_t) and sectors of 512 bytes (sector_t, or a count whose
@@ -12,11 +12,9 @@
 #ifndef REMAP_SECTOR_H
 #define REMAP_SECTOR_H
 
-#include <stdint.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <stdint.h>
 
 #define SECTOR_SHIFT 9
 #define SECTOR_SIZE 512U
@@ -60,8 +58,8 @@ struct run {
   slot_t slot;         /* NO_SLOT unless REMAPPED */
 };
 
-/* Whole sectors that a device of this many bytes has; a tail shorter
- * than a sector counts as one.
+/* The sectors that a device of this many bytes has; a tail shorter than a
+ * sector counts as one.
  */
 static inline uint64_t
 bytes_to_sectors (uint64_t bytes)
@@ -69,37 +67,44 @@ bytes_to_sectors (uint64_t bytes)
   return (bytes >> SECTOR_SHIFT) + ((bytes & (SECTOR_SIZE - 1)) != 0);
 }
 
-static inline uint64_t
-round_down (uint64_t n, uint64_t power_of_2)
+/* The sector that holds the byte at OFFSET. */
+static inline sector_t
+sector_of (uint64_t offset)
 {
-  return n & ~(power_of_2 - 1);
+  return offset >> SECTOR_SHIFT;
 }
 
-/* Overflow is the caller's to exclude. */
+/* The sectors that the bytes from START to before END touch. */
 static inline uint64_t
-round_up (uint64_t n, uint64_t power_of_2)
+sectors_in (uint64_t start, uint64_t end)
 {
-  return round_down (n + power_of_2 - 1, power_of_2);
+  return bytes_to_sectors (end) - sector_of (start);
 }
 
-/* One error message for whoever called.  Functions of the core return an
- * errno value (0 for success) and, where they take a struct message, say
- * in it what was wrong with which object; the caller prints it, once.
- */
-struct message {
-  char text[512];
-};
-
-static inline void __attribute__ ((format (printf, 2, 3)))
-message_set (struct message *m, const char *fs, ...)
+/* Where a run ends: the first sector after it, and the byte. */
+static inline sector_t
+run_end_sector (const struct run *run)
 {
-  va_list args;
+  return run->start + run->count;
+}
 
-  if (m == NULL)
-    return;
-  va_start (args, fs);
-  vsnprintf (m->text, sizeof m->text, fs, args);
-  va_end (args);
+static inline uint64_t
+run_end_byte (const struct run *run)
+{
+  return run_end_sector (run) << SECTOR_SHIFT;
+}
+
+/* The part of a run from sector START to before END, both within it. */
+static inline struct run
+run_part (const struct run *run, sector_t start, sector_t end)
+{
+  struct run part = *run;
+
+  if (part.state == REMAPPED)
+    part.slot += start - run->start;
+  part.start = start;
+  part.count = end - start;
+  return part;
 }
 
 #endif /* REMAP_SECTOR_H */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "engine/errors.h"
 
 /* ENODATA is what O_DIRECT reports for a SCSI medium error, EILSEQ a

@@ -28,9 +28,11 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/bytes.h"
+#include "base/rangelock.h"
+#include "base/shard.h"
 #include "engine/engine.h"
 #include "engine/errors.h"
-#include "base/rangelock.h"
 
 #define STAT_SHARDS 16
 
@@ -225,19 +227,6 @@ is_aligned (const struct engine *e, uint64_t start, uint64_t end)
      end == e->config.main_size);
 }
 
-static inline sector_t
-sector_of (uint64_t offset)
-{
-  return offset >> SECTOR_SHIFT;
-}
-
-/* Sectors that the bytes touch. */
-static inline uint64_t
-sectors_in (uint64_t start, uint64_t end)
-{
-  return bytes_to_sectors (end) - sector_of (start);
-}
-
 static inline uint64_t
 block_of (const struct engine *e, uint64_t offset)
 {
@@ -250,18 +239,6 @@ block_end (const struct engine *e, uint64_t offset)
   uint64_t end = block_of (e, offset) + e->config.main_block;
 
   return end < e->config.main_size ? end : e->config.main_size;
-}
-
-static inline uint64_t
-min_u64 (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
-
-static inline uint64_t
-max_u64 (uint64_t a, uint64_t b)
-{
-  return a > b ? a : b;
 }
 
 /* One main block, alone. */

@@ -10,16 +10,15 @@
 
 #include "engine/internal.h"
 
-_Thread_local intptr_t stat_home = -1;
+_Thread_local intptr_t stat_home = SHARD_UNKNOWN;
 
 intptr_t
 stat_choose_home (void)
 {
-  static atomic_uint next_thread;
-  unsigned n = atomic_fetch_add_explicit (&next_thread, 1,
-                                          memory_order_relaxed);
+  static atomic_uint nr_threads;
 
-  stat_home = n % STAT_SHARDS * sizeof (struct stat_shard);
+  stat_home = shard_choose (&nr_threads, STAT_SHARDS,
+                            sizeof (struct stat_shard));
   return stat_home;
 }
 

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "host/sparefile.h"
 
 #define BUFFER_SIZE (UINT32_C (64) << 10)       /* a multiple of any sector */

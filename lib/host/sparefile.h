@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/device.h"
+#include "base/message.h"
 
 struct spare_file {
   char *path;

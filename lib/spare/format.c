@@ -101,15 +101,6 @@ is_space_error (int err)
   return err == ENOSPC || err == EDQUOT || err == EFBIG;
 }
 
-bool
-is_zero (const void *buf, size_t len)
-{
-  const char *p = buf;
-
-  /* The first byte is zero, and each byte equals the one before it. */
-  return len == 0 || (p[0] == 0 && memcmp (p, p + 1, len - 1) == 0);
-}
-
 uint32_t
 spare_crc32c (const void *buf, size_t len)
 {

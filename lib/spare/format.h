@@ -11,6 +11,7 @@
 #ifndef REMAP_SPARE_FORMAT_H
 #define REMAP_SPARE_FORMAT_H
 
+#include "base/bytes.h"
 #include "spare/spare.h"
 
 #define SPARE_PAGE 4096U
@@ -92,8 +93,6 @@ struct log_page {
 
 /* ENOSPC and its relatives: there's no room now, but nothing is broken. */
 extern bool is_space_error (int err);
-
-extern bool is_zero (const void *buf, size_t len);
 
 extern uint32_t spare_crc32c (const void *buf, size_t len);
 

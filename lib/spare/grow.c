@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "spare/internal.h"
 
 /* Entries of the log that don't go with a slot. */

@@ -21,6 +21,7 @@
 #define REMAP_SPARE_H
 
 #include "base/device.h"
+#include "base/message.h"
 #include "map/map.h"
 
 #define SPARE_MIN_SIZE (UINT64_C (1) << 20)         /* bytes */

@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "direct.h"
 #include "host/blockdev.h"
+#include "direct.h"
 #include "lane.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL

@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "base/message.h"
 #include "base/sector.h"
 
 enum method { METHOD_AUTO, METHOD_URING, METHOD_THREADS };

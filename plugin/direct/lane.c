@@ -30,6 +30,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/bytes.h"
 #include "lane.h"
 
 /* More idle ones aren't kept. */

@@ -14,8 +14,9 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 
-#include "direct.h"
+#include "base/bytes.h"
 #include "host/blockdev.h"
+#include "direct.h"
 
 const char *
 operation_name (enum kind kind)

@@ -20,8 +20,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "direct.h"
+#include "base/bytes.h"
 #include "base/rangelock.h"
+#include "direct.h"
 
 /* Zeroes and trims per operation: in bytes, so that each is a matter of
  * seconds at the most.
@@ -47,12 +48,6 @@ requests_stop (void)
 {
   range_lock_free (ranges);
   ranges = NULL;
-}
-
-static inline uint64_t
-min_u64 (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
 }
 
 /* The operation can do without a buffer in between. */

@@ -18,8 +18,8 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#include "direct.h"
 #include "host/blockdev.h"
+#include "direct.h"
 #include "lane.h"
 
 #define MIN_INTERVAL_MS 250

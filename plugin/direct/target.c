@@ -17,8 +17,8 @@
 #include <linux/cdrom.h>
 #include <linux/fs.h>
 
-#include "direct.h"
 #include "host/blockdev.h"
+#include "direct.h"
 
 #define MAX_PREFERRED (UINT32_C (32) << 20)
 

@@ -21,8 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "remap.h"
 #include "control/control.h"
+#include "remap.h"
 
 #define MAX_PEERS 1024U         /* or half of the files that may be open */
 #define PAUSE_MS 1000           /* when there is no room for another peer */

@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 
+#include "base/message.h"
 #include "base/sector.h"
 
 #define CONTROL_LINE_MAX 4096U          /* bytes of a request, \n included */

@@ -10,9 +10,9 @@
 
 #include <stdatomic.h>
 
-#include "control/protocol.h"
-#include "engine/engine.h"
 #include "spare/history.h"
+#include "engine/engine.h"
+#include "control/protocol.h"
 
 /* Counters at one moment, for the rates. */
 struct control_sample {
