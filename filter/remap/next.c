@@ -222,6 +222,14 @@ static const struct device_ops locked_ops = {
   .probe = locked_probe,
 };
 
+void
+connection_init (struct connection *c)
+{
+  const struct device main_dev = { .ops = &c->ops, .ctx = c };
+
+  engine_conn_init (&c->conn, engine, &main_dev);
+}
+
 int
 connection_prepare (struct connection *c, nbdkit_next *next, int readonly)
 {
@@ -229,7 +237,6 @@ connection_prepare (struct connection *c, nbdkit_next *next, int readonly)
 
   c->next = next;
   c->ops = c->lock ? locked_ops : next_ops;
-  c->main = (struct device) { .ops = &c->ops, .ctx = c };
   c->can_write = false;
 
   r = next->can_flush (next);

@@ -225,7 +225,7 @@ open_context (void)
 
   context_writable = write;
   if (!conn_known)
-    engine_conn_init (engine, &connection.conn);
+    connection_init (&connection);
   conn_known = true;
   return 0;
 }
@@ -270,8 +270,8 @@ get_main (bool write, struct message *message)
 }
 
 int
-background_get_main (void *opaque, bool write, const struct device **main,
-                     struct engine_conn **conn, struct message *message)
+background_get_main (void *opaque, bool write, struct engine_conn **conn,
+                     struct message *message)
 {
   int err;
 
@@ -279,7 +279,6 @@ background_get_main (void *opaque, bool write, const struct device **main,
   err = get_main (write, message);
   if (err == 0) {
     users++;
-    *main = &connection.main;
     *conn = &connection.conn;
   }
   pthread_mutex_unlock (&mutex);

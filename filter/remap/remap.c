@@ -261,7 +261,7 @@ remap_open (nbdkit_next_open *next, nbdkit_context *context,
   c->backend = nbdkit_context_get_backend (context);
   c->context = context;
   c->lock = all_requests_lock;
-  engine_conn_init (engine, &c->conn);
+  connection_init (c);
   return c;
 }
 
@@ -374,7 +374,7 @@ remap_pread (nbdkit_next *next, void *handle, void *buf, uint32_t count,
 {
   struct connection *c = handle;
 
-  *err = engine_pread (engine, &c->conn, &c->main, buf, count, offset);
+  *err = engine_pread (&c->conn, buf, count, offset);
   return *err ? -1 : 0;
 }
 
@@ -384,7 +384,7 @@ remap_pwrite (nbdkit_next *next, void *handle, const void *buf,
 {
   struct connection *c = handle;
 
-  *err = engine_pwrite (engine, &c->conn, &c->main, buf, count, offset,
+  *err = engine_pwrite (&c->conn, buf, count, offset,
                         flags & NBDKIT_FLAG_FUA);
   return *err ? -1 : 0;
 }
@@ -394,7 +394,7 @@ remap_flush (nbdkit_next *next, void *handle, uint32_t flags, int *err)
 {
   struct connection *c = handle;
 
-  *err = engine_flush (engine, &c->conn, &c->main);
+  *err = engine_flush (&c->conn);
   return *err ? -1 : 0;
 }
 
@@ -409,7 +409,7 @@ remap_zero (nbdkit_next *next, void *handle, uint32_t count, uint64_t offset,
     f |= DEVICE_MAY_TRIM;
   if (flags & NBDKIT_FLAG_FAST_ZERO)
     f |= DEVICE_FAST_ZERO;
-  *err = engine_zero (engine, &c->conn, &c->main, count, offset, f,
+  *err = engine_zero (&c->conn, count, offset, f,
                       flags & NBDKIT_FLAG_FUA);
   return *err ? -1 : 0;
 }
@@ -420,7 +420,7 @@ remap_trim (nbdkit_next *next, void *handle, uint32_t count, uint64_t offset,
 {
   struct connection *c = handle;
 
-  *err = engine_trim (engine, &c->conn, &c->main, count, offset,
+  *err = engine_trim (&c->conn, count, offset,
                       flags & NBDKIT_FLAG_FUA);
   return *err ? -1 : 0;
 }
@@ -431,7 +431,7 @@ remap_cache (nbdkit_next *next, void *handle, uint32_t count,
 {
   struct connection *c = handle;
 
-  *err = engine_cache (engine, &c->conn, &c->main, count, offset, next_cache);
+  *err = engine_cache (&c->conn, count, offset, next_cache);
   return *err ? -1 : 0;
 }
 

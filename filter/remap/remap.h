@@ -69,12 +69,14 @@ struct connection {
   nbdkit_backend *backend;
   nbdkit_context *context;      /* of a client */
   nbdkit_next *next;            /* from prepare to finalize */
-  struct device main;           /* the same for the core */
-  struct device_ops ops;
+  struct device_ops ops;        /* of CONN's main */
   struct engine_conn conn;
   bool can_write, can_flush;
   pthread_mutex_t *lock;        /* around calls of the layer below, or NULL */
 };
+
+/* Before anything else is done with it but filling in BACKEND and LOCK. */
+extern void connection_init (struct connection *c);
 
 /* Asks the layer below for everything that will be used of it. */
 extern int connection_prepare (struct connection *c, nbdkit_next *next,
@@ -122,7 +124,6 @@ extern void background_client_went (void);
 
 /* Main for one request; see struct control_target. */
 extern int background_get_main (void *opaque, bool write,
-                                const struct device **main,
                                 struct engine_conn **conn,
                                 struct message *message);
 extern void background_put_main (void *opaque);

@@ -90,8 +90,11 @@ engine_main_block (const struct engine *e)
 }
 
 void
-engine_conn_init (struct engine *e, struct engine_conn *conn)
+engine_conn_init (struct engine_conn *conn, struct engine *e,
+                  const struct device *main_dev)
 {
+  conn->engine = e;
+  conn->main_dev = *main_dev;
   atomic_init (&conn->flush_failures_told, atomic_load (&e->flush_failures));
 }
 
@@ -251,24 +254,22 @@ flush_both (struct request *r, bool flush_main_too, bool flush_spare_too)
 }
 
 int
-engine_sync (struct engine *e, struct engine_conn *conn,
-             const struct device *main)
+engine_sync (struct engine_conn *conn)
 {
   struct request r;
   int err;
 
-  request_init (&r, e, conn, main, 0, 0);
+  request_init (&r, conn, 0, 0);
   err = flush_both (&r, true, true);
   settle_canaries (&r);
   return err;
 }
 
 int
-engine_flush (struct engine *e, struct engine_conn *conn,
-              const struct device *main)
+engine_flush (struct engine_conn *conn)
 {
-  stat_add (e, STAT_FLUSHES, 1);
-  return engine_sync (e, conn, main);
+  stat_add (conn->engine, STAT_FLUSHES, 1);
+  return engine_sync (conn);
 }
 
 int

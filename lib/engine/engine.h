@@ -4,9 +4,9 @@
  * The engine: serves requests from main and the spare, and turns media
  * errors into changes of state.  What it promises is remap-promises(7).
  *
- * It owns nothing that it is given: map and spare must outlive it, and the
- * device that is main comes with each call (in nbdkit it belongs to a
- * connection).  All functions may be called from any number of threads at
+ * It owns nothing that it is given: map and spare must outlive it, and so
+ * must the device that is main outlive the connection that it belongs to
+ * (nbdkit opens the layer below anew for each client).  All functions may be called from any number of threads at
  * once, except engine_new and engine_free.
  *
  * Requests return 0, or an errno value that NBD can carry.  Offsets and
@@ -45,8 +45,13 @@ struct engine_config {
   void *opaque;
 };
 
-/* What the engine knows of each client's connection. */
+/* A client's connection: the engine that serves it, and its main.  It must
+ * not be moved or freed while a request of it is under way.
+ */
 struct engine_conn {
+  struct engine *engine;
+  struct device main_dev;               /* a copy: its ctx isn't owned */
+
   /* Failed flushes of main that this client has been told of. */
   _Atomic uint64_t flush_failures_told;
 };
@@ -59,42 +64,36 @@ extern void engine_free (struct engine *e);
 extern uint64_t engine_main_size (const struct engine *e);
 extern uint32_t engine_main_block (const struct engine *e);
 
-extern void engine_conn_init (struct engine *e, struct engine_conn *conn);
+extern void engine_conn_init (struct engine_conn *conn, struct engine *e,
+                              const struct device *main_dev);
 
 /* Requests of clients. */
-extern int engine_pread (struct engine *e, struct engine_conn *conn,
-                         const struct device *main,
-                         void *buf, uint32_t count, uint64_t offset);
+extern int engine_pread (struct engine_conn *conn, void *buf,
+                         uint32_t count, uint64_t offset);
 /* One without FUA, and one with; engine_pwrite is either. */
-extern int engine_pwrite_plain (struct engine *e, struct engine_conn *conn,
-                                const struct device *main, const void *buf,
+extern int engine_pwrite_plain (struct engine_conn *conn, const void *buf,
                                 uint32_t count, uint64_t offset);
-extern int engine_pwrite_fua (struct engine *e, struct engine_conn *conn,
-                              const struct device *main, const void *buf,
+extern int engine_pwrite_fua (struct engine_conn *conn, const void *buf,
                               uint32_t count, uint64_t offset);
 static inline int
-engine_pwrite (struct engine *e, struct engine_conn *conn,
-               const struct device *main, const void *buf,
-               uint32_t count, uint64_t offset, bool fua)
+engine_pwrite (struct engine_conn *conn, const void *buf, uint32_t count,
+               uint64_t offset, bool fua)
 {
-  return fua ? engine_pwrite_fua (e, conn, main, buf, count, offset)
-    : engine_pwrite_plain (e, conn, main, buf, count, offset);
+  return fua ? engine_pwrite_fua (conn, buf, count, offset)
+    : engine_pwrite_plain (conn, buf, count, offset);
 }
-extern int engine_flush (struct engine *e, struct engine_conn *conn,
-                         const struct device *main);
-/* FLAGS as in device.h. */
-extern int engine_zero (struct engine *e, struct engine_conn *conn,
-                        const struct device *main, uint32_t count,
+extern int engine_flush (struct engine_conn *conn);
+/* FLAGS as in base/device.h. */
+extern int engine_zero (struct engine_conn *conn, uint32_t count,
                         uint64_t offset, unsigned flags, bool fua);
-extern int engine_trim (struct engine *e, struct engine_conn *conn,
-                        const struct device *main, uint32_t count,
+extern int engine_trim (struct engine_conn *conn, uint32_t count,
                         uint64_t offset, bool fua);
 
-/* The caller's own prefetching of DIRECT bytes (NULL: reads them), spared
- * to what isn't DIRECT.  A media error leads to a proper read.
+/* The caller's own prefetching of DIRECT bytes (NULL: they are read and
+ * forgotten), spared to what isn't DIRECT.  CTX is that of the connection's
+ * main.  A media error leads to a proper read.
  */
-extern int engine_cache (struct engine *e, struct engine_conn *conn,
-                         const struct device *main, uint32_t count,
+extern int engine_cache (struct engine_conn *conn, uint32_t count,
                          uint64_t offset,
                          int (*cache) (void *ctx, uint32_t count,
                                        uint64_t offset));
@@ -135,9 +134,8 @@ struct engine_watch {
 };
 
 /* DIRECT sectors go to the spare with their content, or become LOST. */
-extern int engine_remap (struct engine *e, const struct device *main,
-                         sector_t start, uint64_t count,
-                         enum change_reason why,
+extern int engine_remap (struct engine_conn *conn, sector_t start,
+                         uint64_t count, enum change_reason why,
                          const struct engine_watch *watch,
                          struct engine_result *res);
 
@@ -150,9 +148,8 @@ extern int engine_declare_lost (struct engine *e, sector_t start,
 /* Reads sectors where they are, LOST ones aside, which are bad; changes
  * nothing.  DONE: sectors that were checked, bad ones too.
  */
-extern int engine_verify (struct engine *e, const struct device *main,
-                          sector_t start, uint64_t count,
-                          const struct engine_watch *watch,
+extern int engine_verify (struct engine_conn *conn, sector_t start,
+                          uint64_t count, const struct engine_watch *watch,
                           struct engine_result *res);
 
 /* REMAPPED and ZERO sectors go back to main: written, flushed, read back
@@ -160,17 +157,15 @@ extern int engine_verify (struct engine *e, const struct device *main,
  * with LOST sectors, and blocks where a timed-out write may still land, are
  * left.
  */
-extern int engine_unmap (struct engine *e, struct engine_conn *conn,
-                         const struct device *main, sector_t start,
+extern int engine_unmap (struct engine_conn *conn, sector_t start,
                          uint64_t count, const struct engine_watch *watch,
                          struct engine_result *res);
 
 /* LOST sectors are read from main again; what is recovered becomes
  * REMAPPED.
  */
-extern int engine_retry (struct engine *e, const struct device *main,
-                         sector_t start, uint64_t count,
-                         const struct engine_watch *watch,
+extern int engine_retry (struct engine_conn *conn, sector_t start,
+                         uint64_t count, const struct engine_watch *watch,
                          struct engine_result *res);
 
 /* LOST sectors are declared to be zeroes. */
@@ -180,8 +175,7 @@ extern int engine_forget_lost (struct engine *e, sector_t start,
                                struct engine_result *res);
 
 /* A flush that counts as no client's. */
-extern int engine_sync (struct engine *e, struct engine_conn *conn,
-                        const struct device *main);
+extern int engine_sync (struct engine_conn *conn);
 
 /* What an operator is told of an error of the functions above. */
 extern void engine_explain (struct engine *e, int err,

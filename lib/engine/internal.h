@@ -111,7 +111,6 @@ struct engine {
 /* A request on its way.  Lives on the stack of the thread that serves it. */
 struct request {
   struct engine *e;
-  const struct device *main;
   struct engine_conn *conn;
   uint64_t start, end;                  /* bytes, for the canaries */
   bool canaries_asked;                  /* one round a request */
@@ -206,11 +205,10 @@ extern int commit (struct engine *e, struct change_list *list,
                    const uint64_t counters[NR_SPARE_COUNTERS]);
 
 static inline void
-request_init (struct request *r, struct engine *e, struct engine_conn *conn,
-              const struct device *main, uint64_t offset, uint64_t count)
+request_init (struct request *r, struct engine_conn *conn, uint64_t offset,
+              uint64_t count)
 {
-  r->e = e;
-  r->main = main;
+  r->e = conn->engine;
   r->conn = conn;
   r->start = offset;
   r->end = offset + count;
@@ -334,7 +332,7 @@ main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
   if (main_is_lost (r))
     return ENODEV;
   canaries_touch (&e->canaries, start, count);
-  err = device_pread (r->main, buf, count, start);
+  err = device_pread (&r->conn->main_dev, buf, count, start);
   return err ? main_failed (e, STAT_MAIN_READ_ERRORS, err) : 0;
 }
 
@@ -446,12 +444,11 @@ extern int write_range (struct request *r, const uint8_t *buf,
 /* engine-ops.c and engine-verify.c: a request of an operator on its way. */
 struct operation {
   struct engine *e;
-  const struct device *main;
-  struct engine_conn *conn;
+  struct engine_conn *conn;             /* NULL: main isn't asked */
   const struct engine_watch *watch;
   struct engine_result *res;
   enum change_reason why;
-  uint8_t *buf;                 /* 2 * size bytes; NULL without main */
+  uint8_t *buf;                 /* 2 * size bytes; NULL without CONN */
   uint32_t size;                /* of a piece: bytes, whole blocks */
 };
 

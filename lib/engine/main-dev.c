@@ -40,7 +40,7 @@ ask_canaries (struct request *r)
     return UNKNOWN;
   for (i = 0; i < n; i++) {
     canaries_touch (&e->canaries, at[i], block);
-    err = device_pread (r->main, buf, block, at[i]);
+    err = device_pread (&r->conn->main_dev, buf, block, at[i]);
     if (err == 0) {
       life = ALIVE;
       break;
@@ -94,12 +94,13 @@ main_went_away (struct engine *e, int err)
 static bool
 main_came_back (struct request *r)
 {
+  const struct device *main_dev = &r->conn->main_dev;
   struct engine *e = r->e;
   uint64_t size = e->config.main_size;
   int err;
 
-  if (r->main->ops->probe) {
-    err = r->main->ops->probe (r->main->ctx, &size);
+  if (main_dev->ops->probe) {
+    err = main_dev->ops->probe (main_dev->ctx, &size);
     if (err)
       return false;
     if (size != e->config.main_size) {
@@ -226,7 +227,7 @@ main_write_once (struct request *r, const void *buf, uint32_t count,
     return ENODEV;
   canaries_touch (&e->canaries, start, count);
   will_write (r);
-  err = device_pwrite (r->main, buf, count, start);
+  err = device_pwrite (&r->conn->main_dev, buf, count, start);
   return err ? main_failed (e, STAT_MAIN_WRITE_ERRORS, err) : 0;
 }
 
@@ -265,11 +266,12 @@ write_zeroes (struct request *r, uint64_t start, uint64_t end)
 int
 main_zero (struct request *r, uint64_t start, uint64_t end, unsigned flags)
 {
+  const struct device *main_dev = &r->conn->main_dev;
   struct engine *e = r->e;
   uint32_t n;
   int err;
 
-  if (r->main->ops->zero == NULL)
+  if (main_dev->ops->zero == NULL)
     return flags & DEVICE_FAST_ZERO ? ENOTSUP : write_zeroes (r, start, end);
 
   for (; start < end; start += n) {
@@ -278,7 +280,7 @@ main_zero (struct request *r, uint64_t start, uint64_t end, unsigned flags)
       return ENODEV;
     canaries_touch (&e->canaries, start, n);
     will_write (r);
-    err = r->main->ops->zero (r->main->ctx, n, start, flags);
+    err = main_dev->ops->zero (main_dev->ctx, n, start, flags);
     if (err)
       return main_failed (e, STAT_MAIN_WRITE_ERRORS, err);
   }
@@ -288,11 +290,12 @@ main_zero (struct request *r, uint64_t start, uint64_t end, unsigned flags)
 int
 main_trim (struct request *r, uint64_t start, uint64_t end)
 {
+  const struct device *main_dev = &r->conn->main_dev;
   struct engine *e = r->e;
   uint32_t n;
   int err;
 
-  if (r->main->ops->trim == NULL)
+  if (main_dev->ops->trim == NULL)
     return 0;
   for (; start < end; start += n) {
     n = min_u64 (end - start, e->max_call);
@@ -301,7 +304,7 @@ main_trim (struct request *r, uint64_t start, uint64_t end)
     /* A hole is read without asking the disk. */
     canaries_touch (&e->canaries, start, n);
     will_write (r);
-    err = r->main->ops->trim (r->main->ctx, n, start);
+    err = main_dev->ops->trim (main_dev->ctx, n, start);
     if (err)
       return main_failed (e, STAT_MAIN_WRITE_ERRORS, err);
   }
@@ -322,7 +325,7 @@ main_cache (struct request *r,
     if (main_is_lost (r))
       return ENODEV;
     canaries_touch (&e->canaries, start, n);
-    err = cache (r->main->ctx, n, start);
+    err = cache (r->conn->main_dev.ctx, n, start);
     if (err)
       return main_failed (e, STAT_MAIN_READ_ERRORS, err);
   }
@@ -336,7 +339,7 @@ main_flush (struct request *r)
 
   if (main_is_lost (r))
     return ENODEV;
-  err = device_flush (r->main);
+  err = device_flush (&r->conn->main_dev);
   return err ? main_failed (r->e, STAT_MAIN_FLUSH_ERRORS, err) : 0;
 }
 

@@ -86,7 +86,7 @@ operate (struct operation *op, sector_t start, uint64_t count,
     return EINVAL;
   op->size = max_u64 (op->size, e->config.main_block);
   /* Who only makes records needs no buffer. */
-  if (op->main &&
+  if (op->conn &&
       posix_memalign ((void **) &op->buf, 4096, 2 * (size_t) op->size) != 0)
     return ENOMEM;
 
@@ -116,7 +116,7 @@ with_block (struct operation *op, uint64_t block, block_function *f)
   struct request r;
   int err;
 
-  request_init (&r, e, op->conn, op->main, block, end - block);
+  request_init (&r, op->conn, block, end - block);
   memset (op->buf, 0, 2 * (size_t) e->config.main_block);
   lock_block (e, &hold, block);
   err = f (op, &r, block, end);
@@ -186,7 +186,7 @@ remap_together (struct operation *op, uint64_t start, uint64_t end)
   struct request r;
   int err;
 
-  request_init (&r, op->e, op->conn, op->main, start, end - start);
+  request_init (&r, op->conn, start, end - start);
   err = main_read (&r, op->buf, start, end);
   if (err)
     return error_classify (err) == ERROR_MEDIA ? LOOK_AGAIN : err;
@@ -226,12 +226,12 @@ remap_piece (struct operation *op, uint64_t start, uint64_t end,
 }
 
 int
-engine_remap (struct engine *e, const struct device *main, sector_t start,
-              uint64_t count, enum change_reason why,
-              const struct engine_watch *watch, struct engine_result *res)
+engine_remap (struct engine_conn *conn, sector_t start, uint64_t count,
+              enum change_reason why, const struct engine_watch *watch,
+              struct engine_result *res)
 {
-  struct operation op = { .e = e, .main = main, .watch = watch, .res = res,
-                          .why = why, .size = OPERATION_PIECE };
+  struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
+                          .res = res, .why = why, .size = OPERATION_PIECE };
 
   return operate (&op, start, count, false, remap_piece);
 }
@@ -396,12 +396,11 @@ retry_piece (struct operation *op, uint64_t start, uint64_t end,
 }
 
 int
-engine_retry (struct engine *e, const struct device *main, sector_t start,
-              uint64_t count, const struct engine_watch *watch,
-              struct engine_result *res)
+engine_retry (struct engine_conn *conn, sector_t start, uint64_t count,
+              const struct engine_watch *watch, struct engine_result *res)
 {
-  struct operation op = { .e = e, .main = main, .watch = watch, .res = res,
-                          .why = WHY_MANUAL };
+  struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
+                          .res = res, .why = WHY_MANUAL };
 
   return operate (&op, start, count, true, retry_piece);
 }

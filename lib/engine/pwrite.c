@@ -11,10 +11,10 @@
 
 /* The long way. */
 static int __attribute__ ((noinline))
-write_anything (struct engine *e, struct engine_conn *conn,
-                const struct device *main, const void *buf, uint32_t count,
+write_anything (struct engine_conn *conn, const void *buf, uint32_t count,
                 uint64_t offset, bool fua)
 {
+  struct engine *e = conn->engine;
   const uint64_t end = offset + count;
   struct request r;
   int err;
@@ -22,7 +22,7 @@ write_anything (struct engine *e, struct engine_conn *conn,
   if (count == 0)
     return 0;
   stat_request (e, STAT_WRITES, count);
-  request_init (&r, e, conn, main, offset, count);
+  request_init (&r, conn, offset, count);
   err = is_aligned (e, offset, end) ? write_blocks (&r, buf, offset, end)
     : write_range (&r, buf, offset, end);
   return finish_write (&r, err, fua);
@@ -30,28 +30,26 @@ write_anything (struct engine *e, struct engine_conn *conn,
 
 /* Main was written to, with ERR, and that isn't all. */
 static int __attribute__ ((noinline))
-main_was_written (struct engine *e, struct engine_conn *conn,
-                  const struct device *main, const void *buf, uint32_t count,
+main_was_written (struct engine_conn *conn, const void *buf, uint32_t count,
                   uint64_t offset, uint64_t losses, int err)
 {
   struct request r;
 
-  request_init (&r, e, conn, main, offset, count);
+  request_init (&r, conn, offset, count);
   r.wrote_main = true;
   r.losses = losses;
   if (err) {
-    main_failed (e, STAT_MAIN_WRITE_ERRORS, err);
+    main_failed (conn->engine, STAT_MAIN_WRITE_ERRORS, err);
     err = write_failed (&r, buf, offset, offset + count, err);
   }
   return finish_write (&r, err, false);
 }
 
 int
-engine_pwrite_fua (struct engine *e, struct engine_conn *conn,
-                   const struct device *main, const void *buf,
+engine_pwrite_fua (struct engine_conn *conn, const void *buf,
                    uint32_t count, uint64_t offset)
 {
-  return write_anything (e, conn, main, buf, count, offset, true);
+  return write_anything (conn, buf, count, offset, true);
 }
 
 /* As a rule a write is of whole blocks that are DIRECT, and nothing is
@@ -59,10 +57,10 @@ engine_pwrite_fua (struct engine *e, struct engine_conn *conn,
  * it is needed.
  */
 int
-engine_pwrite_plain (struct engine *e, struct engine_conn *conn,
-                     const struct device *main, const void *buf,
+engine_pwrite_plain (struct engine_conn *conn, const void *buf,
                      uint32_t count, uint64_t offset)
 {
+  struct engine *e = conn->engine;
   const uint64_t end = offset + count;
   struct shared_entry *held;
   uint64_t losses;
@@ -70,7 +68,7 @@ engine_pwrite_plain (struct engine *e, struct engine_conn *conn,
 
   if (!is_aligned (e, offset, end) ||
       !range_try_shared (e->ranges, &held, offset, end))
-    return write_anything (e, conn, main, buf, count, offset, false);
+    return write_anything (conn, buf, count, offset, false);
   losses = atomic_load (&e->losses);
   /* Of nothing at all, too large, or something is late: one comparison. */
   if (count - 1 >= atomic_load (&e->simple_max) ||
@@ -78,17 +76,17 @@ engine_pwrite_plain (struct engine *e, struct engine_conn *conn,
                        sectors_in (offset, end)) ||
       atomic_load (&e->main_lost)) {
     range_leave_shared (e->ranges, held);
-    return write_anything (e, conn, main, buf, count, offset, false);
+    return write_anything (conn, buf, count, offset, false);
   }
 
   stat_request (e, STAT_WRITES, count);
   canaries_touch (&e->canaries, offset, count);
   note_dirty (e);
-  err = device_pwrite (main, buf, count, offset);
+  err = device_pwrite (&conn->main_dev, buf, count, offset);
   range_leave_shared (e->ranges, held);
   /* Whether main was lost needn't be asked: that raises LOSSES. */
   if (err || !atomic_load (&e->main_dirty) ||
       atomic_load (&e->losses) != losses)
-    return main_was_written (e, conn, main, buf, count, offset, losses, err);
+    return main_was_written (conn, buf, count, offset, losses, err);
   return 0;
 }

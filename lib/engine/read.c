@@ -472,10 +472,10 @@ read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
 }
 
 int
-engine_pread (struct engine *e, struct engine_conn *conn,
-              const struct device *main,
-              void *buf, uint32_t count, uint64_t offset)
+engine_pread (struct engine_conn *conn, void *buf, uint32_t count,
+              uint64_t offset)
 {
+  struct engine *e = conn->engine;
   const uint64_t end = offset + count;
   struct request r;
   int err;
@@ -483,7 +483,7 @@ engine_pread (struct engine *e, struct engine_conn *conn,
   if (count == 0)
     return 0;
   stat_request (e, STAT_READS, count);
-  request_init (&r, e, conn, main, offset, count);
+  request_init (&r, conn, offset, count);
   if (is_aligned (e, offset, end) && count <= e->max_call &&
       map_all_direct (e->map, sector_of (offset), sectors_in (offset, end))) {
     err = main_read_once (&r, buf, count, offset);

@@ -120,7 +120,7 @@ unmap_piece (struct operation *op, uint64_t start, uint64_t end,
 
   end = range_lock_exclusive (e->ranges, &hold, start, end);
   end = max_u64 (can_be_unmapped (e, start, end), first_end);
-  request_init (&r, e, op->conn, op->main, start, end - start);
+  request_init (&r, op->conn, start, end - start);
   if (end > first_end)
     err = unmap_locked (op, &r, start, end, &one_by_one);
   range_unlock_exclusive (e->ranges, &hold);
@@ -132,11 +132,10 @@ unmap_piece (struct operation *op, uint64_t start, uint64_t end,
 }
 
 int
-engine_unmap (struct engine *e, struct engine_conn *conn,
-              const struct device *main, sector_t start, uint64_t count,
+engine_unmap (struct engine_conn *conn, sector_t start, uint64_t count,
               const struct engine_watch *watch, struct engine_result *res)
 {
-  struct operation op = { .e = e, .main = main, .conn = conn, .watch = watch,
+  struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
                           .res = res, .why = WHY_MANUAL,
                           .size = OPERATION_PIECE };
 

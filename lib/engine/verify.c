@@ -25,7 +25,7 @@ verify_direct (struct operation *op, uint64_t start, uint64_t end,
   uint64_t pos, next, from, to;
   int err;
 
-  request_init (&r, e, NULL, op->main, start, end - start);
+  request_init (&r, op->conn, start, end - start);
   err = main_read (&r, op->buf, start, end);
   if (err == 0)
     return 0;
@@ -102,12 +102,11 @@ verify_piece (struct operation *op, uint64_t start, uint64_t end,
 }
 
 int
-engine_verify (struct engine *e, const struct device *main, sector_t start,
-               uint64_t count, const struct engine_watch *watch,
-               struct engine_result *res)
+engine_verify (struct engine_conn *conn, sector_t start, uint64_t count,
+               const struct engine_watch *watch, struct engine_result *res)
 {
-  struct operation op = { .e = e, .main = main, .watch = watch, .res = res,
-                          .size = VERIFY_PIECE };
+  struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
+                          .res = res, .size = VERIFY_PIECE };
 
   return operate (&op, start, count, false, verify_piece);
 }

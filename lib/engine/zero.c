@@ -273,17 +273,16 @@ zero_range (struct request *r, uint64_t start, uint64_t end, unsigned flags)
 }
 
 int
-engine_zero (struct engine *e, struct engine_conn *conn,
-             const struct device *main, uint32_t count,
-             uint64_t offset, unsigned flags, bool fua)
+engine_zero (struct engine_conn *conn, uint32_t count, uint64_t offset,
+             unsigned flags, bool fua)
 {
   struct request r;
   int err;
 
   if (count == 0)
     return 0;
-  stat_request (e, STAT_ZEROS, count);
-  request_init (&r, e, conn, main, offset, count);
+  stat_request (conn->engine, STAT_ZEROS, count);
+  request_init (&r, conn, offset, count);
   err = zero_range (&r, offset, offset + count, flags);
   if (err == ENOTSUP && (flags & DEVICE_FAST_ZERO)) {
     finish_write (&r, err, false);
@@ -293,10 +292,10 @@ engine_zero (struct engine *e, struct engine_conn *conn,
 }
 
 int
-engine_trim (struct engine *e, struct engine_conn *conn,
-             const struct device *main, uint32_t count,
-             uint64_t offset, bool fua)
+engine_trim (struct engine_conn *conn, uint32_t count, uint64_t offset,
+             bool fua)
 {
+  struct engine *e = conn->engine;
   uint64_t start, end = offset + count, class_end;
   struct shared_hold hold;
   struct request r;
@@ -305,7 +304,7 @@ engine_trim (struct engine *e, struct engine_conn *conn,
   if (count == 0)
     return 0;
   stat_request (e, STAT_TRIMS, count);
-  request_init (&r, e, conn, main, offset, count);
+  request_init (&r, conn, offset, count);
   start = round_up (offset, e->config.main_block);
   if (end != e->config.main_size)
     end = block_of (e, end);
@@ -348,10 +347,10 @@ cache_by_reading (struct request *r, uint64_t start, uint64_t end,
 }
 
 int
-engine_cache (struct engine *e, struct engine_conn *conn,
-              const struct device *main, uint32_t count, uint64_t offset,
+engine_cache (struct engine_conn *conn, uint32_t count, uint64_t offset,
               int (*cache) (void *ctx, uint32_t count, uint64_t offset))
 {
+  struct engine *e = conn->engine;
   uint64_t start = block_of (e, offset), end, class_end;
   struct request r;
   int err = 0;
@@ -359,7 +358,7 @@ engine_cache (struct engine *e, struct engine_conn *conn,
   if (count == 0)
     return 0;
   stat_request (e, STAT_CACHES, count);
-  request_init (&r, e, conn, main, offset, count);
+  request_init (&r, conn, offset, count);
   end = block_end (e, offset + count - 1);
   for (; start < end && err == 0; start = class_end) {
     if (classify (e, start, end, &class_end) != ALL_DIRECT)

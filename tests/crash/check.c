@@ -49,12 +49,10 @@ read_back (struct world *w, uint8_t *buf)
   uint64_t state;
   int err;
 
-  err = engine_pread (w->e, &w->conn, &w->main->dev, buf,
-                      w->config.main_size, 0);
+  err = engine_pread (&w->conn, buf, w->config.main_size, 0);
   for (unsigned s = 0; s < w->nsectors && err; s++) {
     state = STATE_OF (sector_state_of (w, s));
-    if (engine_pread (w->e, &w->conn, &w->main->dev, buf + SEC (s),
-                      sector_len (w, s), SEC (s)) == 0)
+    if (engine_pread (&w->conn, buf + SEC (s), sector_len (w, s), SEC (s)) == 0)
       continue;
     if (state != LOST && (state != DIRECT || !block_unreadable (w, s))) {
       snprintf (text, sizeof text, "sector %u can't be read", s);

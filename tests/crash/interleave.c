@@ -234,7 +234,7 @@ run_schedule (struct trial *run, const char *threads)
   if (world_open (w, false) != 0)
     bug ("the setup doesn't open: %s", w->message.text);
   for (unsigned i = 0; i < run->ntasks; i++)
-    engine_conn_init (w->e, &run->conn[i]);
+    engine_conn_init (&run->conn[i], w->e, &w->main->dev);
   if (!schedule_run (&run->schedule, run->ntasks, task, run)) {
     describe (run, threads);
     state_failed (x, 0, "a deadlock");

@@ -178,7 +178,6 @@ int
 op_do (struct world *w, struct engine_conn *conn, const struct record *r,
        uint8_t *buf)
 {
-  const struct device *dev = &w->main->dev;
   const struct op *op = &r->op;
   const uint64_t start = SEC (op->start), end = end_of (w, op);
   struct engine_result res;
@@ -186,30 +185,29 @@ op_do (struct world *w, struct engine_conn *conn, const struct record *r,
 
   switch (op->kind) {
   case 'r':
-    return engine_pread (w->e, conn, dev, buf, end - start, start);
+    return engine_pread (conn, buf, end - start, start);
   case 'w':
-    return engine_pwrite (w->e, conn, dev, r->data, end - start, start,
-                          op->fua);
+    return engine_pwrite (conn, r->data, end - start, start, op->fua);
   case 'p':
     margin = end == w->config.main_size ? 0 : MARGIN;
-    return engine_pwrite (w->e, conn, dev, r->data + MARGIN,
+    return engine_pwrite (conn, r->data + MARGIN,
                           end - start - MARGIN - margin, start + MARGIN,
                           op->fua);
   case 'z':
-    return engine_zero (w->e, conn, dev, end - start, start, 0, op->fua);
+    return engine_zero (conn, end - start, start, 0, op->fua);
   case 't':
-    return engine_trim (w->e, conn, dev, end - start, start, op->fua);
+    return engine_trim (conn, end - start, start, op->fua);
   case 'f':
-    return engine_flush (w->e, conn, dev);
+    return engine_flush (conn);
   case 'm':
   case 'i':
-    return engine_remap (w->e, dev, op->start, op->count,
+    return engine_remap (conn, op->start, op->count,
                          op->kind == 'm' ? WHY_MANUAL : WHY_IMPORT, NULL,
                          &res);
   case 'u':
-    return engine_unmap (w->e, conn, dev, op->start, op->count, NULL, &res);
+    return engine_unmap (conn, op->start, op->count, NULL, &res);
   case 'y':
-    return engine_retry (w->e, dev, op->start, op->count, NULL, &res);
+    return engine_retry (conn, op->start, op->count, NULL, &res);
   case 'l':
     return engine_forget_lost (w->e, op->start, op->count, NULL, &res);
   case 'c':

@@ -368,7 +368,7 @@ world_open (struct world *w, bool may_format)
     world_close (w, false);
     return err;
   }
-  engine_conn_init (w->e, &w->conn);
+  engine_conn_init (&w->conn, w->e, &w->main->dev);
   w->watch = watch;
   if (watch)
     world_look (w);

@@ -42,10 +42,9 @@ check (bool ok, const char *what)
 }
 
 static int
-get_main (void *opaque, bool write, const struct device **main,
-          struct engine_conn **c, struct message *message)
+get_main (void *opaque, bool write, struct engine_conn **c,
+          struct message *message)
 {
-  *main = &disk->dev;
   *c = &conn;
   return 0;
 }
@@ -86,7 +85,7 @@ set_up (void)
                               &spare, &message) == 0, "format");
   engine = engine_new (&config, map, spare);
   check (engine != NULL, "engine");
-  engine_conn_init (engine, &conn);
+  engine_conn_init (&conn, engine, &disk->dev);
   target = (struct control_target) {
     .engine = engine, .spare = spare, .map = map,
     .history = spare_history_new (spare, map), .version = "0",

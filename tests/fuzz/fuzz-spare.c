@@ -150,7 +150,7 @@ open_all (uint64_t size, uint8_t how)
   }
   engine = engine_new (&ec, map, spare);
   MUST (engine != NULL);
-  engine_conn_init (engine, &conn);
+  engine_conn_init (&conn, engine, &main_dev);
   return 0;
 }
 
@@ -246,12 +246,12 @@ do_write (uint32_t count, uint64_t offset, uint8_t tag, bool fua)
   for (uint32_t i = 0; i < count; i += SECTOR_SIZE)
     memset (buf + i, tag ^ (uint8_t) (i >> SECTOR_SHIFT),
             count - i < SECTOR_SIZE ? count - i : SECTOR_SIZE);
-  err = engine_pwrite (engine, &conn, &main_dev, buf, count, offset, fua);
+  err = engine_pwrite (&conn, buf, count, offset, fua);
   check_errno (err);
   /* Main forgets; the spare doesn't. */
   if (err == 0 &&
       engine_extent (engine, count, offset, &n) == REMAPPED &&
-      engine_pread (engine, &conn, &main_dev, again, n, offset) == 0)
+      engine_pread (&conn, again, n, offset) == 0)
     MUST (memcmp (buf, again, n) == 0);
 }
 
@@ -259,11 +259,11 @@ static void
 do_zero (uint32_t count, uint64_t offset, bool fua)
 {
   uint32_t n;
-  int err = engine_zero (engine, &conn, &main_dev, count, offset, 0, fua);
+  int err = engine_zero (&conn, count, offset, 0, fua);
 
   check_errno (err);
   if (err == 0 && engine_extent (engine, count, offset, &n) == ZERO) {
-    MUST (engine_pread (engine, &conn, &main_dev, again, n, offset) == 0);
+    MUST (engine_pread (&conn, again, n, offset) == 0);
     for (uint32_t i = 0; i < n; i++)
       MUST (again[i] == 0);
   }
@@ -279,13 +279,13 @@ do_operator (uint8_t what, uint32_t count, uint64_t offset)
 
   switch (what % 6) {
   case 0:
-    err = engine_remap (engine, &main_dev, start, n, WHY_MANUAL, NULL, &res);
+    err = engine_remap (&conn, start, n, WHY_MANUAL, NULL, &res);
     break;
   case 1:
-    err = engine_unmap (engine, &conn, &main_dev, start, n, NULL, &res);
+    err = engine_unmap (&conn, start, n, NULL, &res);
     break;
   case 2:
-    err = engine_retry (engine, &main_dev, start, n, NULL, &res);
+    err = engine_retry (&conn, start, n, NULL, &res);
     break;
   case 3:
     err = engine_forget_lost (engine, start, n, NULL, &res);
@@ -294,7 +294,7 @@ do_operator (uint8_t what, uint32_t count, uint64_t offset)
     err = engine_declare_lost (engine, start, n, WHY_IMPORT, NULL, &res);
     break;
   case 5:
-    err = engine_verify (engine, &main_dev, start, n, NULL, &res);
+    err = engine_verify (&conn, start, n, NULL, &res);
     break;
   }
   check_errno (err);
@@ -315,8 +315,7 @@ read_everything (void)
       end = offset + sizeof again;
     for (; offset < end; offset += n) {
       n = end - offset < sizeof again ? end - offset : sizeof again;
-      check_errno (engine_pread (engine, &conn, &main_dev, again, n,
-                                 offset));
+      check_errno (engine_pread (&conn, again, n, offset));
     }
   }
 }
@@ -374,7 +373,7 @@ one_request (struct input *in, bool clean)
     do_write (count, offset, op, op & 128);
     break;
   case 3: case 4:
-    check_errno (engine_pread (engine, &conn, &main_dev, buf, count, offset));
+    check_errno (engine_pread (&conn, buf, count, offset));
     break;
   case 5: case 6:
     do_zero (count, offset, op & 128);
@@ -383,11 +382,10 @@ one_request (struct input *in, bool clean)
     do_operator (op >> 4, count, offset);
     break;
   case 9:
-    check_errno (engine_trim (engine, &conn, &main_dev, count, offset,
-                              op & 128));
+    check_errno (engine_trim (&conn, count, offset, op & 128));
     break;
   case 10:
-    check_errno (engine_flush (engine, &conn, &main_dev));
+    check_errno (engine_flush (&conn));
     break;
   case 11:
     spare_checkpoint (spare);

@@ -10,8 +10,8 @@
 #include "control-rig.h"
 
 static int
-get_main (void *opaque, bool write, const struct device **main,
-          struct engine_conn **conn, struct message *message)
+get_main (void *opaque, bool write, struct engine_conn **conn,
+          struct message *message)
 {
   struct control_rig *c = opaque;
 
@@ -20,7 +20,6 @@ get_main (void *opaque, bool write, const struct device **main,
     return EBUSY;
   }
   c->users++;
-  *main = &c->r.main->dev;
   *conn = &c->conn;
   return 0;
 }
@@ -58,7 +57,7 @@ control_rig_init (struct control_rig *c, const struct rig_options *o)
 {
   memset (c, 0, sizeof *c);
   rig_init (&c->r, o);
-  engine_conn_init (c->r.e, &c->conn);
+  engine_conn_init (&c->conn, c->r.e, &c->r.main->dev);
   c->t = (struct control_target) {
     .engine = c->r.e, .spare = c->r.spare, .map = c->r.map,
     .history = spare_history_new (c->r.spare, c->r.map),

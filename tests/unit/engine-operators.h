@@ -14,21 +14,19 @@ static struct engine_result res;
 static inline int
 remap (struct engine_rig *r, sector_t start, uint64_t count)
 {
-  return engine_remap (r->e, &r->main->dev, start, count, WHY_MANUAL, NULL,
-                       &res);
+  return engine_remap (&r->conn, start, count, WHY_MANUAL, NULL, &res);
 }
 
 static inline int
 unmap (struct engine_rig *r, sector_t start, uint64_t count)
 {
-  return engine_unmap (r->e, &r->conn, &r->main->dev, start, count, NULL,
-                       &res);
+  return engine_unmap (&r->conn, start, count, NULL, &res);
 }
 
 static inline int
 retry (struct engine_rig *r, sector_t start, uint64_t count)
 {
-  return engine_retry (r->e, &r->main->dev, start, count, NULL, &res);
+  return engine_retry (&r->conn, start, count, NULL, &res);
 }
 
 static inline int

@@ -62,7 +62,7 @@ start (struct engine_rig *r, bool format)
   CU_ASSERT_EQUAL_FATAL (err, 0);
   r->e = engine_new (&r->config, r->map, r->spare);
   CU_ASSERT_PTR_NOT_NULL_FATAL (r->e);
-  engine_conn_init (r->e, &r->conn);
+  engine_conn_init (&r->conn, r->e, &r->main->dev);
 }
 
 static void
@@ -220,7 +220,7 @@ do_write (struct engine_rig *r, struct engine_conn *conn, uint64_t offset,
   int err;
 
   fill (buf, offset, count, tag);
-  err = engine_pwrite (r->e, conn, &r->main->dev, buf, count, offset, fua);
+  err = engine_pwrite (conn, buf, count, offset, fua);
   /* The engine must not have changed it. */
   CU_ASSERT (matches (buf, offset, count, tag));
   free (buf);
@@ -235,7 +235,7 @@ do_read (struct engine_rig *r, struct engine_conn *conn, uint64_t offset,
   int err;
 
   memset (buf, 0xcc, count);
-  err = engine_pread (r->e, conn, &r->main->dev, buf, count, offset);
+  err = engine_pread (conn, buf, count, offset);
   if (err == 0 && !matches (buf, offset, count, tag))
     err = -1;
   free (buf);
@@ -265,13 +265,13 @@ rig_read (struct engine_rig *r, uint64_t offset, uint64_t count, unsigned tag)
 int
 rig_zero (struct engine_rig *r, uint64_t offset, uint64_t count)
 {
-  return engine_zero (r->e, &r->conn, &r->main->dev, count, offset, 0, false);
+  return engine_zero (&r->conn, count, offset, 0, false);
 }
 
 int
 rig_flush (struct engine_rig *r)
 {
-  return engine_flush (r->e, &r->conn, &r->main->dev);
+  return engine_flush (&r->conn);
 }
 
 bool
@@ -354,11 +354,10 @@ job_thread (void *arg)
     j->result = do_write (j->r, &j->conn, j->offset, j->count, j->tag, false);
     break;
   case JOB_ZERO:
-    j->result = engine_zero (j->r->e, &j->conn, &j->r->main->dev, j->count,
-                             j->offset, 0, false);
+    j->result = engine_zero (&j->conn, j->count, j->offset, 0, false);
     break;
   case JOB_FLUSH:
-    j->result = engine_flush (j->r->e, &j->conn, &j->r->main->dev);
+    j->result = engine_flush (&j->conn);
     break;
   }
   atomic_store (&j->done, true);
@@ -375,7 +374,7 @@ job_start (struct job *j, struct engine_rig *r, int what, uint64_t offset,
   j->offset = offset;
   j->count = count;
   j->tag = tag;
-  engine_conn_init (r->e, &j->conn);
+  engine_conn_init (&j->conn, r->e, &r->main->dev);
   if (pthread_create (&j->thread, NULL, job_thread, j) != 0)
     abort ();
 }

@@ -80,6 +80,14 @@ extern int rig_read (struct engine_rig *r, uint64_t offset, uint64_t count,
 extern int rig_zero (struct engine_rig *r, uint64_t offset, uint64_t count);
 extern int rig_flush (struct engine_rig *r);
 
+/* The same connection, from now on over another device as main. */
+static inline struct engine_conn *
+over (struct engine_conn *conn, const struct device *main_dev)
+{
+  conn->main_dev = *main_dev;
+  return conn;
+}
+
 /* Does main itself hold this? */
 extern bool main_holds (struct engine_rig *r, uint64_t offset,
                         uint64_t count, unsigned tag);

@@ -21,8 +21,7 @@ do_request (struct engine_rig *r, enum asked what, sector_t sector)
 
   switch (what) {
   case READ:
-    return engine_pread (r->e, &r->conn, &r->main->dev, buf, 8192,
-                         SEC (sector));
+    return engine_pread (&r->conn, buf, 8192, SEC (sector));
   case WRITE:
     return rig_write (r, SEC (sector), 8192, 2);
   case EDGE:
@@ -30,13 +29,11 @@ do_request (struct engine_rig *r, enum asked what, sector_t sector)
   case ZERO_IT:
     return rig_zero (r, SEC (sector), 8192);
   case TRIM:
-    return engine_trim (r->e, &r->conn, &r->main->dev, 8192, SEC (sector),
-                        false);
+    return engine_trim (&r->conn, 8192, SEC (sector), false);
   case FLUSH:
     return rig_flush (r);
   default:
-    return engine_cache (r->e, &r->conn, &r->main->dev, 8192, SEC (sector),
-                         NULL);
+    return engine_cache (&r->conn, 8192, SEC (sector), NULL);
   }
 }
 
@@ -54,8 +51,7 @@ check_while_lost (struct engine_rig *r)
   CU_ASSERT_EQUAL (rig_read (r, SEC (80), SEC (8), 0), EIO);
   CU_ASSERT_EQUAL (rig_write (r, SEC (80), SEC (8), 5), 0);
   CU_ASSERT_EQUAL (rig_zero (r, SEC (80), SEC (8)), 0);
-  CU_ASSERT_EQUAL (engine_trim (r->e, &r->conn, &r->main->dev, 4096, SEC (64),
-                                false), 0);
+  CU_ASSERT_EQUAL (engine_trim (&r->conn, 4096, SEC (64), false), 0);
   for (enum asked what = READ; what < NR_REQUESTS; what++)
     CU_ASSERT_EQUAL (do_request (r, what, 1024), EIO);
   atomic_fetch_add (&r->now_ms, 999);
@@ -143,13 +139,12 @@ test_lost_ops (void)
     set_state (&r, 10, 2, LOST, 0);
     set_state (&r, 20, 2, REMAPPED, 2);
     sim_gone (r.main, err);
-    CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 0, 10, WHY_MANUAL,
-                                   NULL, &res), EIO);
+    CU_ASSERT_EQUAL (engine_remap (&r.conn, 0, 10, WHY_MANUAL, NULL, &res),
+                     EIO);
     CU_ASSERT_EQUAL (res.done, 0);
     CU_ASSERT_EQUAL (health (&r), HEALTH_MAIN_LOST);
-    CU_ASSERT_EQUAL (engine_retry (r.e, &r.main->dev, 10, 2, NULL, &res), EIO);
-    CU_ASSERT_EQUAL (engine_unmap (r.e, &r.conn, &r.main->dev, 20, 2, NULL,
-                                   &res), EIO);
+    CU_ASSERT_EQUAL (engine_retry (&r.conn, 10, 2, NULL, &res), EIO);
+    CU_ASSERT_EQUAL (engine_unmap (&r.conn, 20, 2, NULL, &res), EIO);
     CU_ASSERT_STRING_EQUAL (states (&r, 8, 15), "DDLLDDDDDDDDRRD");
     rig_end (&r);
   }
@@ -171,8 +166,7 @@ lose_main (void *opaque, enum sim_op op, uint64_t offset, uint64_t count)
   r->main->hook = NULL;
   pthread_mutex_unlock (&r->main->lock);
   sim_fail (r->main, SIM_READ, 1, ENODEV);
-  CU_ASSERT_EQUAL (engine_pread (r->e, &r->conn, &r->main->dev, buf, 512,
-                                 SEC (3000)), EIO);
+  CU_ASSERT_EQUAL (engine_pread (&r->conn, buf, 512, SEC (3000)), EIO);
 }
 
 static void
@@ -238,28 +232,25 @@ test_flush_told (void)
   uint8_t buf[512] = { 0 };
 
   rig_init (&r, NULL);
-  engine_conn_init (r.e, &other);
-  engine_conn_init (r.e, &third);
+  engine_conn_init (&other, r.e, &r.main->dev);
+  engine_conn_init (&third, r.e, &r.main->dev);
   CU_ASSERT_EQUAL (rig_write (&r, 0, 4096, 2), 0);
   sim_fail (r.main, SIM_FLUSH, 1, EIO);
   CU_ASSERT_EQUAL (rig_flush (&r), EIO);
-  engine_conn_init (r.e, &later);
+  engine_conn_init (&later, r.e, &r.main->dev);
   CU_ASSERT_EQUAL (rig_flush (&r), 0);
-  CU_ASSERT_EQUAL (engine_flush (r.e, &later, &r.main->dev), 0);
-  CU_ASSERT_EQUAL (engine_flush (r.e, &other, &r.main->dev), EIO);
-  CU_ASSERT_EQUAL (engine_flush (r.e, &other, &r.main->dev), 0);
-  CU_ASSERT_EQUAL (engine_pwrite (r.e, &third, &r.main->dev, buf, 512, 0,
-                                  false), 0);
-  CU_ASSERT_EQUAL (engine_pwrite (r.e, &third, &r.main->dev, buf, 512, 0,
-                                  true), EIO);
-  CU_ASSERT_EQUAL (engine_pwrite (r.e, &third, &r.main->dev, buf, 512, 0,
-                                  true), 0);
+  CU_ASSERT_EQUAL (engine_flush (&later), 0);
+  CU_ASSERT_EQUAL (engine_flush (&other), EIO);
+  CU_ASSERT_EQUAL (engine_flush (&other), 0);
+  CU_ASSERT_EQUAL (engine_pwrite (&third, buf, 512, 0, false), 0);
+  CU_ASSERT_EQUAL (engine_pwrite (&third, buf, 512, 0, true), EIO);
+  CU_ASSERT_EQUAL (engine_pwrite (&third, buf, 512, 0, true), 0);
 
   /* FUA that fails is told to others too; nothing is remapped. */
   sim_fail (r.main, SIM_FLUSH, 1, ENODATA);
   CU_ASSERT_EQUAL (rig_write_fua (&r, 0, 4096, 3), EIO);
-  CU_ASSERT_EQUAL (engine_flush (r.e, &other, &r.main->dev), EIO);
-  CU_ASSERT_EQUAL (engine_flush (r.e, &other, &r.main->dev), 0);
+  CU_ASSERT_EQUAL (engine_flush (&other), EIO);
+  CU_ASSERT_EQUAL (engine_flush (&other), 0);
   CU_ASSERT_EQUAL (rig_flush (&r), 0);
   CU_ASSERT_EQUAL (totals (&r).runs, 0);
   CU_ASSERT_EQUAL (stat_of (&r, STAT_MAIN_FLUSH_ERRORS), 2);
@@ -376,7 +367,7 @@ test_lost_unflushed (void)
     bool told = dirty > 0;
 
     rig_init (&r, NULL);
-    engine_conn_init (r.e, &other);
+    engine_conn_init (&other, r.e, &r.main->dev);
     CU_ASSERT_EQUAL (rig_write (&r, 0, 4096, 2), 0);
     if (dirty == 0)
       CU_ASSERT_EQUAL (rig_flush (&r), 0);
@@ -390,9 +381,9 @@ test_lost_unflushed (void)
     sim_gone (r.main, 0);
     atomic_fetch_add (&r.now_ms, 1000);
     CU_ASSERT_EQUAL (rig_read (&r, 0, 4096, 2), 0);
-    CU_ASSERT_EQUAL (engine_flush (r.e, &other, &r.main->dev),
+    CU_ASSERT_EQUAL (engine_flush (&other),
                      told ? EIO : 0);
-    CU_ASSERT_EQUAL (engine_flush (r.e, &other, &r.main->dev), 0);
+    CU_ASSERT_EQUAL (engine_flush (&other), 0);
     CU_ASSERT_EQUAL (rig_flush (&r), 0);
     rig_end (&r);
   }
@@ -412,7 +403,7 @@ test_lost_in_flight (void)
       struct job w;
 
       rig_init (&r, NULL);
-      engine_conn_init (r.e, &other);
+      engine_conn_init (&other, r.e, &r.main->dev);
       sim_close (r.main, 0, SIM_MODIFY, SEC (10), 512, true);
       job_start (&w, &r, what, SEC (10), 512, 2);
       sim_wait (r.main, 0, 1);
@@ -428,9 +419,9 @@ test_lost_in_flight (void)
       sim_open (r.main, 0);
       CU_ASSERT_EQUAL (job_end (&w), 0);
       CU_ASSERT_EQUAL (rig_flush (&r), EIO);
-      CU_ASSERT_EQUAL (engine_flush (r.e, &other, &r.main->dev), EIO);
+      CU_ASSERT_EQUAL (engine_flush (&other), EIO);
       CU_ASSERT_EQUAL (rig_flush (&r), 0);
-      CU_ASSERT_EQUAL (engine_flush (r.e, &other, &r.main->dev), 0);
+      CU_ASSERT_EQUAL (engine_flush (&other), 0);
       rig_end (&r);
     }
 }

@@ -154,10 +154,10 @@ test_no_probe (void)
   ops.probe = NULL;
   dev.ctx = rig.main;
   atomic_fetch_add (&rig.now_ms, 1000);
-  CU_ASSERT_EQUAL (engine_pread (rig.e, &rig.conn, &dev, buf, 512, 0), EIO);
+  CU_ASSERT_EQUAL (engine_pread (over (&rig.conn, &dev), buf, 512, 0), EIO);
   CU_ASSERT_EQUAL (health (&rig), HEALTH_MAIN_LOST);
   let_come_back ();
-  CU_ASSERT_EQUAL (engine_pread (rig.e, &rig.conn, &dev, buf, 512, 0), 0);
+  CU_ASSERT_EQUAL (engine_pread (over (&rig.conn, &dev), buf, 512, 0), 0);
   CU_ASSERT (matches (buf, 0, 512, 1));
   CU_ASSERT_EQUAL (health (&rig), HEALTH_OK);
   CU_ASSERT_EQUAL (sim_calls (rig.main, SIM_PROBE), 0);
@@ -209,23 +209,23 @@ test_no_zero (void)
   ops = *rig.main->dev.ops;
   ops.zero = NULL;
   dev.ctx = rig.main;
-  CU_ASSERT_EQUAL (engine_zero (rig.e, &rig.conn, &dev, len, 512,
+  CU_ASSERT_EQUAL (engine_zero (over (&rig.conn, &dev), len, 512,
                                 DEVICE_FAST_ZERO, false), ENOTSUP);
   malloc_countdown = 1;
-  CU_ASSERT_EQUAL (engine_zero (rig.e, &rig.conn, &dev, len, 512, 0, false),
+  CU_ASSERT_EQUAL (engine_zero (over (&rig.conn, &dev), len, 512, 0, false),
                    ENOMEM);
   malloc_countdown = 0;
   CU_ASSERT_EQUAL (sim_calls (rig.main, SIM_MODIFY), 0);
 
   /* In the second piece of 1 MiB, which ends it. */
   sim_fail (rig.main, SIM_WRITE, 17, EPERM);
-  CU_ASSERT_EQUAL (engine_zero (rig.e, &rig.conn, &dev, len, 512, 0, false),
+  CU_ASSERT_EQUAL (engine_zero (over (&rig.conn, &dev), len, 512, 0, false),
                    EPERM);
   CU_ASSERT_EQUAL (sim_calls (rig.main, SIM_MODIFY), 17);
   CU_ASSERT (main_holds (&rig, 512, MIB, 0));
   CU_ASSERT (main_holds (&rig, 512 + MIB, MIB, 1));
 
-  CU_ASSERT_EQUAL (engine_zero (rig.e, &rig.conn, &dev, len, 512, 0, false),
+  CU_ASSERT_EQUAL (engine_zero (over (&rig.conn, &dev), len, 512, 0, false),
                    0);
   CU_ASSERT (main_holds (&rig, 0, 512, 1));
   CU_ASSERT (main_holds (&rig, 512, len, 0));
@@ -234,7 +234,7 @@ test_no_zero (void)
 
   /* What can't be written becomes zeroes all the same (promise 9). */
   sim_bad (rig.main, SIM_WRITE, 1001, 1, EIO);
-  CU_ASSERT_EQUAL (engine_zero (rig.e, &rig.conn, &dev, 4096, SEC (1000), 0,
+  CU_ASSERT_EQUAL (engine_zero (over (&rig.conn, &dev), 4096, SEC (1000), 0,
                                 false), 0);
   CU_ASSERT_STRING_EQUAL (states (&rig, 1000, 3), "DZD");
   rig_end (&rig);
@@ -262,13 +262,11 @@ static void
 test_not_asked (void)
 {
   rig_init (&rig, NULL);
-  CU_ASSERT_EQUAL (engine_cache (rig.e, &rig.conn, &rig.main->dev, 8192, 0,
-                                 count_cache), 0);
+  CU_ASSERT_EQUAL (engine_cache (&rig.conn, 8192, 0, count_cache), 0);
   CU_ASSERT_EQUAL (cached, 1);
   rig_end (&rig);
   lose (NULL);
-  CU_ASSERT_EQUAL (engine_cache (rig.e, &rig.conn, &rig.main->dev, 8192, 0,
-                                 count_cache), EIO);
+  CU_ASSERT_EQUAL (engine_cache (&rig.conn, 8192, 0, count_cache), EIO);
   CU_ASSERT_EQUAL (cached, 1);
   rig_end (&rig);
 
@@ -292,8 +290,7 @@ test_late_and_gone (void)
 
   rig_init (&rig, NULL);
   sim_fail (rig.main, SIM_TRIM, 1, ETIMEDOUT);
-  CU_ASSERT_EQUAL (engine_trim (rig.e, &rig.conn, &rig.main->dev, SEC (40),
-                                SEC (8), false), EIO);
+  CU_ASSERT_EQUAL (engine_trim (&rig.conn, SEC (40), SEC (8), false), EIO);
   sim_gone (rig.main, ETIMEDOUT);
   CU_ASSERT_EQUAL (rig_write (&rig, SEC (8), SEC (4), 2), EIO);
   CU_ASSERT_EQUAL (rig_zero (&rig, SEC (16), SEC (4)), EIO);

@@ -106,20 +106,20 @@ test_clean_path (void)
       CU_ASSERT_EQUAL (rig_write (&r, SEC (10) - 512, 512, 2), 0);
     }
     /* A thread's first lookup registers it. */
-    CU_ASSERT_EQUAL (engine_pread (r.e, &r.conn, &dev, buf, 512, 32768), 0);
+    CU_ASSERT_EQUAL (engine_pread (over (&r.conn, &dev), buf, 512, 32768), 0);
 
     malloc_calls = locks = 0;
-    CU_ASSERT_EQUAL (engine_pread (r.e, &r.conn, &dev, buf, sizeof buf,
+    CU_ASSERT_EQUAL (engine_pread (over (&r.conn, &dev), buf, sizeof buf,
                                    32768), 0);
-    CU_ASSERT_EQUAL (engine_pwrite (r.e, &r.conn, &dev, buf, sizeof buf,
+    CU_ASSERT_EQUAL (engine_pwrite (over (&r.conn, &dev), buf, sizeof buf,
                                     32768, false), 0);
-    CU_ASSERT_EQUAL (engine_pwrite (r.e, &r.conn, &dev, buf, sizeof buf,
+    CU_ASSERT_EQUAL (engine_pwrite (over (&r.conn, &dev), buf, sizeof buf,
                                     32768, true), 0);
-    CU_ASSERT_EQUAL (engine_zero (r.e, &r.conn, &dev, sizeof buf, 32768, 0,
+    CU_ASSERT_EQUAL (engine_zero (over (&r.conn, &dev), sizeof buf, 32768, 0,
                                   false), 0);
-    CU_ASSERT_EQUAL (engine_trim (r.e, &r.conn, &dev, sizeof buf, 32768,
+    CU_ASSERT_EQUAL (engine_trim (over (&r.conn, &dev), sizeof buf, 32768,
                                   false), 0);
-    CU_ASSERT_EQUAL (engine_cache (r.e, &r.conn, &dev, sizeof buf, 32768,
+    CU_ASSERT_EQUAL (engine_cache (over (&r.conn, &dev), sizeof buf, 32768,
                                    plain_cache), 0);
     CU_ASSERT_EQUAL (engine_extent (r.e, sizeof buf, 32768, &len), DIRECT);
     CU_ASSERT_EQUAL (malloc_calls, 0);
@@ -146,49 +146,48 @@ static uint8_t data[DISK_SECTORS * 512];
 static int
 request_of (struct engine_rig *r, enum what what, struct engine_conn *conn)
 {
-  const struct device *dev = &r->main->dev;
   struct engine_result res;
 
   switch (what) {
   case N_READ_BAD:
-    return engine_pread (r->e, conn, dev, data, 8192, SEC (32));
+    return engine_pread (conn, data, 8192, SEC (32));
   case N_READ_WEAK:
-    return engine_pread (r->e, conn, dev, data, 4096, SEC (40));
+    return engine_pread (conn, data, 4096, SEC (40));
   case N_READ_PART:
-    return engine_pread (r->e, conn, dev, data, 700, SEC (40) + 3);
+    return engine_pread (conn, data, 700, SEC (40) + 3);
   case N_READ_MIXED:
-    return engine_pread (r->e, conn, dev, data, 512, SEC (8));
+    return engine_pread (conn, data, 512, SEC (8));
   case N_WRITE_BAD:
   case N_WRITE_TIMEOUT:
-    return engine_pwrite (r->e, conn, dev, data, 8192, SEC (32), false);
+    return engine_pwrite (conn, data, 8192, SEC (32), false);
   case N_WRITE_EDGES:
-    return engine_pwrite (r->e, conn, dev, data, 8192, SEC (32) + 700, true);
+    return engine_pwrite (conn, data, 8192, SEC (32) + 700, true);
   case N_READ_BAD_SLOT:
-    return engine_pread (r->e, conn, dev, data, SEC (8), SEC (16));
+    return engine_pread (conn, data, SEC (8), SEC (16));
   case N_ZERO_UNREADABLE:
-    return engine_zero (r->e, conn, dev, SEC (8), SEC (16), 0, false);
+    return engine_zero (conn, SEC (8), SEC (16), 0, false);
   case N_WRITE_MAPPED:
   case N_WRITE_BAD_SLOT:
   case N_WRITE_UNREADABLE:
-    return engine_pwrite (r->e, conn, dev, data, SEC (8), SEC (16), true);
+    return engine_pwrite (conn, data, SEC (8), SEC (16), true);
   case N_ZERO:
-    return engine_zero (r->e, conn, dev, SEC (40), 0, 0, false);
+    return engine_zero (conn, SEC (40), 0, 0, false);
   case N_ZERO_MIXED:
-    return engine_zero (r->e, conn, dev, SEC (5), SEC (9), 0, false);
+    return engine_zero (conn, SEC (5), SEC (9), 0, false);
   case N_ZERO_PART:
-    return engine_zero (r->e, conn, dev, SEC (1), SEC (32) + 5, 0, false);
+    return engine_zero (conn, SEC (1), SEC (32) + 5, 0, false);
   case N_TRIM:
-    return engine_trim (r->e, conn, dev, SEC (64), 0, true);
+    return engine_trim (conn, SEC (64), 0, true);
   case N_CACHE:
-    return engine_cache (r->e, conn, dev, SEC (40), 0, NULL);
+    return engine_cache (conn, SEC (40), 0, NULL);
   case N_FLUSH:
-    return engine_flush (r->e, conn, dev);
+    return engine_flush (conn);
   case N_REMAP:
-    return engine_remap (r->e, dev, 0, 64, WHY_MANUAL, NULL, &res);
+    return engine_remap (conn, 0, 64, WHY_MANUAL, NULL, &res);
   case N_UNMAP:
-    return engine_unmap (r->e, conn, dev, 0, 64, NULL, &res);
+    return engine_unmap (conn, 0, 64, NULL, &res);
   case N_RETRY:
-    return engine_retry (r->e, dev, 0, 64, NULL, &res);
+    return engine_retry (conn, 0, 64, NULL, &res);
   default:
     return engine_forget_lost (r->e, 0, 64, NULL, &res);
   }
@@ -259,7 +258,7 @@ check_request (enum what what, uint32_t block)
 
     prepare (&r, what, block);
     fill (data, offset, 8192, 1);
-    engine_conn_init (r.e, &conn);
+    engine_conn_init (&conn, r.e, &r.main->dev);
     malloc_hits = 0;
     malloc_countdown = n;
     err = request_of (&r, what, &conn);

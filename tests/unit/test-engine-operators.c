@@ -44,7 +44,7 @@ verify (struct engine_rig *r, sector_t start, uint64_t count)
 {
   memset (&seen, 0, sizeof seen);
   seen.stop_after = -1;
-  return engine_verify (r->e, &r->main->dev, start, count, &watch, &res);
+  return engine_verify (&r->conn, start, count, &watch, &res);
 }
 
 /* Promise 12: a disk that fails everywhere isn't one with bad sectors.  One
@@ -168,8 +168,8 @@ test_remap_much (void)
   const uint64_t commits = st.commits;
   memset (&seen, 0, sizeof seen);
   seen.stop_after = -1;
-  CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 100, 4000, WHY_IMPORT,
-                                 &watch, &res), 0);
+  CU_ASSERT_EQUAL (engine_remap (&r.conn, 100, 4000, WHY_IMPORT, &watch, &res),
+                   0);
   CU_ASSERT (result_is (3999, 1, 1));
   CU_ASSERT_EQUAL (seen.first, 3000);
   CU_ASSERT_EQUAL (seen.sectors, 1);
@@ -243,12 +243,10 @@ test_cancel (void)
     set_state (&r, 0, 3000, op == 2 ? LOST : REMAPPED, 1);
     memset (&seen, 0, sizeof seen);
     seen.stop_after = 2;
-    err = op == 0 ? engine_unmap (r.e, &r.conn, &r.main->dev, 0, 3000, &watch,
-                                  &res)
-      : op == 1 ? engine_remap (r.e, &r.main->dev, 3000, 3000, WHY_MANUAL,
-                                &watch, &res)
-      : op == 2 ? engine_retry (r.e, &r.main->dev, 0, 3000, &watch, &res)
-      : engine_verify (r.e, &r.main->dev, 3000, 3000, &watch, &res);
+    err = op == 0 ? engine_unmap (&r.conn, 0, 3000, &watch, &res)
+      : op == 1 ? engine_remap (&r.conn, 3000, 3000, WHY_MANUAL, &watch, &res)
+      : op == 2 ? engine_retry (&r.conn, 0, 3000, &watch, &res)
+      : engine_verify (&r.conn, 3000, 3000, &watch, &res);
     CU_ASSERT_EQUAL (err, ECANCELED);
     CU_ASSERT (res.done > 0 && res.done < 3000);
     CU_ASSERT_EQUAL (totals (&r).remapped,
@@ -350,11 +348,11 @@ test_sync (void)
 
   rig_init (&r, NULL);
   CU_ASSERT_EQUAL (rig_write (&r, 0, 512, 2), 0);
-  CU_ASSERT_EQUAL (engine_sync (r.e, &r.conn, &r.main->dev), 0);
+  CU_ASSERT_EQUAL (engine_sync (&r.conn), 0);
   CU_ASSERT_EQUAL (sim_calls (r.main, SIM_FLUSH), 1);
   CU_ASSERT_EQUAL (stat_of (&r, STAT_FLUSHES), 0);
   sim_fail (r.main, SIM_FLUSH, 1, EIO);
-  CU_ASSERT_EQUAL (engine_sync (r.e, &r.conn, &r.main->dev), EIO);
+  CU_ASSERT_EQUAL (engine_sync (&r.conn), EIO);
   rig_end (&r);
 }
 

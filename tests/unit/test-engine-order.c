@@ -269,8 +269,7 @@ test_stuck_sector (void)
   CU_ASSERT_EQUAL (rig_zero (&r, SEC (81), SEC (1)), 0);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (90), SEC (1), 1), EIO);
   CU_ASSERT_EQUAL (rig_flush (&r), 0);
-  CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 102, 9, WHY_MANUAL, NULL,
-                                 &res), 0);
+  CU_ASSERT_EQUAL (engine_remap (&r.conn, 102, 9, WHY_MANUAL, NULL, &res), 0);
   CU_ASSERT_EQUAL (res.done, 9);
   CU_ASSERT_STRING_EQUAL (states (&r, 80, 12), "RZDDDDDDDDLD");
   CU_ASSERT (!atomic_load (&large.done));
@@ -400,9 +399,8 @@ unmap_thread (void *opaque)
   struct engine_result res;
   struct engine_conn conn;
 
-  engine_conn_init (r->e, &conn);
-  CU_ASSERT_EQUAL (engine_unmap (r->e, &conn, &r->main->dev, 10, 1, NULL,
-                                 &res), 0);
+  engine_conn_init (&conn, r->e, &r->main->dev);
+  CU_ASSERT_EQUAL (engine_unmap (&conn, 10, 1, NULL, &res), 0);
   return NULL;
 }
 
@@ -468,8 +466,7 @@ owner_step (struct owner *o, struct engine_conn *conn, uint64_t *seed)
   switch (memdev_random (seed) % 4) {
   case 0:
     memset (buf, o->version[s] + 1, sizeof buf);
-    err = engine_pwrite (r->e, conn, &r->main->dev, buf, sizeof buf, offset,
-                         false);
+    err = engine_pwrite (conn, buf, sizeof buf, offset, false);
     if (err == 0) {
       o->version[s]++;
       o->unsure[s] = false;
@@ -485,7 +482,7 @@ owner_step (struct owner *o, struct engine_conn *conn, uint64_t *seed)
       sim_bad (r->main, memdev_random (seed) % 3 ? 0 : SIM_ALL, s, 1, EIO);
     break;
   default:
-    err = engine_pread (r->e, conn, &r->main->dev, buf, sizeof buf, offset);
+    err = engine_pread (conn, buf, sizeof buf, offset);
     if (err && err != EIO)
       o->wrong++;
     if (err)
@@ -505,7 +502,7 @@ owner_thread (void *arg)
   struct engine_conn conn;
   uint64_t seed = o->me + 1;
 
-  engine_conn_init (o->r->e, &conn);
+  engine_conn_init (&conn, o->r->e, &o->r->main->dev);
   for (int i = 0; i < 3000; i++)
     owner_step (o, &conn, &seed);
   return NULL;

@@ -252,15 +252,13 @@ copy_disk (struct bound *b, uint32_t size, int how, uint64_t *seed)
   for (pos = 0; pos < r->main->size; pos += n) {
     n = min_u64 (size, r->main->size - pos);
     if (how == 0 || memdev_random (seed) % 3 == 0)
-      engine_pread (r->e, &r->conn, &r->main->dev, buf, n, pos);
+      engine_pread (&r->conn, buf, n, pos);
     else if (how == 1)
-      engine_cache (r->e, &r->conn, &r->main->dev, n, pos,
-                    failing_cache);
+      engine_cache (&r->conn, n, pos, failing_cache);
     else {
       /* A write that begins and ends in the middle of sectors. */
       fill (buf, pos, n, 1);
-      engine_pwrite (r->e, &r->conn, &r->main->dev, buf + 3, n - 6, pos + 3,
-                     false);
+      engine_pwrite (&r->conn, buf + 3, n - 6, pos + 3, false);
     }
     if (memdev_random (seed) % (r->main->size / size / 4 + 1) == 0)
       rig_restart (r);
@@ -324,37 +322,31 @@ test_cache (void)
   rig_init (&r, NULL);
   set_state (&r, 10, 2, LOST, 0);
   set_state (&r, 20, 2, REMAPPED, 2);
-  CU_ASSERT_EQUAL (engine_cache (r.e, &r.conn, &r.main->dev, 4 * MIB, 0,
-                                 failing_cache), 0);
+  CU_ASSERT_EQUAL (engine_cache (&r.conn, 4 * MIB, 0, failing_cache), 0);
   CU_ASSERT_EQUAL (r.main->sector[10].reads, 0);
   CU_ASSERT_EQUAL (r.main->sector[20].reads, 0);
   CU_ASSERT_EQUAL (r.main->sector[8191].reads, 1);
 
   sim_bad (r.main, SIM_READ, 5000, 1, EIO);
   sim_reset (r.main);
-  CU_ASSERT_EQUAL (engine_cache (r.e, &r.conn, &r.main->dev, 3 * MIB, MIB,
-                                 failing_cache), EIO);
+  CU_ASSERT_EQUAL (engine_cache (&r.conn, 3 * MIB, MIB, failing_cache), EIO);
   CU_ASSERT_STRING_EQUAL (states (&r, 4999, 3), "DLD");
   CU_ASSERT (sim_failed (r.main, SIM_READ) <= 4);
-  CU_ASSERT_EQUAL (engine_cache (r.e, &r.conn, &r.main->dev, 3 * MIB, MIB,
-                                 failing_cache), 0);
+  CU_ASSERT_EQUAL (engine_cache (&r.conn, 3 * MIB, MIB, failing_cache), 0);
 
   /* Alone, and weak. */
   sim_bad (r.main, SIM_READ, 6000, 1, EIO);
   sim_recover (r.main, 6000, 1);
-  CU_ASSERT_EQUAL (engine_cache (r.e, &r.conn, &r.main->dev, 7,
-                                 SEC (6000) + 1, failing_cache), 0);
+  CU_ASSERT_EQUAL (engine_cache (&r.conn, 7, SEC (6000) + 1, failing_cache), 0);
   CU_ASSERT_EQUAL (*states (&r, 6000, 1), 'R');
 
   /* Without prefetching of its own main is read. */
   sim_reset (r.main);
-  CU_ASSERT_EQUAL (engine_cache (r.e, &r.conn, &r.main->dev, SEC (30), 0,
-                                 NULL), 0);
+  CU_ASSERT_EQUAL (engine_cache (&r.conn, SEC (30), 0, NULL), 0);
   CU_ASSERT_EQUAL (r.main->sector[9].reads, 1);
   CU_ASSERT_EQUAL (r.main->sector[10].reads, 0);
   sim_gone (r.main, ENODEV);
-  CU_ASSERT_EQUAL (engine_cache (r.e, &r.conn, &r.main->dev, SEC (3), 0,
-                                 failing_cache), EIO);
+  CU_ASSERT_EQUAL (engine_cache (&r.conn, SEC (3), 0, failing_cache), EIO);
   CU_ASSERT_EQUAL (health (&r), HEALTH_MAIN_LOST);
   rig_end (&r);
 }

@@ -171,7 +171,7 @@ test_explain (void)
 static int
 verify (sector_t start, uint64_t count)
 {
-  return engine_verify (rig.e, &rig.main->dev, start, count, NULL, &res);
+  return engine_verify (&rig.conn, start, count, NULL, &res);
 }
 
 /* An error that isn't about one place ends it, and nothing is called bad. */
@@ -232,8 +232,7 @@ give_back (void)
 {
   struct engine_result r;
 
-  CU_ASSERT_EQUAL (engine_unmap (rig.e, &rig.conn, &rig.main->dev, 20, 8,
-                                 NULL, &r), 0);
+  CU_ASSERT_EQUAL (engine_unmap (&rig.conn, 20, 8, NULL, &r), 0);
   CU_ASSERT_EQUAL (r.done, 8);
   sim_bad (rig.main, SIM_READ, 22, 1, EIO);
 }

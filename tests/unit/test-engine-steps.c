@@ -43,20 +43,18 @@ set_hook (struct meanwhile *m, struct engine_rig *r, unsigned ops,
 static void
 test_nothing (void)
 {
-  const struct device *dev;
   struct engine_rig r;
   uint8_t buf[1];
 
   rig_init (&r, NULL);
-  dev = &r.main->dev;
   set_state (&r, 0, 1, LOST, 0);
   for (uint64_t offset = 0; offset <= 4 * MIB; offset += 4 * MIB) {
-    CU_ASSERT_EQUAL (engine_pread (r.e, &r.conn, dev, buf, 0, offset), 0);
-    CU_ASSERT_EQUAL (engine_pwrite (r.e, &r.conn, dev, buf, 0, offset, true),
+    CU_ASSERT_EQUAL (engine_pread (&r.conn, buf, 0, offset), 0);
+    CU_ASSERT_EQUAL (engine_pwrite (&r.conn, buf, 0, offset, true),
                      0);
-    CU_ASSERT_EQUAL (engine_zero (r.e, &r.conn, dev, 0, offset, 0, true), 0);
-    CU_ASSERT_EQUAL (engine_trim (r.e, &r.conn, dev, 0, offset, true), 0);
-    CU_ASSERT_EQUAL (engine_cache (r.e, &r.conn, dev, 0, offset, NULL), 0);
+    CU_ASSERT_EQUAL (engine_zero (&r.conn, 0, offset, 0, true), 0);
+    CU_ASSERT_EQUAL (engine_trim (&r.conn, 0, offset, true), 0);
+    CU_ASSERT_EQUAL (engine_cache (&r.conn, 0, offset, NULL), 0);
   }
   CU_ASSERT_EQUAL (sim_calls (r.main, SIM_ALL | SIM_TRIM | SIM_FLUSH), 0);
   CU_ASSERT_EQUAL (stat_of (&r, STAT_READS) + stat_of (&r, STAT_WRITES) +
@@ -496,20 +494,19 @@ test_watches (void)
   sim_bad (r.main, SIM_READ, 0, 64, EIO);
   /* Sectors that are LOST already aren't found bad. */
   set_state (&r, 1, 2, LOST, 0);
-  CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 0, 8, WHY_MANUAL,
-                                 &bad_only, &res), 0);
+  CU_ASSERT_EQUAL (engine_remap (&r.conn, 0, 8, WHY_MANUAL, &bad_only, &res),
+                   0);
   CU_ASSERT_EQUAL (bad, 6);
   CU_ASSERT (result_is (6, 2, 6));
   CU_ASSERT_EQUAL (res.first_bad, 0);
 
-  CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 0, 64, WHY_MANUAL,
-                                 &stop_only, &res), ECANCELED);
+  CU_ASSERT_EQUAL (engine_remap (&r.conn, 0, 64, WHY_MANUAL, &stop_only, &res),
+                   ECANCELED);
   const uint64_t lost = totals (&r).lost;
   CU_ASSERT_EQUAL (res.done, lost - 8);
   CU_ASSERT_EQUAL (res.bad, lost - 8);
   CU_ASSERT (lost > 8 && lost < 64);
-  CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 0, 64, WHY_MANUAL, NULL,
-                                 &res), 0);
+  CU_ASSERT_EQUAL (engine_remap (&r.conn, 0, 64, WHY_MANUAL, NULL, &res), 0);
   CU_ASSERT (result_is (64 - lost, lost, 64 - lost));
   rig_end (&r);
 }

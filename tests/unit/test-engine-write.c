@@ -130,20 +130,17 @@ test_timeout (void)
   CU_ASSERT_EQUAL (r.main->calls[1], 1);
   CU_ASSERT_EQUAL (rig_read (&r, 0, SEC (8), 1), 0);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (8), SEC (40), 2), 0);
-  CU_ASSERT_EQUAL (engine_unmap (r.e, &r.conn, &r.main->dev, 0, 100, NULL,
-                                 &res), 0);
+  CU_ASSERT_EQUAL (engine_unmap (&r.conn, 0, 100, NULL, &res), 0);
   CU_ASSERT_EQUAL (res.done, 0);
   CU_ASSERT_EQUAL (totals (&r).remapped, 40);
   CU_ASSERT_EQUAL (rig_zero (&r, SEC (8), SEC (2)), 0);
-  CU_ASSERT_EQUAL (engine_unmap (r.e, &r.conn, &r.main->dev, 0, 100, NULL,
-                                 &res), 0);
+  CU_ASSERT_EQUAL (engine_unmap (&r.conn, 0, 100, NULL, &res), 0);
   CU_ASSERT_EQUAL (res.done, 0);
   CU_ASSERT_EQUAL (sim_calls (r.main, SIM_MODIFY), 1);
 
   /* After a restart they may be. */
   rig_restart (&r);
-  CU_ASSERT_EQUAL (engine_unmap (r.e, &r.conn, &r.main->dev, 0, 100, NULL,
-                                 &res), 0);
+  CU_ASSERT_EQUAL (engine_unmap (&r.conn, 0, 100, NULL, &res), 0);
   CU_ASSERT_EQUAL (res.done, 40);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (10), SEC (38), 2), 0);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (8), SEC (2), 0), 0);

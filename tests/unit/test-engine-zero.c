@@ -20,8 +20,8 @@ test_fast_zero (void)
 
   rig_init (&r, NULL);
   sim_fail (r.main, SIM_ZERO, 1, ENOTSUP);
-  CU_ASSERT_EQUAL (engine_zero (r.e, &r.conn, &r.main->dev, 4096, 0,
-                                DEVICE_FAST_ZERO, false), ENOTSUP);
+  CU_ASSERT_EQUAL (engine_zero (&r.conn, 4096, 0, DEVICE_FAST_ZERO, false),
+                   ENOTSUP);
   rig_end (&r);
 }
 

@@ -105,7 +105,7 @@ random_request (struct engine_rig *r, struct model *m, uint64_t *seed,
 
   if (what < 2) {
     memset (buf, 0xcc, count);
-    err = engine_pread (r->e, &r->conn, &r->main->dev, buf, count, offset);
+    err = engine_pread (&r->conn, buf, count, offset);
     CU_ASSERT_EQUAL (err, covers_lost (m, offset, count) ? EIO : 0);
     if (err == 0)
       CU_ASSERT_EQUAL (memcmp (buf, m->data + offset, count), 0);
@@ -113,12 +113,12 @@ random_request (struct engine_rig *r, struct model *m, uint64_t *seed,
   }
   if (what == 2) {
     fill (buf, offset, count, tag);
-    err = engine_pwrite (r->e, &r->conn, &r->main->dev, buf, count, offset,
+    err = engine_pwrite (&r->conn, buf, count, offset,
                          memdev_random (seed) % 8 == 0);
   }
   else {
     memset (buf, 0, count);
-    err = engine_zero (r->e, &r->conn, &r->main->dev, count, offset, 0, false);
+    err = engine_zero (&r->conn, count, offset, 0, false);
   }
   CU_ASSERT_EQUAL (err, part_of_lost (m, offset, count) ? EIO : 0);
   if (err == 0) {
@@ -375,13 +375,11 @@ test_manual (void)
   CU_ASSERT_EQUAL (rig_write (&r, SEC (40), SEC (1), 2), EIO);
   CU_ASSERT_EQUAL (rig_write (&r, SEC (40) + 5, 9, 2), EIO);
   CU_ASSERT_EQUAL (rig_zero (&r, SEC (40), SEC (1)), EIO);
-  CU_ASSERT_EQUAL (engine_cache (r.e, &r.conn, &r.main->dev, 4096, SEC (40),
-                                 NULL), EIO);
+  CU_ASSERT_EQUAL (engine_cache (&r.conn, 4096, SEC (40), NULL), EIO);
   CU_ASSERT_STRING_EQUAL (states (&r, 40, 2), "DD");
   CU_ASSERT_EQUAL (rig_write (&r, SEC (20), SEC (3), 3), 0);
   CU_ASSERT_STRING_EQUAL (states (&r, 20, 3), "RRR");
-  CU_ASSERT_EQUAL (engine_remap (r.e, &r.main->dev, 40, 1, WHY_MANUAL, NULL,
-                                 &res), 0);
+  CU_ASSERT_EQUAL (engine_remap (&r.conn, 40, 1, WHY_MANUAL, NULL, &res), 0);
   CU_ASSERT_STRING_EQUAL (states (&r, 40, 2), "LD");
   engine_set_auto_remap (r.e, true);
   CU_ASSERT_EQUAL (rig_write (&r, SEC (41), SEC (1), 2), 0);
@@ -419,16 +417,13 @@ test_zero (void)
 
   /* Trims ask main where it is DIRECT, and change nothing else. */
   sim_reset (r.main);
-  CU_ASSERT_EQUAL (engine_trim (r.e, &r.conn, &r.main->dev, SEC (3), SEC (12),
-                                false), 0);
+  CU_ASSERT_EQUAL (engine_trim (&r.conn, SEC (3), SEC (12), false), 0);
   CU_ASSERT_EQUAL (sim_calls (r.main, SIM_TRIM), 0);
-  CU_ASSERT_EQUAL (engine_trim (r.e, &r.conn, &r.main->dev, SEC (45), SEC (10),
-                                true), 0);
+  CU_ASSERT_EQUAL (engine_trim (&r.conn, SEC (45), SEC (10), true), 0);
   CU_ASSERT_EQUAL (sim_calls (r.main, SIM_TRIM), 4);
   CU_ASSERT_EQUAL (sim_calls (r.main, SIM_FLUSH), 1);
   sim_fail (r.main, SIM_TRIM, 1, EIO);
-  CU_ASSERT_EQUAL (engine_trim (r.e, &r.conn, &r.main->dev, SEC (5), SEC (100),
-                                false), EIO);
+  CU_ASSERT_EQUAL (engine_trim (&r.conn, SEC (5), SEC (100), false), EIO);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (50) + 30, 482, 2), 0);
   CU_ASSERT_STRING_EQUAL (states (&r, 8, 25), "DDZZZZZDDDDDZZZZZDDDDDZDD");
   CU_ASSERT_STRING_EQUAL (states (&r, 100, 5), "DDDDD");

@@ -92,29 +92,27 @@ error_reply (struct control_target *t, int err, bool was_wanted)
 /* How each of them is called. */
 static int
 run_operation (struct control_target *t, const struct control_request *rq,
-               const struct device *main, struct engine_conn *conn,
-               const struct engine_watch *watch, struct engine_result *res)
+               struct engine_conn *conn, const struct engine_watch *watch,
+               struct engine_result *res)
 {
   struct engine *e = t->engine;
 
   switch (rq->verb) {
   case CONTROL_REMAP:
-    return engine_remap (e, main, rq->start, rq->count, WHY_MANUAL, watch,
-                         res);
+    return engine_remap (conn, rq->start, rq->count, WHY_MANUAL, watch, res);
   case CONTROL_VERIFY:
-    return engine_verify (e, main, rq->start, rq->count, watch, res);
+    return engine_verify (conn, rq->start, rq->count, watch, res);
   case CONTROL_UNMAP:
-    return engine_unmap (e, conn, main, rq->start, rq->count, watch, res);
+    return engine_unmap (conn, rq->start, rq->count, watch, res);
   case CONTROL_RETRY:
-    return engine_retry (e, main, rq->start, rq->count, watch, res);
+    return engine_retry (conn, rq->start, rq->count, watch, res);
   case CONTROL_FORGET_LOST:
     return engine_forget_lost (e, rq->start, rq->count, watch, res);
   case CONTROL_IMPORT:
     if (rq->lost)
       return engine_declare_lost (e, rq->start, rq->count, WHY_IMPORT, watch,
                                   res);
-    return engine_remap (e, main, rq->start, rq->count, WHY_IMPORT, watch,
-                         res);
+    return engine_remap (conn, rq->start, rq->count, WHY_IMPORT, watch, res);
   default:
     return EINVAL;
   }
@@ -154,7 +152,6 @@ operate (struct control_target *t, const struct control_request *rq,
   struct progress p = { .t = t, .stop = stop };
   struct engine_watch watch = { .stop = must_stop, .bad = note_bad,
                                 .opaque = &p };
-  const struct device *main = NULL;
   struct engine_conn *conn = NULL;
   struct engine_result res = { 0 };
   struct message message;
@@ -162,10 +159,10 @@ operate (struct control_target *t, const struct control_request *rq,
   int err;
 
   if (needs_main &&
-      t->get_main (t->opaque, rq->verb == CONTROL_UNMAP, &main, &conn,
+      t->get_main (t->opaque, rq->verb == CONTROL_UNMAP, &conn,
                    &message) != 0)
     return control_error (message.text);
-  err = run_operation (t, rq, main, conn, &watch, &res);
+  err = run_operation (t, rq, conn, &watch, &res);
   if (needs_main)
     t->put_main (t->opaque);
   reply = err ? error_reply (t, err, p.was_wanted) : control_ok ();
@@ -241,14 +238,13 @@ grow (struct control_target *t, const struct control_request *rq)
 static json_t *
 sync_all (struct control_target *t)
 {
-  const struct device *main;
   struct engine_conn *conn;
   struct message message;
   int err;
 
-  if (t->get_main (t->opaque, false, &main, &conn, &message) != 0)
+  if (t->get_main (t->opaque, false, &conn, &message) != 0)
     return control_error (message.text);
-  err = engine_sync (t->engine, conn, main);
+  err = engine_sync (conn);
   t->put_main (t->opaque);
   return err ? error_reply (t, err, false) : control_ok ();
 }

@@ -39,8 +39,8 @@ struct control_target {
   /* Main, for one request, which may write to it if WRITE is set; put_main
    * follows.  Returns 0, or an errno with MESSAGE set.
    */
-  int (*get_main) (void *opaque, bool write, const struct device **main,
-                   struct engine_conn **conn, struct message *message);
+  int (*get_main) (void *opaque, bool write, struct engine_conn **conn,
+                   struct message *message);
   void (*put_main) (void *opaque);
 
   /* Should whoever has main give it back soon?  May be NULL. */
