@@ -55,7 +55,7 @@ static const struct spare_env env = { .warn = warn };
 static void
 log_engine (void *opaque, enum engine_log_level level, const char *text)
 {
-  if (level == LOG_WARNING)
+  if (level == ENGINE_LOG_WARNING)
     nbdkit_error ("remap: %s", text);
   else if (remap_debug_verbose)
     nbdkit_debug ("remap: %s", text);

@@ -17,7 +17,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "base/bytes.h"
+#include "engine/blocks.h"
+#include "engine/edge.h"
+#include "engine/log.h"
+#include "engine/main-dev.h"
+#include "engine/marks.h"
+#include "engine/read.h"
+#include "engine/record.h"
+#include "engine/stats.h"
+#include "engine/write.h"
 
 /* The bytes from START to END of the block at BLOCK are to be written, or
  * zeroed: then whole sectors that main doesn't take become ZERO.
@@ -70,7 +79,7 @@ edge_read_main (struct request *r, struct edge *edge)
   for (pos = edge->block; pos < edge->bend; pos += SECTOR_SIZE)
     if (in_part (e, edge, pos) &&
         map_lookup (e->map, sector_of (pos), 1).state == DIRECT) {
-      move_blocks_locked (r, edge->block, edge->bend, NULL, WHY_AUTO_READ);
+      move_direct (r, edge->block, edge->bend, NULL, WHY_AUTO_READ);
       return EIO;
     }
   return 0;
@@ -148,48 +157,34 @@ static int
 edge_move (struct request *r, struct edge *edge, enum change_reason why)
 {
   struct engine *e = r->e;
-  uint64_t counters[NR_SPARE_COUNTERS] = { 0 };
-  struct change_list list = { 0 };
-  uint64_t pos, next, moved = 0, lost = 0;
-  int err = 0;
+  uint64_t pos, next;
+  struct record rec;
+  struct run run;
+  int err;
 
-  for (pos = edge->block; pos < edge->bend && err == 0; pos = next) {
-    enum sector_state state = map_lookup (e->map, sector_of (pos), 1).state;
-
+  record_init (&rec, e, r);
+  for (pos = edge->block; pos < edge->bend && rec.err == 0; pos = next) {
+    run = map_lookup (e->map, sector_of (pos), 1);
     next = min_u64 (pos + SECTOR_SIZE, edge->bend);
     if (becomes_zero (edge, pos, next))
-      err = zero_sectors (r, &list, pos, next, why);
-    else if (written (edge, pos) || (state == DIRECT && !edge->unreadable))
-      err = place_sectors (r, &list, edge->content + (pos - edge->block),
-                           pos, next, why, &moved);
-    else if (state == DIRECT) {
-      struct change c = { .kind = CHANGE_LOST, .sector = sector_of (pos),
-                          .count = 1, .slot = NO_SLOT,
-                          .reason = WHY_AUTO_READ };
-
-      err = change_list_add (&list, &c);
-      lost++;
-    }
+      record_zero (&rec, pos, next, why);
+    else if (written (edge, pos) ||
+             (run.state == DIRECT && !edge->unreadable))
+      store_sectors (&rec, edge->content + (pos - edge->block), pos, next,
+                     why);
+    else if (run.state == DIRECT)
+      record_state (&rec, &run, LOST, WHY_AUTO_READ);
   }
-  if (err) {
-    spare_abandon (e->spare, &list);
-    change_list_free (&list);
-    return err;
-  }
-  counters[COUNT_AUTO_REMAPS] = moved;
-  counters[COUNT_LOST] = lost;
-  if (why == WHY_WEAK)
-    counters[COUNT_WEAK] = moved;
-  err = commit (e, &list, counters);
-  if (err == 0 && lost > 0)
-    log_lost (e, edge->block, edge->bend, "can't be read from main: LOST, "
-              "but for what was written");
+  err = record_commit (&rec);
+  if (err == 0 && rec.counters[COUNT_LOST] > 0)
+    log_sectors (e, edge->block, edge->bend, "can't be read from main: LOST, "
+                 "but for what was written");
   return err;
 }
 
 /* Writes the written sectors that aren't DIRECT. */
 static int
-edge_put_mapped (struct request *r, struct edge *edge)
+edge_move_mapped (struct request *r, struct edge *edge)
 {
   struct engine *e = r->e;
   uint64_t pos, next;
@@ -201,10 +196,10 @@ edge_put_mapped (struct request *r, struct edge *edge)
     if (map_lookup (e->map, sector_of (pos), 1).state == DIRECT)
       continue;
     if (becomes_zero (edge, pos, next))
-      err = record_zero (r, pos, next, WHY_CLIENT);
+      err = zero_sectors (r, pos, next, WHY_CLIENT);
     else
-      err = put_sectors (r, edge->content + (pos - edge->block), pos, next,
-                         WHY_CLIENT);
+      err = move_sectors (r, edge->content + (pos - edge->block), pos, next,
+                          WHY_CLIENT);
   }
   return err;
 }
@@ -225,7 +220,7 @@ edge_apply (struct request *r, struct edge *edge, const uint8_t *buf)
             edge->end - edge->start);
   class = classify (e, edge->block, edge->bend, &class_end);
   if (class == ALL_MAPPED)
-    return edge_put_mapped (r, edge);
+    return edge_move_mapped (r, edge);
 
   if (edge->unreadable)
     return edge_move (r, edge, WHY_AUTO_READ);
@@ -242,7 +237,7 @@ edge_apply (struct request *r, struct edge *edge, const uint8_t *buf)
       late_add (e, edge->block, edge->bend);
     return may_act_on (r, err) ? edge_move (r, edge, WHY_AUTO_WRITE) : err;
   }
-  return class == MIXED ? edge_put_mapped (r, edge) : 0;
+  return class == MIXED ? edge_move_mapped (r, edge) : 0;
 }
 
 int

@@ -25,8 +25,8 @@
 struct engine;
 
 enum engine_log_level {
-  LOG_DEBUG,           /* each change of state */
-  LOG_WARNING,         /* data lost, or something to do for the operator */
+  ENGINE_LOG_DEBUG,           /* each change of state */
+  ENGINE_LOG_WARNING,         /* data lost, or something to do for the operator */
 };
 
 struct engine_config {

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * What errors of main mean, and how to tell a bad sector from a dead disk
- * (promises 10 to 12 of remap-promises(7)).
+ * What the errors of main mean (promises 10 and 11 of remap-promises(7)).
  */
 
-#ifndef REMAP_MEDIA_H
-#define REMAP_MEDIA_H
-
-#include <stdatomic.h>
-#include <pthread.h>
-
-#include "base/sector.h"
-#include "map/map.h"
+#ifndef REMAP_ENGINE_ERRORS_H
+#define REMAP_ENGINE_ERRORS_H
 
 enum error_class {
   ERROR_MEDIA,         /* this place of the medium is bad */
@@ -20,6 +13,7 @@ enum error_class {
   ERROR_OTHER,         /* anything else: passed on */
 };
 
+/* ERR is a positive errno value. */
 extern enum error_class error_classify (int err);
 
 /* The errno that an NBD client gets for ERR: itself if NBD can carry it,
@@ -27,51 +21,4 @@ extern enum error_class error_classify (int err);
  */
 extern int error_for_nbd (int err);
 
-/* Canaries: blocks of main that prove by being read that it is alive.
- * They should not have been touched since the start, or a page cache might
- * answer for a dead disk; so main is divided into regions, and each access
- * marks its regions.
- */
-#define CANARY_REGIONS 4096
-#define NR_CANARIES 3
-
-struct canaries {
-  uint64_t size;                        /* of main, bytes */
-  uint32_t block;                       /* of main, bytes */
-  unsigned region_shift;
-  uint32_t nr_regions;
-  atomic_bool touched[CANARY_REGIONS];
-
-  pthread_mutex_t mutex;                /* guards what follows */
-  uint64_t random;
-};
-
-extern void canaries_init (struct canaries *c, uint64_t size, uint32_t block);
-extern void canaries_destroy (struct canaries *c);
-
-/* Marks the byte range as touched.  COUNT >= 1.  Any thread. */
-static inline void
-canaries_touch (struct canaries *c, uint64_t offset, uint64_t count)
-{
-  uint32_t last = (offset + count - 1) >> c->region_shift;
-  uint32_t r = offset >> c->region_shift;
-
-  /* As a rule there is one, and it is marked. */
-  if (r == last && atomic_load_explicit (&c->touched[r],
-                                         memory_order_relaxed))
-    return;
-  do {
-    if (!atomic_load_explicit (&c->touched[r], memory_order_relaxed))
-      atomic_store_explicit (&c->touched[r], true, memory_order_relaxed);
-  } while (r++ < last);
-}
-
-/* Picks up to NR_CANARIES blocks, far apart, that are DIRECT in MAP and
- * don't overlap the bytes from AVOID_START to AVOID_END: untouched ones as
- * far as there are some, then touched ones.  Returns how many.
- */
-extern unsigned canaries_pick (struct canaries *c, const struct map *map,
-                               uint64_t avoid_start, uint64_t avoid_end,
-                               uint64_t block_offset[NR_CANARIES]);
-
-#endif /* REMAP_MEDIA_H */
+#endif /* REMAP_ENGINE_ERRORS_H */

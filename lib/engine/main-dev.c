@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "base/bytes.h"
+#include "engine/errors.h"
+#include "engine/log.h"
+#include "engine/main-dev.h"
 
 #define PROBE_INTERVAL_MS 1000
 
@@ -83,7 +86,7 @@ main_went_away (struct engine *e, int err)
   pthread_mutex_unlock (&e->probe_mutex);
   if (news) {
     stat_add (e, STAT_MAIN_LOST, 1);
-    engine_log (e, LOG_WARNING,
+    engine_log (e, ENGINE_LOG_WARNING,
                 "main is lost (%s): requests that need it fail, nothing is "
                 "remapped; service resumes when it answers again",
                 strerror (err));
@@ -104,7 +107,7 @@ main_came_back (struct request *r)
     if (err)
       return false;
     if (size != e->config.main_size) {
-      engine_log (e, LOG_WARNING,
+      engine_log (e, ENGINE_LOG_WARNING,
                   "main answers again, but its size is %" PRIu64 " bytes and "
                   "was %" PRIu64 ": this is not the same disk, it stays lost",
                   size, e->config.main_size);
@@ -137,7 +140,7 @@ main_is_still_lost (struct request *r)
   }
   pthread_mutex_unlock (&e->probe_mutex);
   if (back)
-    engine_log (e, LOG_WARNING, "main is back: service resumes");
+    engine_log (e, ENGINE_LOG_WARNING, "main is back: service resumes");
   return !back;
 }
 
@@ -343,30 +346,3 @@ main_flush (struct request *r)
   return err ? main_failed (r->e, STAT_MAIN_FLUSH_ERRORS, err) : 0;
 }
 
-void
-late_add (struct engine *e, uint64_t start, uint64_t end)
-{
-  struct run run = {
-    .start = sector_of (start), .count = sectors_in (start, end),
-    .state = LOST, .slot = NO_SLOT
-  };
-
-  pthread_mutex_lock (&e->late_mutex);
-  map_begin (e->late);
-  if (map_set (e->late, &run) == 0)
-    map_publish (e->late);
-  else {
-    map_abort (e->late);
-    atomic_store (&e->all_late, true);
-  }
-  atomic_store (&e->have_late, true);
-  atomic_store (&e->simple_max, 0);
-  pthread_mutex_unlock (&e->late_mutex);
-}
-
-bool
-late_overlaps_some (struct engine *e, uint64_t start, uint64_t end)
-{
-  return atomic_load (&e->all_late) ||
-    !map_all_direct (e->late, sector_of (start), sectors_in (start, end));
-}

@@ -7,7 +7,11 @@
 
 #include <config.h>
 
-#include "engine/internal.h"
+#include "engine/blocks.h"
+#include "engine/edge.h"
+#include "engine/flush.h"
+#include "engine/main-dev.h"
+#include "engine/write.h"
 
 /* The long way. */
 static int __attribute__ ((noinline))

@@ -26,39 +26,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "base/bytes.h"
+#include "engine/blocks.h"
+#include "engine/errors.h"
+#include "engine/log.h"
+#include "engine/main-dev.h"
+#include "engine/marks.h"
+#include "engine/read.h"
+#include "engine/record.h"
+#include "engine/stats.h"
 
 /* Bytes in which blocks are read one by one: 2048 small reads take a drive
  * less than one that fails.
  */
 #define CHUNK (UINT32_C (1) << 20)
-
-void
-log_lost (struct engine *e, uint64_t start, uint64_t end, const char *what)
-{
-  engine_log (e, LOG_WARNING,
-              "sectors %" PRIu64 "-%" PRIu64 " (offset 0x%" PRIx64
-              ", %" PRIu64 " bytes): %s",
-              sector_of (start), sector_of (end - 1), start, end - start,
-              what);
-}
-
-static void
-unreadable_add (struct engine *e, slot_t slot)
-{
-  struct run run = { .start = slot, .count = 1, .state = LOST,
-                     .slot = NO_SLOT };
-
-  pthread_mutex_lock (&e->unreadable_mutex);
-  map_begin (e->unreadable);
-  if (map_set (e->unreadable, &run) == 0) {
-    map_publish (e->unreadable);
-    atomic_store (&e->have_unreadable, true);
-  }
-  else
-    map_abort (e->unreadable);
-  pthread_mutex_unlock (&e->unreadable_mutex);
-}
 
 int
 slots_read (struct engine *e, void *buf, slot_t slot, uint32_t count)
@@ -73,8 +54,8 @@ slots_read (struct engine *e, void *buf, slot_t slot, uint32_t count)
   for (uint32_t i = 0; i < count; i++)
     if (count == 1 ||
         spare_read (e->spare, p + (size_t) i * SECTOR_SIZE, slot + i, 1)) {
-      unreadable_add (e, slot + i);
-      engine_log (e, LOG_WARNING, "spare: slot %" PRIu64 " can't be read: "
+      marks_add (&e->unreadable, slot + i, 1);
+      engine_log (e, ENGINE_LOG_WARNING, "spare: slot %" PRIu64 " can't be read: "
                   "its sector stays mapped to it and reads fail until it is "
                   "written again", slot + i);
       r = EIO;
@@ -131,7 +112,7 @@ read_remapped (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
   run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
   *done = start;
   if (run.state == REMAPPED) {
-    end = min_u64 (end, (run.start + run.count) << SECTOR_SHIFT);
+    end = min_u64 (end, run_end_byte (&run));
     err = slot_bytes_read (e, buf, run.slot, start & (SECTOR_SIZE - 1),
                            end - start);
     *done = end;
@@ -163,66 +144,6 @@ read_block_locked (struct request *r, void *buf, uint64_t block,
   return err;
 }
 
-static int
-add_lost (struct change_list *list, sector_t sector, uint64_t count,
-          enum change_reason why)
-{
-  struct change c = { .kind = CHANGE_LOST, .sector = sector, .count = count,
-                      .slot = NO_SLOT, .reason = why };
-
-  return change_list_add (list, &c);
-}
-
-int
-move_blocks_locked (struct request *r, uint64_t start, uint64_t end,
-                    const void *data, enum change_reason why)
-{
-  struct engine *e = r->e;
-  uint64_t counters[NR_SPARE_COUNTERS] = { 0 };
-  struct change_list list = { 0 };
-  uint64_t pos, n, moved = 0;
-  struct run run;
-  int err = 0;
-
-  for (pos = start; pos < end && err == 0; pos += n) {
-    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
-    n = min_u64 (run.count << SECTOR_SHIFT, end - pos);
-    if (run.state != DIRECT)
-      continue;
-    if (data)
-      err = place_sectors (r, &list, (const uint8_t *) data + (pos - start),
-                           pos, pos + n, why, &moved);
-    else {
-      err = add_lost (&list, run.start, run.count, why);
-      moved += run.count;
-    }
-  }
-  if (err) {
-    spare_abandon (e->spare, &list);
-    change_list_free (&list);
-    return err;
-  }
-  if (data == NULL)
-    counters[COUNT_LOST] = moved;
-  else {
-    counters[why == WHY_MANUAL || why == WHY_IMPORT ? COUNT_MANUAL_REMAPS
-             : COUNT_AUTO_REMAPS] = moved;
-    if (why == WHY_WEAK)
-      counters[COUNT_WEAK] = moved;
-  }
-  err = commit (e, &list, counters);
-  if (err)
-    return err;
-  if (data == NULL)
-    log_lost (e, start, end, "can't be read from main: LOST");
-  else
-    engine_log (e, LOG_DEBUG, "block at 0x%" PRIx64 ": %" PRIu64
-                " sectors remapped (%s)", start, moved,
-                why == WHY_WEAK ? "weak" :
-                why == WHY_AUTO_READ ? "read" : "by command");
-  return 0;
-}
-
 int
 complete_block_locked (struct request *r, uint64_t block)
 {
@@ -236,9 +157,9 @@ complete_block_locked (struct request *r, uint64_t block)
     return ENOMEM;
   err = read_block_locked (r, buf, block, 1 + e->config.retries, &weak);
   if (err == 0)
-    err = move_blocks_locked (r, block, end, buf, WHY_AUTO_READ);
+    err = move_direct (r, block, end, buf, WHY_AUTO_READ);
   else if (may_act_on (r, err))
-    err = move_blocks_locked (r, block, end, NULL, WHY_AUTO_READ);
+    err = move_direct (r, block, end, NULL, WHY_AUTO_READ);
   free (buf);
   return err;
 }
@@ -272,14 +193,14 @@ isolate_block (struct request *r, void *buf, uint64_t block,
     tries = 1;
   err = read_block_locked (r, buf, block, tries, &weak);
   if (err == 0 && weak) {
-    err2 = move_blocks_locked (r, block, end, buf, WHY_WEAK);
+    err2 = move_direct (r, block, end, buf, WHY_WEAK);
     if (err2)
-      engine_log (e, LOG_WARNING, "block at 0x%" PRIx64 " is weak, but the "
+      engine_log (e, ENGINE_LOG_WARNING, "block at 0x%" PRIx64 " is weak, but the "
                   "spare can't take it (%s): it stays on main", block,
                   strerror (err2));
   }
   else if (err && may_act_on (r, err)) {
-    err2 = move_blocks_locked (r, block, end, NULL, WHY_AUTO_READ);
+    err2 = move_direct (r, block, end, NULL, WHY_AUTO_READ);
     if (err2 == 0 && e->config.lost_zero)
       err = 0;
   }
@@ -424,7 +345,7 @@ read_lost (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
   }
   memset (buf, 0, end - start);
   stat_add (r->e, STAT_LOST_ZEROED, sectors_in (start, end));
-  log_lost (r->e, start, end, "LOST, read as zeroes");
+  log_sectors (r->e, start, end, "LOST, read as zeroes");
   return 0;
 }
 
@@ -444,7 +365,7 @@ read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
 
   for (; start < end && err == 0; buf += done - start, start = done) {
     run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
-    run_end = min_u64 ((run.start + run.count) << SECTOR_SHIFT, end);
+    run_end = min_u64 (run_end_byte (&run), end);
     done = run_end;
     switch (run.state) {
     case REMAPPED:

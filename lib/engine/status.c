@@ -9,39 +9,7 @@
 #include <string.h>
 
 #include "engine/internal.h"
-
-_Thread_local intptr_t stat_home = SHARD_UNKNOWN;
-
-intptr_t
-stat_choose_home (void)
-{
-  static atomic_uint nr_threads;
-
-  stat_home = shard_choose (&nr_threads, STAT_SHARDS,
-                            sizeof (struct stat_shard));
-  return stat_home;
-}
-
-static void
-sum_stats (struct engine *e, uint64_t sum[NR_ENGINE_STATS])
-{
-  memset (sum, 0, NR_ENGINE_STATS * sizeof *sum);
-  for (size_t s = 0; s < STAT_SHARDS; s++)
-    for (size_t i = 0; i < NR_ENGINE_STATS; i++)
-      sum[i] += atomic_load_explicit (&e->stats[s].v[i],
-                                      memory_order_relaxed);
-}
-
-/* They only ever grow: who clears them remembers what they were.  So no
- * request that counts at the same time is lost, or waits.
- */
-void
-engine_clear_stats (struct engine *e)
-{
-  pthread_mutex_lock (&e->cleared_mutex);
-  sum_stats (e, e->cleared);
-  pthread_mutex_unlock (&e->cleared_mutex);
-}
+#include "engine/stats.h"
 
 static bool
 spare_mostly_used (const struct spare_status *sp)
@@ -60,11 +28,7 @@ engine_get_status (struct engine *e, struct engine_status *st)
   st->spare_short = atomic_load (&e->spare_short);
   map_get_totals (e->map, &st->totals);
   spare_get_status (e->spare, &st->spare);
-  pthread_mutex_lock (&e->cleared_mutex);
-  sum_stats (e, st->ever);
-  for (size_t i = 0; i < NR_ENGINE_STATS; i++)
-    st->stat[i] = st->ever[i] - e->cleared[i];
-  pthread_mutex_unlock (&e->cleared_mutex);
+  stats_get (e, st->ever, st->stat);
 
   if (st->main_lost)
     st->health = HEALTH_MAIN_LOST;

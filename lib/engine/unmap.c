@@ -8,7 +8,14 @@
 
 #include <string.h>
 
-#include "engine/internal.h"
+#include "base/bytes.h"
+#include "engine/blocks.h"
+#include "engine/flush.h"
+#include "engine/main-dev.h"
+#include "engine/marks.h"
+#include "engine/operation.h"
+#include "engine/read.h"
+#include "engine/record.h"
 
 /* The content of blocks that aren't DIRECT, from their slots. */
 static int
@@ -35,7 +42,7 @@ can_be_unmapped (struct engine *e, uint64_t start, uint64_t end)
   uint64_t pos = start;
   struct run run;
 
-  for (; pos < end; pos = (run.start + run.count) << SECTOR_SHIFT) {
+  for (; pos < end; pos = run_end_byte (&run)) {
     run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
     if (run.state == DIRECT || run.state == LOST)
       break;
@@ -54,10 +61,8 @@ unmap_locked (struct operation *op, struct request *r, uint64_t start,
   struct engine *e = op->e;
   uint64_t n = sectors_in (start, end);
   uint8_t *back = op->buf + op->size;
-  struct change change = { .kind = CHANGE_DIRECT, .sector = sector_of (start),
-                           .count = n, .slot = NO_SLOT,
-                           .reason = WHY_MANUAL };
-  struct change_list list = { 0 };
+  const struct run run = { .start = sector_of (start), .count = n };
+  struct record rec;
   int err;
 
   /* A slot that can't be read says nothing about main. */
@@ -78,9 +83,9 @@ unmap_locked (struct operation *op, struct request *r, uint64_t start,
     return err;
   }
 
-  err = change_list_add (&list, &change);
-  if (err == 0)
-    err = commit (e, &list, NULL);
+  record_init (&rec, e, r);
+  record_state (&rec, &run, DIRECT, WHY_MANUAL);
+  err = record_commit (&rec);
   if (err == 0)
     op->res->done += n;
   return err;

@@ -9,7 +9,11 @@
 
 #include <string.h>
 
-#include "engine/internal.h"
+#include "base/bytes.h"
+#include "engine/blocks.h"
+#include "engine/main-dev.h"
+#include "engine/operation.h"
+#include "engine/read.h"
 
 #define VERIFY_PIECE (UINT32_C (256) << 10)     /* bytes */
 
@@ -59,7 +63,7 @@ verify_slots (struct operation *op, uint64_t start, uint64_t end,
   run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
   *done = start;
   if (run.state == REMAPPED) {
-    *done = min_u64 (end, (run.start + run.count) << SECTOR_SHIFT);
+    *done = min_u64 (end, run_end_byte (&run));
     if (spare_read (e->spare, op->buf, run.slot, run.count) != 0)
       for (uint64_t i = 0; i < run.count; i++)
         if (slots_read (e, op->buf, run.slot + i, 1) != 0)
@@ -79,7 +83,7 @@ verify_piece (struct operation *op, uint64_t start, uint64_t end,
 
   for (pos = start; pos < end && err == 0; pos = next) {
     run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
-    next = min_u64 ((run.start + run.count) << SECTOR_SHIFT, end);
+    next = min_u64 (run_end_byte (&run), end);
     switch (run.state) {
     case DIRECT:
       err = verify_direct (op, block_of (e, pos), block_end (e, next - 1),

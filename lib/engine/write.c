@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Writes of whole main blocks, and placing data in the spare.
+ * Writes of whole main blocks.
  *
  * DIRECT blocks are written to main under a shared lock.  When that fails,
  * the content of main is indeterminate; so the request is cut into pieces,
@@ -12,7 +12,7 @@
  *
  * Cutting by sixteen keeps the failing writes few: a lone bad block in
  * 1 MiB fails four times (1 MiB, 64 KiB, 4 KiB, 512 bytes).  The blocks that
- * failed alone are placed in the spare together, when the others have been
+ * failed alone are moved to the spare together, when the others have been
  * written: a commit takes two flushes, however many blocks it has.  After
  * MAX_FAILING_PIECES the rest of the piece at hand, and each later one that
  * fails, goes to the spare as it is (promise 3 of remap-promises(7)).
@@ -23,174 +23,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "base/bytes.h"
+#include "engine/blocks.h"
+#include "engine/log.h"
+#include "engine/main-dev.h"
+#include "engine/marks.h"
+#include "engine/record.h"
+#include "engine/write.h"
 
 #define CUT 16
-
-bool
-is_unreadable (struct engine *e, slot_t slot, uint64_t count)
-{
-  bool r;
-
-  if (!atomic_load (&e->have_unreadable))
-    return false;
-  pthread_mutex_lock (&e->unreadable_mutex);
-  r = !map_all_direct (e->unreadable, slot, count);
-  pthread_mutex_unlock (&e->unreadable_mutex);
-  return r;
-}
-
-void
-unreadable_remove (struct engine *e, slot_t slot, uint64_t count)
-{
-  struct run run = { .start = slot, .count = count, .state = DIRECT,
-                     .slot = NO_SLOT };
-
-  if (!atomic_load (&e->have_unreadable))
-    return;
-
-  pthread_mutex_lock (&e->unreadable_mutex);
-  map_begin (e->unreadable);
-  if (map_set (e->unreadable, &run) == 0)
-    map_publish (e->unreadable);
-  else
-    map_abort (e->unreadable);
-  pthread_mutex_unlock (&e->unreadable_mutex);
-}
-
-/* Whole sectors are stored; the short one at the end of main is padded
- * with zeroes.
- */
-static int
-store (struct request *r, struct change_list *list, const uint8_t *buf,
-       uint64_t start, uint64_t end, enum change_reason why)
-{
-  struct engine *e = r->e;
-  uint64_t whole = round_down (end - start, SECTOR_SIZE);
-  uint8_t tail[SECTOR_SIZE] = { 0 };
-  int err = 0;
-
-  if (whole > 0)
-    err = spare_store (e->spare, list, sector_of (start), buf,
-                       whole / SECTOR_SIZE, why);
-  if (err == 0 && start + whole < end) {
-    memcpy (tail, buf + whole, end - start - whole);
-    err = spare_store (e->spare, list, sector_of (start + whole), tail, 1,
-                       why);
-  }
-  if (err) {
-    stat_add (e, STAT_SPARE_ERRORS, 1);
-    if (err == ENOSPC && !atomic_exchange (&e->spare_short, true))
-      engine_log (e, LOG_WARNING, "the spare is full: writes that need a new "
-                  "slot fail with ENOSPC until it is enlarged");
-  }
-  return err;
-}
-
-/* Sectors that have slots already.  A slot that can't be written, or that
- * couldn't be read, is retired, and its sector takes another.
- */
-static int
-overwrite_slots (struct request *r, struct change_list *list,
-                 const uint8_t *buf, uint64_t start, uint64_t end,
-                 slot_t slot)
-{
-  struct engine *e = r->e;
-  uint32_t count = sectors_in (start, end);
-  uint8_t tail[SECTOR_SIZE];
-  uint64_t pos, n;
-  int err;
-
-  r->wrote_slots = true;
-  if (!is_unreadable (e, slot, count) &&
-      end - start == (uint64_t) count * SECTOR_SIZE &&
-      spare_write (e->spare, buf, slot, count) == 0)
-    return 0;
-
-  for (pos = start; pos < end; pos += n, buf += n, slot++) {
-    struct change c = { .kind = CHANGE_RETIRE, .slot = slot, .count = 1 };
-    const uint8_t *data = buf;
-
-    n = min_u64 (SECTOR_SIZE, end - pos);
-    if (n < SECTOR_SIZE) {
-      memset (tail, 0, sizeof tail);
-      memcpy (tail, buf, n);
-      data = tail;
-    }
-    if (!is_unreadable (e, slot, 1)) {
-      err = spare_write (e->spare, data, slot, 1);
-      if (err == 0)
-        continue;
-      stat_add (e, STAT_SPARE_ERRORS, 1);
-      if (err == ENOSPC || spare_failed (e->spare))
-        return err;
-    }
-    err = change_list_add (list, &c);
-    if (err == 0)
-      err = store (r, list, buf, pos, pos + n, WHY_CLIENT);
-    if (err)
-      return err;
-  }
-  return 0;
-}
-
-int
-place_sectors (struct request *r, struct change_list *list,
-               const uint8_t *buf, uint64_t start, uint64_t end,
-               enum change_reason why, uint64_t *moved)
-{
-  struct engine *e = r->e;
-  struct run run;
-  uint64_t run_end;
-  int err = 0;
-
-  for (; start < end && err == 0; buf += run_end - start, start = run_end) {
-    run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
-    run_end = min_u64 ((run.start + run.count) << SECTOR_SHIFT, end);
-    run_end = min_u64 (run_end, start + PIECE_SIZE);
-    if (run.state == REMAPPED)
-      err = overwrite_slots (r, list, buf, start, run_end, run.slot);
-    else {
-      /* What wasn't DIRECT is there because of this request alone. */
-      err = store (r, list, buf, start, run_end,
-                   run.state == DIRECT || why == WHY_MANUAL ? why
-                   : WHY_CLIENT);
-      if (run.state == DIRECT)
-        *moved += sectors_in (start, run_end);
-    }
-  }
-  return err;
-}
-
-int
-put_sectors (struct request *r, const uint8_t *buf,
-             uint64_t start, uint64_t end, enum change_reason why)
-{
-  struct engine *e = r->e;
-  uint64_t counters[NR_SPARE_COUNTERS] = { 0 };
-  struct change_list list = { 0 };
-  uint64_t moved = 0;
-  int err;
-
-  err = place_sectors (r, &list, buf, start, end, why, &moved);
-  if (err) {
-    spare_abandon (e->spare, &list);
-    change_list_free (&list);
-    return err;
-  }
-  counters[COUNT_AUTO_REMAPS] = moved;
-  err = commit (e, &list, counters);
-  if (err == 0 && moved > 0)
-    engine_log (e, LOG_DEBUG, "bytes 0x%" PRIx64 "-0x%" PRIx64 ": %" PRIu64
-                " sectors remapped (write)", start, end - 1, moved);
-  return err;
-}
 
 /* Blocks go to the spare without being tried on main (again), whatever
  * their state is.
  */
 static int
-put_blocks (struct request *r, const uint8_t *buf, uint64_t start,
+move_blocks (struct request *r, const uint8_t *buf, uint64_t start,
             uint64_t end)
 {
   struct exclusive_hold hold;
@@ -200,7 +47,7 @@ put_blocks (struct request *r, const uint8_t *buf, uint64_t start,
   for (; start < end && err == 0; buf += got - start, start = got) {
     got = range_lock_exclusive (r->e->ranges, &hold, start,
                                 min_u64 (start + PIECE_SIZE, end));
-    err = put_sectors (r, buf, start, got, WHY_AUTO_WRITE);
+    err = move_sectors (r, buf, start, got, WHY_AUTO_WRITE);
     range_unlock_exclusive (r->e->ranges, &hold);
   }
   return err;
@@ -218,42 +65,34 @@ struct placement {
   struct { uint64_t start, end; } range[MAX_RANGES];    /* ascending */
 };
 
-/* Places as much of the ranges as lies before END, all of it held
- * exclusively, in one commit.
+/* Moves as much of the ranges as lies before END, all of it held exclusively,
+ * in one commit.
  */
 static int
-place_ranges (struct request *r, uint64_t end)
+move_ranges (struct request *r, uint64_t end)
 {
-  struct engine *e = r->e;
-  uint64_t counters[NR_SPARE_COUNTERS] = { 0 };
   struct placement *p = r->placement;
-  struct change_list list = { 0 };
-  uint64_t start, moved = 0;
-  int err = 0;
+  struct record rec;
+  uint64_t start;
+  int err;
 
-  for (unsigned i = 0; i < p->n && p->range[i].start < end && !err; i++) {
+  record_init (&rec, r->e, r);
+  for (unsigned i = 0; i < p->n && p->range[i].start < end; i++) {
     start = p->range[i].start;
-    err = place_sectors (r, &list, p->buf + (start - p->start), start,
-                         min_u64 (p->range[i].end, end), WHY_AUTO_WRITE,
-                         &moved);
+    store_sectors (&rec, p->buf + (start - p->start), start,
+                   min_u64 (p->range[i].end, end), WHY_AUTO_WRITE);
   }
-  if (err) {
-    spare_abandon (e->spare, &list);
-    change_list_free (&list);
-    return err;
-  }
-  counters[COUNT_AUTO_REMAPS] = moved;
-  err = commit (e, &list, counters);
-  if (err == 0 && moved > 0)
-    engine_log (e, LOG_DEBUG, "bytes 0x%" PRIx64 "-0x%" PRIx64 ": %" PRIu64
-                " sectors remapped (write)", p->range[0].start, end - 1,
-                moved);
+  err = record_commit (&rec);
+  if (err == 0 && rec.moved > 0)
+    engine_log (r->e, ENGINE_LOG_DEBUG, "bytes 0x%" PRIx64 "-0x%" PRIx64
+                ": %" PRIu64 " sectors remapped (write)", p->range[0].start,
+                end - 1, rec.moved);
   return err;
 }
 
-/* Places all of the ranges, and forgets them. */
+/* Moves all of the ranges, and forgets them. */
 static int
-place_now (struct request *r)
+move_now (struct request *r)
 {
   struct placement *p = r->placement;
   struct exclusive_hold hold;
@@ -264,7 +103,7 @@ place_now (struct request *r)
   while (p->n > 0 && err == 0) {
     end = min_u64 (p->range[p->n - 1].end, p->range[0].start + PIECE_SIZE);
     end = range_lock_exclusive (r->e->ranges, &hold, p->range[0].start, end);
-    err = place_ranges (r, end);
+    err = move_ranges (r, end);
     range_unlock_exclusive (r->e->ranges, &hold);
 
     for (i = n = 0; i < p->n; i++)
@@ -278,7 +117,7 @@ place_now (struct request *r)
 }
 
 static int
-place_later (struct request *r, uint64_t start, uint64_t end)
+move_later (struct request *r, uint64_t start, uint64_t end)
 {
   struct placement *p = r->placement;
   int err = 0;
@@ -288,7 +127,7 @@ place_later (struct request *r, uint64_t start, uint64_t end)
     return 0;
   }
   if (p->n == MAX_RANGES) {
-    err = place_now (r);
+    err = move_now (r);
     if (err)
       return err;
   }
@@ -311,16 +150,16 @@ write_mixed (struct request *r, const uint8_t *buf, uint64_t block)
 
   lock_block (e, &hold, block);
   if (may_move (r))
-    err = put_sectors (r, buf, block, end, WHY_AUTO_WRITE);
+    err = move_sectors (r, buf, block, end, WHY_AUTO_WRITE);
   if (err && !late_overlaps (e, block, end)) {
     err = main_write (r, buf, block, end);
     if (err == ETIMEDOUT)
       late_add (e, block, end);
     for (pos = block; pos < end && err == 0; pos = run_end) {
       run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
-      run_end = min_u64 ((run.start + run.count) << SECTOR_SHIFT, end);
+      run_end = min_u64 (run_end_byte (&run), end);
       if (run.state != DIRECT)
-        err = put_sectors (r, buf + (pos - block), pos, run_end, WHY_CLIENT);
+        err = move_sectors (r, buf + (pos - block), pos, run_end, WHY_CLIENT);
     }
   }
   unlock_block (e, &hold);
@@ -348,7 +187,7 @@ write_pieces (struct request *r, const uint8_t *buf, uint64_t start,
     return err;
   if (++r->failing_pieces > MAX_FAILING_PIECES || err == ETIMEDOUT ||
       end - start <= block)
-    return place_later (r, start, end);
+    return move_later (r, start, end);
 
   piece = max_u64 (round_up ((end - start + CUT - 1) / CUT, block), block);
   for (; start < end; start += n, buf += n) {
@@ -375,7 +214,7 @@ write_failed (struct request *r, const uint8_t *buf, uint64_t start,
   r->placement = &placement;
   err = write_pieces (r, buf, start, end, err);
   if (err == 0)
-    err = place_now (r);
+    err = move_now (r);
   r->placement = NULL;
   return err;
 }
@@ -403,7 +242,7 @@ write_direct (struct request *r, const uint8_t *buf, uint64_t start,
   if (err == 0 || err == LOOK_AGAIN)
     return err;
   if (err == MAIN_IS_LATE)
-    return may_move_late (r) ? put_blocks (r, buf, start, end) : EIO;
+    return may_move_late (r) ? move_blocks (r, buf, start, end) : EIO;
   return write_failed (r, buf, start, end, err);
 }
 
@@ -426,7 +265,7 @@ write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
                                    min_u64 (start + PIECE_SIZE, class_end));
       if (classify (e, start, done, &class_end) == ALL_MAPPED &&
           class_end == done)
-        err = put_sectors (r, buf, start, done, WHY_CLIENT);
+        err = move_sectors (r, buf, start, done, WHY_CLIENT);
       else
         err = LOOK_AGAIN;
       range_unlock_exclusive (e->ranges, &hold);

@@ -13,72 +13,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/internal.h"
+#include "base/bytes.h"
+#include "engine/blocks.h"
+#include "engine/edge.h"
+#include "engine/errors.h"
+#include "engine/flush.h"
+#include "engine/main-dev.h"
+#include "engine/marks.h"
+#include "engine/read.h"
+#include "engine/record.h"
+#include "engine/stats.h"
 
 static int zero_blocks (struct request *r, uint64_t start, uint64_t end,
                         unsigned flags);
 
-/* Slots that lose their sectors are used again, but not bad ones. */
 static int
-retire_unreadable (struct engine *e, struct change_list *list,
-                   const struct run *run)
-{
-  int err = 0;
-
-  if (run->state != REMAPPED || !is_unreadable (e, run->slot, run->count))
-    return 0;
-  for (uint64_t i = 0; i < run->count && err == 0; i++)
-    if (is_unreadable (e, run->slot + i, 1)) {
-      struct change c = { .kind = CHANGE_RETIRE, .slot = run->slot + i,
-                          .count = 1 };
-
-      err = change_list_add (list, &c);
-    }
-  return err;
-}
-
-int
-zero_sectors (struct request *r, struct change_list *list,
-              uint64_t start, uint64_t end, enum change_reason why)
-{
-  struct engine *e = r->e;
-  uint64_t pos, run_end;
-  struct run run;
-  int err = 0;
-
-  for (pos = start; pos < end && err == 0; pos = run_end) {
-    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
-    run_end = min_u64 ((run.start + run.count) << SECTOR_SHIFT, end);
-    if (run.state != ZERO) {
-      struct change c = { .kind = CHANGE_ZERO, .sector = run.start,
-                          .count = run.count, .slot = NO_SLOT,
-                          .reason = run.state == DIRECT ? why : WHY_CLIENT };
-
-      err = change_list_add (list, &c);
-      if (err == 0)
-        err = retire_unreadable (e, list, &run);
-    }
-  }
-  return err;
-}
-
-int
-record_zero (struct request *r, uint64_t start, uint64_t end,
-             enum change_reason why)
-{
-  struct change_list list = { 0 };
-  int err;
-
-  err = zero_sectors (r, &list, start, end, why);
-  if (err) {
-    change_list_free (&list);
-    return err;
-  }
-  return commit (r->e, &list, NULL);
-}
-
-static int
-record_zero_locking (struct request *r, uint64_t start, uint64_t end,
+zero_in_map (struct request *r, uint64_t start, uint64_t end,
                      enum change_reason why)
 {
   struct exclusive_hold hold;
@@ -87,7 +37,7 @@ record_zero_locking (struct request *r, uint64_t start, uint64_t end,
 
   for (; start < end && err == 0; start = got) {
     got = range_lock_exclusive (r->e->ranges, &hold, start, end);
-    err = record_zero (r, start, got, why);
+    err = zero_sectors (r, start, got, why);
     range_unlock_exclusive (r->e->ranges, &hold);
   }
   return err;
@@ -107,7 +57,7 @@ zero_failed (struct request *r, uint64_t start, uint64_t end, unsigned flags,
     return err;
   if (++r->failing_pieces > MAX_FAILING_PIECES || err == ETIMEDOUT ||
       end - start <= block)
-    return record_zero_locking (r, start, end, WHY_AUTO_WRITE);
+    return zero_in_map (r, start, end, WHY_AUTO_WRITE);
 
   half = start + round_up ((end - start) / 2, block);
   err = zero_blocks (r, start, half, flags);
@@ -138,7 +88,7 @@ zero_direct (struct request *r, uint64_t start, uint64_t end, unsigned flags,
     return err;
   if (err == MAIN_IS_LATE)
     return may_move_late (r)
-      ? record_zero_locking (r, start, end, WHY_AUTO_WRITE) : EIO;
+      ? zero_in_map (r, start, end, WHY_AUTO_WRITE) : EIO;
   return zero_failed (r, start, end, flags, err);
 }
 
@@ -163,7 +113,7 @@ zero_mapped (struct request *r, uint64_t start, uint64_t end, uint64_t *done)
     sector = run.start + run.count;
   }
   if (err == 0)
-    err = record_zero (r, start, end, WHY_CLIENT);
+    err = zero_sectors (r, start, end, WHY_CLIENT);
   range_unlock_exclusive (e->ranges, &hold);
   return err;
 }
@@ -183,7 +133,7 @@ zero_mixed (struct request *r, uint64_t start, uint64_t end)
     err = start == block && end == bend ? 0
       : complete_block_locked (r, block);
     if (err == 0)
-      err = record_zero (r, start, end, WHY_AUTO_WRITE);
+      err = zero_sectors (r, start, end, WHY_AUTO_WRITE);
   }
   unlock_block (e, &hold);
   return err;

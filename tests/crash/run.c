@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/errors.h"
 #include "run.h"
 
 /* Bytes that a write of kind p leaves alone at both ends. */

@@ -27,7 +27,7 @@ rig_log (void *opaque, enum engine_log_level level, const char *text)
 
   if (getenv ("TEST_VERBOSE"))
     fprintf (stderr, "%s\n", text);
-  if (level == LOG_WARNING) {
+  if (level == ENGINE_LOG_WARNING) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
     pthread_mutex_lock (&lock);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/main-dev.h"
 #include "engine-rig.h"
 #include "fail-malloc.h"
 

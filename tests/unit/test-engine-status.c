@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/main-dev.h"
 #include "engine-operators.h"
 
 static struct engine_rig rig;

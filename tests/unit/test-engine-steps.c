@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/request.h"
 #include "engine-operators.h"
 
 /* What an operator does at the Nth operation of a kind. */

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include "engine/errors.h"
+#include "engine/flush.h"
+#include "engine/main-dev.h"
+#include "engine/read.h"
+#include "engine/stats.h"
+
+/* Flushes of main fail for everybody: each connection's next FLUSH or FUA
+ * says so once, this one's now.
+ */
+static void
+main_flush_failed (struct engine *e)
+{
+  atomic_fetch_add (&e->flush_failures, 1);
+}
+
+int
+flush_main (struct request *r)
+{
+  struct engine *e = r->e;
+  struct exclusive_hold all;
+  struct shared_hold mine;
+  bool alone;
+  int err;
+
+  /* If writes were lost with main, that was counted when it went away. */
+  if (main_is_lost (r))
+    return EIO;
+  atomic_fetch_add (&e->nr_flushing, 1);
+  range_lock_shared (e->flushes, &mine, 0, 1);
+  /* A write that ends after this is not covered, and marks main again. */
+  atomic_store (&e->main_dirty, false);
+  err = main_flush (r);
+  if (err)
+    main_flush_failed (e);
+  range_unlock_shared (e->flushes, &mine);
+  alone = atomic_fetch_sub (&e->nr_flushing, 1) == 1;
+  if (err)
+    return EIO;
+
+  /* Main tells of a failure once.  If it told a flush that ran beside this
+   * one, our own success means nothing: so wait until that has been counted.
+   */
+  if (!alone) {
+    range_lock_exclusive (e->flushes, &all, 0, 1);
+    range_unlock_exclusive (e->flushes, &all);
+  }
+  return 0;
+}
+
+static int
+flush_both (struct request *r, bool flush_main_too, bool flush_spare_too)
+{
+  struct engine *e = r->e;
+  uint64_t told = atomic_load (&r->conn->flush_failures_told);
+  uint64_t now;
+  int err = 0, err2 = 0;
+
+  if (flush_main_too)
+    err = flush_main (r);
+  if (flush_spare_too) {
+    err2 = spare_flush (e->spare);
+    if (err2)
+      stat_add (e, STAT_SPARE_ERRORS, 1);
+  }
+
+  now = atomic_load (&e->flush_failures);
+  if (now != told &&
+      atomic_compare_exchange_strong (&r->conn->flush_failures_told,
+                                      &told, now))
+    return EIO;
+  return err ? err : err2 ? EIO : 0;
+}
+
+int
+engine_sync (struct engine_conn *conn)
+{
+  struct request r;
+  int err;
+
+  request_init (&r, conn, 0, 0);
+  err = flush_both (&r, true, true);
+  settle_canaries (&r);
+  return err;
+}
+
+int
+engine_flush (struct engine_conn *conn)
+{
+  stat_add (conn->engine, STAT_FLUSHES, 1);
+  return engine_sync (conn);
+}
+
+int
+finish_write_slowly (struct request *r, int err, bool fua)
+{
+  struct engine *e = r->e;
+
+  if (r->wrote_main) {
+    if (!atomic_load_explicit (&e->main_dirty, memory_order_relaxed))
+      atomic_store (&e->main_dirty, true);
+    /* Lost while this write was in flight, and still or back again: it may
+     * be lost with main.  If it is only now acknowledged, those who were
+     * told of the loss before must be told of it.
+     */
+    if ((err == 0 && atomic_load (&e->losses) != r->losses) ||
+        (atomic_load (&e->main_lost) &&
+         atomic_exchange (&e->main_dirty, false)))
+      main_flush_failed (e);
+  }
+  /* What main refused is durable from here on (promise 13).  New slots are;
+   * but where another request had moved the block meanwhile, this one has
+   * merely overwritten its slot.
+   */
+  if (err == 0 && !fua && r->failing_pieces > 0 && r->wrote_slots &&
+      spare_flush (e->spare) != 0) {
+    stat_add (e, STAT_SPARE_ERRORS, 1);
+    err = EIO;
+  }
+  if (err == 0 && fua) {
+    stat_add (e, STAT_FUAS, 1);
+    err = flush_both (r, r->wrote_main, r->wrote_slots);
+  }
+  settle_canaries (r);
+  return err ? error_for_nbd (err) : 0;
+}

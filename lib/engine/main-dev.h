@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Main: all calls to it, and whether it is there.  Everything that the engine
+ * reads from or writes to main goes through here: requests are split at
+ * main's largest size, errors are counted, accesses are noted for the
+ * canaries, and while main is lost nothing is asked of it but, once a
+ * second, whether it is back.
+ *
+ * Functions that return int return 0 or the errno of main.
+ */
+
+#ifndef REMAP_ENGINE_MAIN_DEV_H
+#define REMAP_ENGINE_MAIN_DEV_H
+
+#include "engine/canaries.h"
+#include "engine/internal.h"
+#include "engine/request.h"
+#include "engine/stats.h"
+
+/* Zero requests to main: larger ones meet a defect of some versions of
+ * nbdkit when they are emulated.  Bytes.
+ */
+#define ZERO_PIECE (UINT32_C (32) << 20)
+
+/* Counts are bytes, aligned to main blocks. */
+extern int main_read (struct request *r, void *buf, uint64_t start,
+                      uint64_t end);
+extern int main_write (struct request *r, const void *buf, uint64_t start,
+                       uint64_t end);
+extern int main_zero (struct request *r, uint64_t start, uint64_t end,
+                      unsigned flags);
+extern int main_trim (struct request *r, uint64_t start, uint64_t end);
+extern int main_cache (struct request *r,
+                       int (*cache) (void *ctx, uint32_t count,
+                                     uint64_t offset),
+                       uint64_t start, uint64_t end);
+extern int main_flush (struct request *r);
+extern bool main_is_still_lost (struct request *r);
+extern void main_went_away (struct engine *e, int err);
+
+/* Notes an error of main, and returns it. */
+extern int main_failed (struct engine *e, enum engine_stat stat, int err);
+
+/* Main holds something that isn't flushed. */
+extern void set_dirty (struct engine *e);
+
+static inline void
+note_dirty (struct engine *e)
+{
+  if (!atomic_load_explicit (&e->main_dirty, memory_order_relaxed))
+    set_dirty (e);
+}
+
+static inline bool
+main_is_lost (struct request *r)
+{
+  return atomic_load (&r->e->main_lost) && main_is_still_lost (r);
+}
+
+/* ERR came from main.  True if it is a media error that may change the
+ * state of sectors: automatic remapping is on, and main is alive.
+ */
+extern bool may_act_on (struct request *r, int err);
+
+/* May DIRECT sectors be moved without main being asked about them?  Not
+ * while main is lost (promise 12).
+ */
+extern bool may_move (struct request *r);
+
+/* The same for blocks that main is not asked about because something may
+ * still land there: as if it had timed out once more, since nothing else has
+ * shown that it is alive.
+ */
+extern bool may_move_late (struct request *r);
+
+/* One call, of at most max_call bytes. */
+static inline int
+main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
+{
+  struct engine *e = r->e;
+  int err;
+
+  if (main_is_lost (r))
+    return ENODEV;
+  canaries_touch (&e->canaries, start, count);
+  err = device_pread (&r->conn->main_dev, buf, count, start);
+  return err ? main_failed (e, STAT_MAIN_READ_ERRORS, err) : 0;
+}
+
+#endif /* REMAP_ENGINE_MAIN_DEV_H */

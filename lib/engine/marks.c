@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include "engine/marks.h"
+#include "map/map.h"
+
+int
+marks_init (struct marks *m, enum marks_without_memory policy)
+{
+  atomic_init (&m->any, false);
+  atomic_init (&m->all, false);
+  m->without_memory = policy;
+  pthread_mutex_init (&m->mutex, NULL);
+  m->set = map_new ();
+  return m->set ? 0 : ENOMEM;
+}
+
+void
+marks_destroy (struct marks *m)
+{
+  if (m->set)
+    map_free (m->set);
+  m->set = NULL;
+  pthread_mutex_destroy (&m->mutex);
+}
+
+/* Returns whether the set is as it should be now. */
+static bool
+change (struct marks *m, const struct run *run)
+{
+  map_begin (m->set);
+  if (map_set (m->set, run) != 0) {
+    map_abort (m->set);
+    return false;
+  }
+  map_publish (m->set);
+  return true;
+}
+
+void
+marks_add (struct marks *m, uint64_t start, uint64_t count)
+{
+  const struct run run = { .start = start, .count = count, .state = LOST,
+                           .slot = NO_SLOT };
+
+  pthread_mutex_lock (&m->mutex);
+  if (!change (m, &run) && m->without_memory == MARK_ALL)
+    atomic_store (&m->all, true);
+  atomic_store (&m->any, true);
+  pthread_mutex_unlock (&m->mutex);
+}
+
+void
+marks_remove (struct marks *m, uint64_t start, uint64_t count)
+{
+  const struct run run = { .start = start, .count = count, .state = DIRECT,
+                           .slot = NO_SLOT };
+
+  if (!atomic_load (&m->any))
+    return;
+  pthread_mutex_lock (&m->mutex);
+  change (m, &run);
+  pthread_mutex_unlock (&m->mutex);
+}
+
+bool
+marks_search (const struct marks *m, uint64_t start, uint64_t count)
+{
+  return atomic_load (&m->all) || !map_all_direct (m->set, start, count);
+}
+
+void
+late_add (struct engine *e, uint64_t start, uint64_t end)
+{
+  marks_add (&e->late, sector_of (start), sectors_in (start, end));
+  atomic_store (&e->simple_max, 0);
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "engine/blocks.h"
+#include "engine/log.h"
+#include "engine/marks.h"
+#include "engine/record.h"
+#include "engine/stats.h"
+
+static_assert ((int) CHANGE_DIRECT == (int) DIRECT &&
+               (int) CHANGE_REMAP == (int) REMAPPED &&
+               (int) CHANGE_LOST == (int) LOST &&
+               (int) CHANGE_ZERO == (int) ZERO,
+               "a change is numbered as the state that it leads to");
+
+void
+record_init (struct record *rec, struct engine *e, struct request *r)
+{
+  memset (rec, 0, sizeof *rec);
+  rec->e = e;
+  rec->r = r;
+}
+
+static int
+add (struct record *rec, const struct change *c)
+{
+  if (rec->err == 0)
+    rec->err = change_list_add (&rec->list, c);
+  return rec->err;
+}
+
+static int
+retire (struct record *rec, slot_t slot)
+{
+  const struct change c = { .kind = CHANGE_RETIRE, .slot = slot, .count = 1 };
+
+  return add (rec, &c);
+}
+
+static int
+store_new (struct record *rec, const uint8_t *buf, uint64_t start,
+           uint32_t count, enum change_reason why)
+{
+  struct engine *e = rec->e;
+
+  rec->err = spare_store (e->spare, &rec->list, sector_of (start), buf, count,
+                          why);
+  if (rec->err) {
+    stat_add (e, STAT_SPARE_ERRORS, 1);
+    if (rec->err == ENOSPC && !atomic_exchange (&e->spare_short, true))
+      engine_log (e, ENGINE_LOG_WARNING, "the spare is full: writes that need "
+                  "a new slot fail with ENOSPC until it is enlarged");
+  }
+  return rec->err;
+}
+
+/* Stores sectors in new slots.  The short one at the end of main is padded
+ * with zeroes.
+ */
+static int
+store_in_new_slots (struct record *rec, const uint8_t *buf, uint64_t start,
+                    uint64_t end, enum change_reason why)
+{
+  uint64_t whole = round_down (end - start, SECTOR_SIZE);
+  uint8_t tail[SECTOR_SIZE] = { 0 };
+
+  if (whole > 0)
+    store_new (rec, buf, start, whole / SECTOR_SIZE, why);
+  if (rec->err == 0 && start + whole < end) {
+    memcpy (tail, buf + whole, end - start - whole);
+    store_new (rec, tail, start + whole, 1, why);
+  }
+  return rec->err;
+}
+
+/* Stores sectors in the slots that they have.  A slot that can't be written,
+ * or that couldn't be read, is retired, and its sector takes another.
+ */
+static int
+store_in_own_slots (struct record *rec, const uint8_t *buf, uint64_t start,
+                    uint64_t end, slot_t slot)
+{
+  struct engine *e = rec->e;
+  uint32_t count = sectors_in (start, end);
+  uint8_t tail[SECTOR_SIZE];
+  uint64_t pos, n;
+  int err;
+
+  rec->r->wrote_slots = true;
+  if (!marks_overlap (&e->unreadable, slot, count) &&
+      end - start == (uint64_t) count * SECTOR_SIZE &&
+      spare_write (e->spare, buf, slot, count) == 0)
+    return 0;
+
+  for (pos = start; pos < end; pos += n, buf += n, slot++) {
+    const uint8_t *data = buf;
+
+    n = min_u64 (SECTOR_SIZE, end - pos);
+    if (n < SECTOR_SIZE) {
+      memset (tail, 0, sizeof tail);
+      memcpy (tail, buf, n);
+      data = tail;
+    }
+    if (!marks_overlap (&e->unreadable, slot, 1)) {
+      err = spare_write (e->spare, data, slot, 1);
+      if (err == 0)
+        continue;
+      stat_add (e, STAT_SPARE_ERRORS, 1);
+      if (err == ENOSPC || spare_failed (e->spare))
+        return rec->err = err;
+    }
+    if (retire (rec, slot) != 0 ||
+        store_in_new_slots (rec, buf, pos, pos + n, WHY_CLIENT) != 0)
+      return rec->err;
+  }
+  return 0;
+}
+
+static void
+count_moved (struct record *rec, uint64_t count, enum change_reason why)
+{
+  rec->moved += count;
+  rec->counters[why == WHY_MANUAL || why == WHY_IMPORT ? COUNT_MANUAL_REMAPS
+                : COUNT_AUTO_REMAPS] += count;
+  if (why == WHY_WEAK)
+    rec->counters[COUNT_WEAK] += count;
+}
+
+int
+store_sectors (struct record *rec, const uint8_t *buf, uint64_t start,
+               uint64_t end, enum change_reason why)
+{
+  struct run run;
+  uint64_t next;
+
+  for (; start < end && rec->err == 0; buf += next - start, start = next) {
+    run = map_lookup (rec->e->map, sector_of (start), sectors_in (start, end));
+    next = min_u64 (run_end_byte (&run), min_u64 (end, start + PIECE_SIZE));
+    if (run.state == REMAPPED)
+      store_in_own_slots (rec, buf, start, next, run.slot);
+    else {
+      /* What wasn't DIRECT is there because of this request alone. */
+      store_in_new_slots (rec, buf, start, next,
+                          run.state == DIRECT || why == WHY_MANUAL ? why
+                          : WHY_CLIENT);
+      if (run.state == DIRECT)
+        count_moved (rec, sectors_in (start, next), why);
+    }
+  }
+  return rec->err;
+}
+
+int
+record_state (struct record *rec, const struct run *run,
+              enum sector_state state, enum change_reason why)
+{
+  const struct change c = {
+    .kind = (enum change_kind) state, .sector = run->start,
+    .count = run->count, .slot = NO_SLOT, .reason = why
+  };
+
+  if (state == LOST)
+    rec->counters[COUNT_LOST] += run->count;
+  return add (rec, &c);
+}
+
+/* Slots that lose their sectors are used again, but not bad ones. */
+static int
+retire_unreadable (struct record *rec, const struct run *run)
+{
+  const struct marks *unreadable = &rec->e->unreadable;
+
+  if (run->state != REMAPPED ||
+      !marks_overlap (unreadable, run->slot, run->count))
+    return rec->err;
+  for (uint64_t i = 0; i < run->count && rec->err == 0; i++)
+    if (marks_overlap (unreadable, run->slot + i, 1))
+      retire (rec, run->slot + i);
+  return rec->err;
+}
+
+int
+record_zero (struct record *rec, uint64_t start, uint64_t end,
+             enum change_reason why)
+{
+  uint64_t pos, next;
+  struct run run;
+
+  for (pos = start; pos < end && rec->err == 0; pos = next) {
+    run = map_lookup (rec->e->map, sector_of (pos), sectors_in (pos, end));
+    next = min_u64 (run_end_byte (&run), end);
+    if (run.state == ZERO)
+      continue;
+    record_state (rec, &run, ZERO, run.state == DIRECT ? why : WHY_CLIENT);
+    retire_unreadable (rec, &run);
+  }
+  return rec->err;
+}
+
+/* Records that failed may take effect all the same when the spare is
+ * opened again.  What main got for their sectors in the meantime would be
+ * undone then: so it gets nothing.
+ */
+static void
+keep_off_main (struct engine *e, const struct change_list *list)
+{
+  for (size_t i = 0; i < list->n; i++) {
+    const struct change *c = &list->v[i];
+
+    if (c->kind != CHANGE_RETIRE)
+      late_add (e, c->sector << SECTOR_SHIFT,
+                (c->sector + c->count) << SECTOR_SHIFT);
+  }
+}
+
+static int
+commit (struct record *rec)
+{
+  struct engine *e = rec->e;
+  struct change_list *list = &rec->list;
+  int err;
+
+  err = spare_commit (e->spare, list, rec->counters);
+  if (err == ENOSPC || err == 0)
+    atomic_store (&e->spare_short, err == ENOSPC);
+  if (err) {
+    stat_add (e, STAT_SPARE_ERRORS, 1);
+    if (err == ENOSPC)
+      engine_log (e, ENGINE_LOG_WARNING,
+                  "spare: no room to record a change: enlarge the spare, "
+                  "or free space where it is");
+    if (list->in_doubt)
+      keep_off_main (e, list);
+    return err;
+  }
+  /* Nothing refers to what was retired now. */
+  for (size_t i = 0; i < list->n; i++)
+    if (list->v[i].kind == CHANGE_RETIRE)
+      marks_remove (&e->unreadable, list->v[i].slot, list->v[i].count);
+  return 0;
+}
+
+int
+record_commit (struct record *rec)
+{
+  if (rec->err)
+    spare_abandon (rec->e->spare, &rec->list);
+  else if (rec->list.n > 0)
+    rec->err = commit (rec);
+  change_list_free (&rec->list);
+  return rec->err;
+}
+
+int
+move_sectors (struct request *r, const uint8_t *buf, uint64_t start,
+              uint64_t end, enum change_reason why)
+{
+  struct record rec;
+  int err;
+
+  record_init (&rec, r->e, r);
+  store_sectors (&rec, buf, start, end, why);
+  err = record_commit (&rec);
+  if (err == 0 && rec.moved > 0)
+    engine_log (r->e, ENGINE_LOG_DEBUG, "bytes 0x%" PRIx64 "-0x%" PRIx64
+                ": %" PRIu64 " sectors remapped (write)", start, end - 1,
+                rec.moved);
+  return err;
+}
+
+int
+move_direct (struct request *r, uint64_t start, uint64_t end,
+             const void *data, enum change_reason why)
+{
+  struct engine *e = r->e;
+  const uint8_t *buf = data;
+  struct record rec;
+  struct run run;
+  uint64_t pos, n;
+  int err;
+
+  record_init (&rec, e, r);
+  for (pos = start; pos < end && rec.err == 0; pos += n) {
+    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
+    n = min_u64 (run.count << SECTOR_SHIFT, end - pos);
+    if (run.state != DIRECT)
+      continue;
+    if (data)
+      store_sectors (&rec, buf + (pos - start), pos, pos + n, why);
+    else
+      record_state (&rec, &run, LOST, why);
+  }
+  err = record_commit (&rec);
+  if (err)
+    return err;
+  if (data == NULL)
+    log_sectors (e, start, end, "can't be read from main: LOST");
+  else
+    engine_log (e, ENGINE_LOG_DEBUG, "block at 0x%" PRIx64 ": %" PRIu64
+                " sectors remapped (%s)", start, rec.moved,
+                why == WHY_WEAK ? "weak" :
+                why == WHY_AUTO_READ ? "read" : "by command");
+  return 0;
+}
+
+int
+zero_sectors (struct request *r, uint64_t start, uint64_t end,
+              enum change_reason why)
+{
+  struct record rec;
+
+  record_init (&rec, r->e, r);
+  record_zero (&rec, start, end, why);
+  return record_commit (&rec);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * A request on its way.  It lives on the stack of the thread that serves
+ * it, and nobody else looks at it.
+ */
+
+#ifndef REMAP_ENGINE_REQUEST_H
+#define REMAP_ENGINE_REQUEST_H
+
+#include <string.h>
+
+#include "engine/internal.h"
+
+struct placement;
+
+struct request {
+  struct engine *e;
+  struct engine_conn *conn;
+  uint64_t start, end;                  /* bytes, for the canaries */
+  bool canaries_asked;                  /* one round a request */
+  bool wrote_main, wrote_slots;         /* what FUA has to flush */
+  unsigned failing_pieces;
+  unsigned nr_bad_canaries;
+  struct placement *placement;          /* engine/write.c's */
+  uint64_t losses;                      /* when it first wrote to main */
+  uint64_t bad_canary[NR_CANARIES];     /* byte offsets */
+};
+
+/* Failing pieces in one write after which the rest isn't tried any more. */
+#define MAX_FAILING_PIECES 64
+
+/* Pieces in which data travels that isn't the client's own buffer, and in
+ * which mapped sectors are handled.  Bytes.
+ */
+#define PIECE_SIZE (UINT32_C (1) << 20)
+
+/* What units of the engine tell each other beside errno values, none of
+ * which is negative, whatever a device returns.
+ */
+enum {
+  LOOK_AGAIN = -1,     /* the map isn't what it was a moment ago */
+  MAIN_IS_LATE = -2,   /* a write that timed out may still land there */
+};
+
+static inline void
+request_init (struct request *r, struct engine_conn *conn, uint64_t offset,
+              uint64_t count)
+{
+  r->e = conn->engine;
+  r->conn = conn;
+  r->start = offset;
+  r->end = offset + count;
+  memset (&r->canaries_asked, 0, offsetof (struct request, bad_canary) -
+          offsetof (struct request, canaries_asked));
+}
+
+#endif /* REMAP_ENGINE_REQUEST_H */
