@@ -9,7 +9,7 @@
  * request fail before anything of it is written (promise 6 of
  * remap-promises(7)).  So the last block is looked at first, without a
  * lock; a lock of both would let a sector that is stuck in main hold up
- * those who need only the other one.
+ * requests that need only the other one.
  */
 
 #include <config.h>

@@ -13,8 +13,8 @@
  * A state changes under an exclusive lock of the range, and takes effect in
  * one step when it is durable in the spare (record.c): so whoever holds a
  * range sees states that stay, and whoever holds none may have to look again.
- * A lock covers only what one call to a device needs: a sector on which main
- * hangs holds up nobody who needs another one.
+ * A lock covers only what one call to a device needs: so a sector on which
+ * main hangs holds up only requests for that sector.
  *
  * When main fails, the first question is whether it is there at all: blocks
  * elsewhere are asked (main-dev.c, canaries.c).  If it is, the blocks that

@@ -4,10 +4,10 @@
  * The engine: serves requests from main and the spare, and turns media
  * errors into changes of state.  What it promises is remap-promises(7).
  *
- * It owns nothing that it is given: map and spare must outlive it, and so
- * must the device that is main outlive the connection that it belongs to
- * (nbdkit opens the layer below anew for each client).  All functions may be called from any number of threads at
- * once, except engine_new and engine_free.
+ * It owns nothing that it is given: map and spare must outlive it, and the
+ * device that is main must outlive the connection that it belongs to (nbdkit
+ * opens the layer below anew for each client).  All functions may be called
+ * from any number of threads at once, except engine_new and engine_free.
  *
  * Requests return 0, or an errno value that NBD can carry.  Offsets and
  * counts are bytes and lie within main; sectors are named as such.
@@ -25,8 +25,8 @@
 struct engine;
 
 enum engine_log_level {
-  ENGINE_LOG_DEBUG,           /* each change of state */
-  ENGINE_LOG_WARNING,         /* data lost, or something to do for the operator */
+  ENGINE_LOG_DEBUG,    /* each change of state */
+  ENGINE_LOG_WARNING,  /* data lost, or something for the operator to do */
 };
 
 struct engine_config {
@@ -116,12 +116,12 @@ struct engine_result {
   sector_t first_bad;
 };
 
-/* What somebody who waits for such a request wants to know.  NULL, or any
- * of its functions, where nobody does.
+/* How the caller follows such a request while it is under way.  The pointer
+ * to it, or any of its functions, may be NULL.
  */
 struct engine_watch {
-  /* Asked before each piece, from the thread of the request: true ends it
-   * with ECANCELED.
+  /* Is called before each piece, by the thread of the request; true ends
+   * the request with ECANCELED.
    */
   bool (*stop) (void *opaque);
 

@@ -7,6 +7,7 @@
 #include "engine/errors.h"
 #include "engine/flush.h"
 #include "engine/main-dev.h"
+#include "engine/places.h"
 #include "engine/read.h"
 #include "engine/stats.h"
 
@@ -53,14 +54,18 @@ flush_main (struct request *r)
   return 0;
 }
 
+/* Flushes the registered places, main and the spare as far as it is asked for.
+ * The order doesn't matter: records of the spare are durable already.
+ */
 static int
-flush_both (struct request *r, bool flush_main_too, bool flush_spare_too)
+flush_places (struct request *r, bool flush_main_too, bool flush_spare_too)
 {
   struct engine *e = r->e;
   uint64_t told = atomic_load (&r->conn->flush_failures_told);
   uint64_t now;
-  int err = 0, err2 = 0;
+  int err = 0, err2 = 0, err3;
 
+  err3 = places_flush (e);
   if (flush_main_too)
     err = flush_main (r);
   if (flush_spare_too) {
@@ -74,7 +79,7 @@ flush_both (struct request *r, bool flush_main_too, bool flush_spare_too)
       atomic_compare_exchange_strong (&r->conn->flush_failures_told,
                                       &told, now))
     return EIO;
-  return err ? err : err2 ? EIO : 0;
+  return err ? err : err2 || err3 ? EIO : 0;
 }
 
 int
@@ -84,7 +89,7 @@ engine_sync (struct engine_conn *conn)
   int err;
 
   request_init (&r, conn, 0, 0);
-  err = flush_both (&r, true, true);
+  err = flush_places (&r, true, true);
   settle_canaries (&r);
   return err;
 }
@@ -124,7 +129,7 @@ finish_write_slowly (struct request *r, int err, bool fua)
   }
   if (err == 0 && fua) {
     stat_add (e, STAT_FUAS, 1);
-    err = flush_both (r, r->wrote_main, r->wrote_slots);
+    err = flush_places (r, r->wrote_main, r->wrote_slots);
   }
   settle_canaries (r);
   return err ? error_for_nbd (err) : 0;

@@ -41,6 +41,16 @@ struct marks {
   struct map *set;              /* LOST runs */
 };
 
+/* A registered place, see places.h. */
+#define MAX_PLACES 4
+
+struct place {
+  enum sector_state state;
+  struct device dev;
+  atomic_bool dirty;            /* written since its last flush began */
+  atomic_bool failed;           /* a flush failed: that is for ever */
+};
+
 struct engine {
   struct engine_config config;
   uint64_t nr_sectors;                  /* of main */
@@ -56,7 +66,7 @@ struct engine {
   atomic_bool main_dirty;
 
   /* Main has been written, zeroed or trimmed since the engine was made.  Set
-   * before that reaches main, by who holds its range.
+   * before that reaches main, by the thread that holds the range.
    */
   atomic_bool main_written;
 
@@ -84,6 +94,9 @@ struct engine {
    */
   struct marks late, unreadable;
   _Atomic uint32_t simple_max;
+
+  struct place place[MAX_PLACES];
+  unsigned nr_places;
 
   /* A record found no room, or the spare had no slot, the last time. */
   atomic_bool spare_short;

@@ -36,3 +36,11 @@ log_sectors (struct engine *e, uint64_t start, uint64_t end,
               sector_of (start), sector_of (end - 1), start, end - start,
               what);
 }
+
+void
+log_moved (struct engine *e, uint64_t start, uint64_t end, uint64_t n)
+{
+  if (n > 0)
+    engine_log (e, ENGINE_LOG_DEBUG, "bytes 0x%" PRIx64 "-0x%" PRIx64 ": %"
+                PRIu64 " sectors remapped (write)", start, end - 1, n);
+}

@@ -19,4 +19,8 @@ extern void engine_log (struct engine *e, enum engine_log_level level,
 extern void log_sectors (struct engine *e, uint64_t start, uint64_t end,
                          const char *what);
 
+/* N of the sectors of these bytes are in slots now.  0: says nothing. */
+extern void log_moved (struct engine *e, uint64_t start, uint64_t end,
+                       uint64_t n);
+
 #endif /* REMAP_ENGINE_LOG_H */

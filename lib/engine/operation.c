@@ -69,7 +69,7 @@ operate (struct operation *op, sector_t start, uint64_t count,
   if (count == 0 || start >= e->nr_sectors || count > e->nr_sectors - start)
     return EINVAL;
   op->size = max_u64 (op->size, e->config.main_block);
-  /* Who only makes records needs no buffer. */
+  /* A request that only makes records needs no buffer. */
   if (op->conn &&
       posix_memalign ((void **) &op->buf, 4096, 2 * (size_t) op->size) != 0)
     return ENOMEM;

@@ -31,12 +31,12 @@ extern int operate (struct operation *op, sector_t start, uint64_t count,
                     bool mapped_only, piece_function *piece);
 
 /* What is moved at once, as long as nothing fails; clients that need one
- * of these blocks wait meanwhile.  Bytes.
+ * of these blocks wait until it has been moved.  Bytes.
  */
 #define OPERATION_PIECE (UINT32_C (128) << 10)
 
-/* The same for one block after the other, each under an exclusive lock of
- * its own: a block that is stuck holds up nobody who needs another one.
+/* Calls F for one block after the other, each under an exclusive lock of its
+ * own: a block on which main hangs holds up only requests for that block.
  */
 typedef int block_function (struct operation *op, struct request *r,
                             uint64_t block, uint64_t end);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Write requests: what nearly all of them are on a disk without bad sectors,
- * in as few instructions as can be, and the way to everything else.
+ * Write requests of clients.
+ *
+ * On a disk without bad sectors nearly every write is of whole blocks that are
+ * DIRECT, and succeeds.  For these there is a short way, in as few
+ * instructions as can be; everything else takes the long one.
  */
 
 #include <config.h>
@@ -32,7 +35,9 @@ write_anything (struct engine_conn *conn, const void *buf, uint32_t count,
   return finish_write (&r, err, fua);
 }
 
-/* Main was written to, with ERR, and that isn't all. */
+/* A simple write that has reached main and ended with ERR (0 or an errno), but
+ * can't be answered yet: it failed, or main was lost or flushed meanwhile.
+ */
 static int __attribute__ ((noinline))
 main_was_written (struct engine_conn *conn, const void *buf, uint32_t count,
                   uint64_t offset, uint64_t losses, int err)
@@ -74,7 +79,9 @@ engine_pwrite_plain (struct engine_conn *conn, const void *buf,
       !range_try_shared (e->ranges, &held, offset, end))
     return write_anything (conn, buf, count, offset, false);
   losses = atomic_load (&e->losses);
-  /* Of nothing at all, too large, or something is late: one comparison. */
+  /* One comparison for three cases: COUNT is 0; it is more than one call
+   * takes; something is late, so that simple_max is 0.
+   */
   if (count - 1 >= atomic_load (&e->simple_max) ||
       !map_all_direct (e->map, sector_of (offset),
                        sectors_in (offset, end)) ||

@@ -32,6 +32,7 @@
 #include "engine/log.h"
 #include "engine/main-dev.h"
 #include "engine/marks.h"
+#include "engine/places.h"
 #include "engine/read.h"
 #include "engine/record.h"
 #include "engine/stats.h"
@@ -55,9 +56,9 @@ slots_read (struct engine *e, void *buf, slot_t slot, uint32_t count)
     if (count == 1 ||
         spare_read (e->spare, p + (size_t) i * SECTOR_SIZE, slot + i, 1)) {
       marks_add (&e->unreadable, slot + i, 1);
-      engine_log (e, ENGINE_LOG_WARNING, "spare: slot %" PRIu64 " can't be read: "
-                  "its sector stays mapped to it and reads fail until it is "
-                  "written again", slot + i);
+      engine_log (e, ENGINE_LOG_WARNING, "spare: slot %" PRIu64 " can't be "
+                  "read: its sector stays mapped to it and reads fail until "
+                  "it is written again", slot + i);
       r = EIO;
     }
   return r;
@@ -195,8 +196,8 @@ isolate_block (struct request *r, void *buf, uint64_t block,
   if (err == 0 && weak) {
     err2 = move_direct (r, block, end, buf, WHY_WEAK);
     if (err2)
-      engine_log (e, ENGINE_LOG_WARNING, "block at 0x%" PRIx64 " is weak, but the "
-                  "spare can't take it (%s): it stays on main", block,
+      engine_log (e, ENGINE_LOG_WARNING, "block at 0x%" PRIx64 " is weak, "
+                  "but the spare can't take it (%s): it stays on main", block,
                   strerror (err2));
   }
   else if (err && may_act_on (r, err)) {
@@ -349,6 +350,20 @@ read_lost (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
   return 0;
 }
 
+/* Sectors in a state of which the map says everything, unless they live in a
+ * registered place.
+ */
+static int
+read_zero (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
+{
+  struct place *place = place_of (r->e, ZERO);
+
+  if (place)
+    return place_read (place, buf, end - start, start);
+  memset (buf, 0, end - start);
+  return 0;
+}
+
 int
 read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
 {
@@ -375,7 +390,7 @@ read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
       err = read_lost (r, buf, start, run_end);
       break;
     case ZERO:
-      memset (buf, 0, run_end - start);
+      err = read_zero (r, buf, start, run_end);
       break;
     case DIRECT:
       if (start != block_of (e, start) || run_end < block_end (e, start)) {

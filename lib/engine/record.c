@@ -268,10 +268,8 @@ move_sectors (struct request *r, const uint8_t *buf, uint64_t start,
   record_init (&rec, r->e, r);
   store_sectors (&rec, buf, start, end, why);
   err = record_commit (&rec);
-  if (err == 0 && rec.moved > 0)
-    engine_log (r->e, ENGINE_LOG_DEBUG, "bytes 0x%" PRIx64 "-0x%" PRIx64
-                ": %" PRIu64 " sectors remapped (write)", start, end - 1,
-                rec.moved);
+  if (err == 0)
+    log_moved (r->e, start, end, rec.moved);
   return err;
 }
 

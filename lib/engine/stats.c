@@ -30,7 +30,7 @@ sum_stats (struct engine *e, uint64_t sum[NR_ENGINE_STATS])
                                       memory_order_relaxed);
 }
 
-/* They only ever grow: who clears them remembers what they were.  So no
+/* Counters only grow: clearing them means to remember what they were.  So no
  * request that counts at the same time is lost, or waits.
  */
 void

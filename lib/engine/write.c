@@ -7,8 +7,8 @@
  * the content of main is indeterminate; so the request is cut into pieces,
  * each is written again, failing ones are cut further, and a block that
  * fails alone is moved to the spare.  Each piece looks the map up anew
- * under a lock of its own: a block that takes long to fail holds up nobody
- * who writes elsewhere in the same request's range.
+ * under a lock of its own: a block that takes long to fail holds up nobody's
+ * writes elsewhere in the same request's range.
  *
  * Cutting by sixteen keeps the failing writes few: a lone bad block in
  * 1 MiB fails four times (1 MiB, 64 KiB, 4 KiB, 512 bytes).  The blocks that
@@ -38,7 +38,7 @@
  */
 static int
 move_blocks (struct request *r, const uint8_t *buf, uint64_t start,
-            uint64_t end)
+             uint64_t end)
 {
   struct exclusive_hold hold;
   uint64_t got;
@@ -83,10 +83,8 @@ move_ranges (struct request *r, uint64_t end)
                    min_u64 (p->range[i].end, end), WHY_AUTO_WRITE);
   }
   err = record_commit (&rec);
-  if (err == 0 && rec.moved > 0)
-    engine_log (r->e, ENGINE_LOG_DEBUG, "bytes 0x%" PRIx64 "-0x%" PRIx64
-                ": %" PRIu64 " sectors remapped (write)", p->range[0].start,
-                end - 1, rec.moved);
+  if (err == 0)
+    log_moved (r->e, p->range[0].start, end, rec.moved);
   return err;
 }
 

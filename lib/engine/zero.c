@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Zero, trim and cache.
+ * Zero and trim.
  *
  * Zeroing is a write whose data costs no slot: whole sectors that are not
  * DIRECT become ZERO in the map, and so do DIRECT ones that main fails to
@@ -29,7 +29,7 @@ static int zero_blocks (struct request *r, uint64_t start, uint64_t end,
 
 static int
 zero_in_map (struct request *r, uint64_t start, uint64_t end,
-                     enum change_reason why)
+             enum change_reason why)
 {
   struct exclusive_hold hold;
   uint64_t got;
@@ -271,55 +271,4 @@ engine_trim (struct engine_conn *conn, uint32_t count, uint64_t offset,
     start = class_end;
   }
   return finish_write (&r, err, fua);
-}
-
-/* Reads and forgets.  HAS_FAILED: main couldn't read these blocks. */
-static int
-cache_by_reading (struct request *r, uint64_t start, uint64_t end,
-                  bool has_failed)
-{
-  const bool alone = end - start <= r->e->config.main_block;
-  uint32_t n, len = min_u64 (end - start, PIECE_SIZE);
-  void *buf;
-  int err = 0;
-
-  if (posix_memalign (&buf, 4096, len) != 0)
-    return ENOMEM;
-  for (; start < end && err == 0; start += n) {
-    n = min_u64 (end - start, len);
-    if (has_failed)
-      err = isolate (r, buf, start, start + n, alone);
-    else
-      err = read_range (r, buf, start, start + n);
-  }
-  free (buf);
-  return err;
-}
-
-int
-engine_cache (struct engine_conn *conn, uint32_t count, uint64_t offset,
-              int (*cache) (void *ctx, uint32_t count, uint64_t offset))
-{
-  struct engine *e = conn->engine;
-  uint64_t start = block_of (e, offset), end, class_end;
-  struct request r;
-  int err = 0;
-
-  if (count == 0)
-    return 0;
-  stat_request (e, STAT_CACHES, count);
-  request_init (&r, conn, offset, count);
-  end = block_end (e, offset + count - 1);
-  for (; start < end && err == 0; start = class_end) {
-    if (classify (e, start, end, &class_end) != ALL_DIRECT)
-      continue;
-    class_end = min_u64 (class_end, start + ZERO_PIECE);
-    err = cache ? main_cache (&r, cache, start, class_end) : 0;
-    if (err == 0 && !cache)
-      err = cache_by_reading (&r, start, class_end, false);
-    else if (err && may_act_on (&r, err))
-      err = cache_by_reading (&r, start, class_end, true);
-  }
-  settle_canaries (&r);
-  return error_for_nbd (err);
 }

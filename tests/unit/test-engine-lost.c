@@ -323,6 +323,7 @@ test_durable (void)
   CU_ASSERT_EQUAL_FATAL (spare_load (&r.mem->dev, r.mem->size, false, NULL,
                                      r.map, &r.spare, NULL), 0);
   r.e = engine_new (&r.config, r.map, r.spare);
+  engine_conn_init (&r.conn, r.e, &r.main->dev);
   CU_ASSERT_STRING_EQUAL (states (&r, 99, 6), "DRRLZD");
   CU_ASSERT_STRING_EQUAL (states (&r, 200, 1), "R");
   CU_ASSERT_STRING_EQUAL (states (&r, 300, 2), "ZR");
