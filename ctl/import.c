@@ -9,6 +9,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,9 @@
 /* Sectors a request: small enough that the bar moves. */
 #define STEP 65536
 
+/* Lists of bad sectors are smaller. */
+#define MAX_FILE (UINT64_C (1) << 30)
+
 struct import {
   struct client *client;
   const char *path, *as;
@@ -27,6 +31,48 @@ struct import {
   uint64_t done, left, lost;            /* what the replies say, summed up */
   bool bar;
 };
+
+/* A file as a whole, terminated with a NUL that isn't counted.  "-" is
+ * stdin.  NULL after a message.
+ */
+static char *
+read_file (const char *path, size_t *len)
+{
+  const bool is_stdin = strcmp (path, "-") == 0;
+  FILE *fp = is_stdin ? stdin : fopen (path, "re");
+  char *text = NULL, *p;
+  size_t cap = 0;
+
+  *len = 0;
+  if (fp == NULL) {
+    error ("%s: %s", path, strerror (errno));
+    return NULL;
+  }
+  do {
+    if (cap - *len < 2) {
+      cap = cap ? cap * 2 : 65536;
+      p = cap > MAX_FILE ? NULL : realloc (text, cap);
+      if (p == NULL) {
+        error ("%s: too large", path);
+        free (text);
+        text = NULL;
+        goto out;
+      }
+      text = p;
+    }
+    *len += fread (text + *len, 1, cap - *len - 1, fp);
+  } while (!feof (fp) && !ferror (fp));
+  text[*len] = '\0';
+  if (ferror (fp)) {
+    error ("%s: can't be read: %s", path, strerror (errno));
+    free (text);
+    text = NULL;
+  }
+ out:
+  if (!is_stdin)
+    fclose (fp);
+  return text;
+}
 
 static void
 show_progress (struct import *im, bool end)

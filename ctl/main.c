@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * remapctl: shows and steers servers with the remap filter.  Options and
- * the list of commands; remapctl.h says what the other parts are.
+ * remapctl: shows and steers servers with the remap filter.  The list of
+ * commands.
  */
 
 #include <config.h>
 
-#include <inttypes.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -63,129 +62,10 @@ static const struct command commands[] = {
     "starts a server" },
   { "list", command_list, "", "the servers that create has started" },
   { "stop", command_stop, "NAME", "ends one of them" },
+  { 0 }
 };
 
-#define NR_COMMANDS (sizeof commands / sizeof commands[0])
-
-static const struct option shared_options[] = {
-  { "socket", required_argument, NULL, 's' },
-  { "name", required_argument, NULL, 'n' },
-  { "json", no_argument, NULL, 'j' },
-  { "timeout", required_argument, NULL, 't' },
-  { "help", no_argument, NULL, 'h' },
-  { "version", no_argument, NULL, 'V' },
-};
-
-#define NR_SHARED (sizeof shared_options / sizeof shared_options[0])
-
-static void
-usage (void)
-{
-  printf ("Usage: remapctl [-s SOCKET | -n NAME] COMMAND [ARGUMENT...]\n\n"
-          "Commands (remapctl COMMAND --help says more):\n");
-  for (size_t i = 0; i < NR_COMMANDS; i++)
-    printf ("  %-15s %s\n", commands[i].name, commands[i].what);
-  printf ("\nOptions:\n"
-          "  -s, --socket=SOCKET   the server's control socket "
-          "($REMAP_CONTROL)\n"
-          "  -n, --name=NAME       a server that 'create' has started\n"
-          "      --json            the server's reply as it is\n"
-          "      --timeout=SECONDS how long to wait for a reply\n"
-          "\nExit status: 0 done, 1 the server says no, 2 usage, "
-          "3 no server.\nSee remapctl(1).\n");
-}
-
-static void
-usage_of (const char *name)
-{
-  for (size_t i = 0; i < NR_COMMANDS; i++)
-    if (strcmp (commands[i].name, name) == 0)
-      printf ("Usage: remapctl %s %s\n\n%s; see remapctl(1).\n",
-              commands[i].name, commands[i].arguments, commands[i].what);
-}
-
-/* Those that are the same everywhere.  False: not one of them. */
-static bool
-shared_option (struct ctl *ctl, int c, bool *ok)
-{
-  uint64_t n;
-
-  *ok = true;
-  switch (c) {
-  case 's':
-    ctl->socket = optarg;
-    ctl->name = NULL;
-    return true;
-  case 'n':
-    ctl->name = optarg;
-    ctl->socket = NULL;
-    return true;
-  case 'j':
-    ctl->json = true;
-    return true;
-  case 't':
-    if (!parse_number (optarg, &n) || n > 1000000) {
-      error ("--timeout=%s: must be a number of seconds", optarg);
-      *ok = false;
-    }
-    else
-      ctl->timeout = n;
-    return true;
-  case 'h':
-    if (ctl->command)
-      usage_of (ctl->command);
-    else
-      usage ();
-    exit (finish_output (STATUS_DONE));
-  case 'V':
-    printf ("remapctl %s\n", PACKAGE_VERSION);
-    exit (finish_output (STATUS_DONE));
-  }
-  return false;
-}
-
-int
-next_option (struct ctl *ctl, int argc, char **argv, const struct option *own)
-{
-  struct option all[NR_SHARED + 16] = { 0 };
-  size_t n = 0;
-  bool ok;
-  int c, before;
-
-  memcpy (all, shared_options, sizeof shared_options);
-  for (; own && own[n].name; n++)
-    all[NR_SHARED + n] = own[n];
-
-  opterr = 0;
-  do {
-    before = optind ? optind : 1;
-    /* Before the command: stop at it.  A command's own come anywhere. */
-    c = getopt_long (argc, argv, ctl->command ? ":s:n:h" : "+:s:n:hV", all,
-                     NULL);
-    if (c == '?' || c == ':') {
-      error ("%s%s%s: %s (see --help)", ctl->command ? ctl->command : "",
-             ctl->command ? ": " : "",
-             argv[optind > before ? optind - 1 : before],
-             c == ':' ? "needs an argument" : "unknown option");
-      return '?';
-    }
-  } while (c != -1 && shared_option (ctl, c, &ok) && ok);
-  return c == 't' ? '?' : c;
-}
-
-bool
-count_arguments (const struct ctl *ctl, int argc, int min, int max)
-{
-  const int n = argc - optind;
-
-  if (n >= min && (max < 0 || n <= max))
-    return true;
-  error ("%s: too %s arguments (see remapctl %s --help)", ctl->command,
-         n < min ? "few" : "many", ctl->command);
-  return false;
-}
-
-/* dm-remap has set_auto_remap, and a shell's user set-auto-remap. */
+/* dm-remap writes set_auto_remap, users of a shell write set-auto-remap. */
 static bool
 same_name (const char *a, const char *b)
 {
@@ -198,11 +78,13 @@ same_name (const char *a, const char *b)
 int
 main (int argc, char **argv)
 {
-  struct ctl ctl = { .socket = getenv ("REMAP_CONTROL") };
+  struct ctl ctl = {
+    .commands = commands, .socket = getenv ("REMAP_CONTROL"),
+  };
   const char *name;
 
   setlocale (LC_CTYPE, "");
-  /* A server that goes away is an error of a call. */
+  /* So a server that goes away is an error of a call. */
   signal (SIGPIPE, SIG_IGN);
   if (ctl.socket && *ctl.socket == '\0')
     ctl.socket = NULL;
@@ -217,7 +99,7 @@ main (int argc, char **argv)
   argv += optind;
   optind = 0;
   name = argv[0];
-  for (size_t i = 0; i < NR_COMMANDS; i++)
+  for (size_t i = 0; commands[i].name; i++)
     if (same_name (commands[i].name, name)) {
       ctl.command = commands[i].name;
       return finish_output (commands[i].run (&ctl, argc, argv));

@@ -2,124 +2,24 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * remapctl: what its parts share.
- *
- *   main.c         options, the list of commands
- *   util.c         messages, numbers, units, colours, text that is printed
- *   client.c       the socket: requests and replies
- *   reply.c        what is in a reply, trusting none of it
- *   commands.c     requests that are one line and one reply
- *   status.c       the status command, watching; status-parse.c its reply;
- *                  status-text.c, status-prometheus.c its formats
- *   runs.c         the runs of a table, from a server or from a spare
- *   table.c        the table command; table-formats.c its formats
- *   picture.c      the map command; picture-draw.c pictures with cairo
- *   import.c       lists of bad sectors
- *   spare-open.c, spare-info.c, spare-check.c, spare-change.c
- *                  spares that no server holds
- *   create.c, create-devices.c, create-start.c
- *                  starting a server
- *   servers.c      the servers that were started so: list, stop
- *
- * Every command returns the exit status of the program.  Errors are printed
- * where they are found, with error (), in one line.
  */
 
 #ifndef REMAPCTL_H
 #define REMAPCTL_H
 
-#include <getopt.h>
 #include <stdint.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <time.h>
 
 #include <jansson.h>
 
 #include "base/sector.h"
-
-enum exit_status {
-  STATUS_DONE = 0,
-  STATUS_REFUSED = 1,      /* the server says no, or it can't be done */
-  STATUS_USAGE = 2,
-  STATUS_NO_SERVER = 3,    /* none, or none that can be understood */
-};
-
-/* The options that all commands share. */
-struct ctl {
-  const char *command;     /* for messages; NULL before it is known */
-  const char *socket;      /* NULL: not given */
-  const char *name;        /* of a server; NULL: not given */
-  bool json;
-  unsigned timeout;        /* seconds to wait for a reply; 0: for ever */
-};
-
-struct command {
-  const char *name;
-  int (*run) (struct ctl *ctl, int argc, char **argv);
-  const char *arguments;
-  const char *what;
-};
-
-/* main.c.  getopt_long with the shared options done: returns the value of
- * one of OWN (may be NULL), -1 at the end, or '?' after a message.
- */
-extern int next_option (struct ctl *ctl, int argc, char **argv,
-                        const struct option *own);
-
-/* Complains unless MIN to MAX arguments are left. */
-extern bool count_arguments (const struct ctl *ctl, int argc, int min,
-                             int max);
-
-/* ---- util.c ---- */
-
-extern void error (const char *fs, ...)
-  __attribute__ ((format (printf, 1, 2)));
-extern void warning (const char *fs, ...)
-  __attribute__ ((format (printf, 1, 2)));
-
-/* Prints text that comes from elsewhere, without what would steer a
- * terminal.
- */
-extern void print_text (FILE *fp, const char *text);
-
-/* printf into new memory.  Out of memory ends the program, here and in
- * the two after it.
- */
-extern char *text_of (const char *fs, ...)
-  __attribute__ ((format (printf, 1, 2)));
-extern void *allocate (size_t n, size_t size);
-extern char *copy_text (const char *s);
-
-/* A number of sectors: decimal or 0x, no sign.  False without a message. */
-extern bool parse_number (const char *s, uint64_t *n);
-
-/* Bytes: a number with one of nbdkit's suffixes (b s k M G T P E). */
-extern bool parse_bytes (const char *s, uint64_t *n);
-
-/* START [COUNT] at argv[optind].  COUNT is 0 if it isn't given.  Complains. */
-extern bool parse_range (const struct ctl *ctl, int argc, char **argv,
-                         uint64_t *start, uint64_t *count);
-
-struct unit_text { char s[48]; };
-extern struct unit_text show_bytes (uint64_t bytes);
-extern struct unit_text show_seconds (uint64_t seconds);
-extern struct unit_text show_time (uint64_t unix_time);      /* local */
-extern struct unit_text show_uuid (const uint8_t uuid[16]);
-
-/* "1 sector", "2 sectors" */
-extern struct unit_text show_count (uint64_t n, const char *what);
-
-/* Columns of the terminal that FP is, or of $COLUMNS, else 80. */
-extern unsigned terminal_width (FILE *fp);
-extern bool use_colour (FILE *fp);
-
-/* A file as a whole, terminated with a NUL that isn't counted.  "-" is
- * stdin.  NULL after a message.
- */
-extern char *read_file (const char *path, size_t *len);
-
-/* Flushes stdout: what could not be written is an error. */
-extern int finish_output (int status);
+#include "exit-status.h"
+#include "numbers.h"
+#include "options.h"
+#include "terminal.h"
+#include "text.h"
+#include "units.h"
 
 /* ---- client.c ---- */
 

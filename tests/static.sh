@@ -29,7 +29,7 @@ mapfile -t sources < <(find lib filter plugin ctl -name '*.c' 2>/dev/null |
                          sort)
 read -ra flags < <(pkg-config --cflags nbdkit liburcu-bp ext2fs jansson cairo \
                      2>/dev/null | tr '\n' ' ')
-flags+=("-I$builddir" -Ilib -Ifilter/remap -Ifilter/baddisk -DHAVE_CONFIG_H
+flags+=("-I$builddir" -Ictl -Ilib -Ifilter/remap -Ifilter/baddisk -DHAVE_CONFIG_H
         "-DLOGDIR=\"/var/log\"")
 
 # What the analyzer of gcc 12 gets wrong.
@@ -75,7 +75,7 @@ if command -v cppcheck >/dev/null; then
   cppcheck --quiet --std=c11 --enable=warning,performance,portability \
            --inline-suppr --suppressions-list="$here/cppcheck.supp" \
            --library=posix --error-exitcode=1 -j2 \
-           -I lib -I filter/remap -I "$builddir" -DHAVE_CONFIG_H \
+           -I ctl -I lib -I filter/remap -I "$builddir" -DHAVE_CONFIG_H \
            "${sources[@]}" >"$logs/cppcheck.log" 2>&1
   result cppcheck "$logs/cppcheck.log" $?
 else
