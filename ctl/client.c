@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * The control socket: a line is sent, a line of JSON comes back
- * (nbdkit-remap-filter(1) has the protocol).
  */
 
 #include <config.h>
@@ -16,7 +13,11 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
-#include "remapctl.h"
+#include "client.h"
+#include "exit-status.h"
+#include "reply.h"
+#include "rundir.h"
+#include "text.h"
 
 /* Far more than a server sends: a page of a table has 200 KB. */
 #define MAX_REPLY (size_t) (16 << 20)
@@ -27,36 +28,6 @@ struct client {
   char *buf;                            /* LEN bytes have come */
   size_t len, cap;
 };
-
-int
-client_try (const char *path, unsigned timeout, struct client **client)
-{
-  struct sockaddr_un addr = { .sun_family = AF_UNIX };
-  const struct timeval tv = { .tv_sec = timeout };
-  struct client *c;
-  int fd, err;
-
-  if (strlen (path) >= sizeof addr.sun_path)
-    return ENAMETOOLONG;
-  strcpy (addr.sun_path, path);
-  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd == -1)
-    return errno;
-  if (timeout > 0) {
-    setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
-    setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
-  }
-  if (connect (fd, (struct sockaddr *) &addr, sizeof addr) == -1) {
-    err = errno;
-    close (fd);
-    return err;
-  }
-  c = allocate (1, sizeof *c);
-  c->fd = fd;
-  c->path = copy_text (path);
-  *client = c;
-  return 0;
-}
 
 static const char *
 why_not (int err)
@@ -72,46 +43,6 @@ why_not (int err)
   default:
     return strerror (err);
   }
-}
-
-struct client *
-client_open (const struct ctl *ctl, int *status)
-{
-  struct client *c = NULL;
-  char *path;
-  int err;
-
-  *status = STATUS_USAGE;
-  if (ctl->name != NULL) {
-    path = server_path (ctl->name, "ctl");
-    if (path == NULL)
-      return NULL;
-  }
-  else if (ctl->socket != NULL)
-    path = copy_text (ctl->socket);
-  else {
-    error ("%s: which server? Say -s SOCKET or -n NAME, or set "
-           "REMAP_CONTROL", ctl->command);
-    return NULL;
-  }
-  err = client_try (path, ctl->timeout, &c);
-  if (err) {
-    error ("%s: %s", path, why_not (err));
-    *status = STATUS_NO_SERVER;
-  }
-  free (path);
-  return c;
-}
-
-void
-client_close (struct client *c)
-{
-  if (c == NULL)
-    return;
-  close (c->fd);
-  free (c->buf);
-  free (c->path);
-  free (c);
 }
 
 static int
@@ -210,11 +141,13 @@ receive_json (struct client *c)
 }
 
 static json_t *
-ask (struct client *c, const char *fs, va_list args)
+ask (struct client *c, int *status, const char *fs, va_list args)
 {
   char line[512];
+  json_t *reply;
   int err, n;
 
+  *status = STATUS_NO_SERVER;
   n = vsnprintf (line, sizeof line - 1, fs, args);
   if (n < 0 || n >= (int) sizeof line - 1) {
     error ("the request is too long");
@@ -226,7 +159,81 @@ ask (struct client *c, const char *fs, va_list args)
     error ("%s: the request can't be sent: %s", c->path, why_not (err));
     return NULL;
   }
-  return receive_json (c);
+  reply = receive_json (c);
+  if (reply != NULL)
+    *status = json_is_true (json_object_get (reply, "ok")) ? STATUS_DONE
+      : STATUS_REFUSED;
+  return reply;
+}
+
+int
+client_try (const char *path, unsigned timeout, struct client **client)
+{
+  struct sockaddr_un addr = { .sun_family = AF_UNIX };
+  const struct timeval tv = { .tv_sec = timeout };
+  struct client *c;
+  int fd, err;
+
+  if (strlen (path) >= sizeof addr.sun_path)
+    return ENAMETOOLONG;
+  strcpy (addr.sun_path, path);
+  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd == -1)
+    return errno;
+  if (timeout > 0) {
+    setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+    setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
+  }
+  if (connect (fd, (struct sockaddr *) &addr, sizeof addr) == -1) {
+    err = errno;
+    close (fd);
+    return err;
+  }
+  c = allocate (1, sizeof *c);
+  c->fd = fd;
+  c->path = copy_text (path);
+  *client = c;
+  return 0;
+}
+
+struct client *
+client_open (const struct ctl *ctl, int *status)
+{
+  struct client *c = NULL;
+  char *path;
+  int err;
+
+  *status = STATUS_USAGE;
+  if (ctl->name != NULL) {
+    path = server_path (ctl->name, "ctl");
+    if (path == NULL)
+      return NULL;
+  }
+  else if (ctl->socket != NULL)
+    path = copy_text (ctl->socket);
+  else {
+    error ("%s: which server? Say -s SOCKET or -n NAME, or set "
+           "REMAP_CONTROL", ctl->command);
+    return NULL;
+  }
+  err = client_try (path, ctl->timeout, &c);
+  if (err) {
+    error ("%s: %s", path, why_not (err));
+    *status = STATUS_NO_SERVER;
+  }
+  free (path);
+  return c;
+}
+
+void
+client_close (struct client *c)
+{
+  if (c == NULL)
+    return;
+  close (c->fd);
+  free (c->buf);
+  free (c->path);
+  free (c);
 }
 
 json_t *
@@ -236,25 +243,9 @@ client_ask (struct client *c, int *status, const char *fs, ...)
   va_list args;
 
   va_start (args, fs);
-  reply = ask (c, fs, args);
+  reply = ask (c, status, fs, args);
   va_end (args);
-  *status = reply == NULL ? STATUS_NO_SERVER
-    : json_is_true (json_object_get (reply, "ok")) ? STATUS_DONE
-    : STATUS_REFUSED;
   return reply;
-}
-
-void
-print_refusal (const json_t *reply)
-{
-  const char *why = json_string_value (json_object_get (reply, "error"));
-  const json_t *done = json_object_get (reply, "done");
-
-  if (json_integer_value (done) > 0)
-    error ("the server says: %s (it stopped after %lld sectors were changed)",
-           why ? why : "no", (long long) json_integer_value (done));
-  else
-    error ("the server says: %s", why ? why : "no");
 }
 
 json_t *
@@ -263,25 +254,27 @@ client_request (struct client *c, int *status, const char *fs, ...)
   json_t *reply;
   va_list args;
 
-  *status = STATUS_NO_SERVER;
   va_start (args, fs);
-  reply = ask (c, fs, args);
+  reply = ask (c, status, fs, args);
   va_end (args);
-  if (reply == NULL)
-    return NULL;
-  if (json_is_true (json_object_get (reply, "ok"))) {
-    *status = STATUS_DONE;
+  if (reply == NULL || *status == STATUS_DONE)
     return reply;
-  }
   print_refusal (reply);
   json_decref (reply);
-  *status = STATUS_REFUSED;
   return NULL;
 }
 
-void
-print_json (const json_t *reply)
+bool
+client_main_size (struct client *c, uint64_t *size, int *status)
 {
-  json_dumpf (reply, stdout, JSON_COMPACT);
-  putchar ('\n');
+  json_t *reply = client_request (c, status, "status");
+  struct reader r = { .root = reply };
+
+  if (reply == NULL)
+    return false;
+  *size = get_uint (&r, "main.size");
+  json_decref (reply);
+  if (r.bad)
+    *status = STATUS_NO_SERVER;
+  return !r.bad;
 }

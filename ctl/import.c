@@ -165,21 +165,6 @@ import_areas (struct import *im, const struct area_list *list)
   return status;
 }
 
-static bool
-get_main_size (struct client *c, uint64_t *size, int *status)
-{
-  json_t *reply = client_request (c, status, "status");
-  struct reader r = { .root = reply };
-
-  if (reply == NULL)
-    return false;
-  *size = get_uint (&r, "main.size");
-  json_decref (reply);
-  if (r.bad)
-    *status = STATUS_NO_SERVER;
-  return !r.bad;
-}
-
 static void
 print_result (const struct ctl *ctl, const struct import *im)
 {
@@ -203,7 +188,7 @@ import (struct ctl *ctl, struct import *im, const struct area_list *list)
   im->client = client_open (ctl, &status);
   if (im->client == NULL)
     return status;
-  if (get_main_size (im->client, &main_size, &status)) {
+  if (client_main_size (im->client, &main_size, &status)) {
     if (check_areas (im, list, main_size)) {
       status = import_areas (im, list);
       /* Also after an error: so much is done. */

@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grow.h"
+#include "ranges.h"
 #include "remapctl.h"
+#include "requests.h"
+#include "status/status.h"
 
 static const struct command commands[] = {
   { "status", command_status,

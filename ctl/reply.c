@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * What is in a reply.  A server of another version, or something else
- * that listens there, leads to one message and no more.
  */
 
 #include <config.h>
 
+#include <stdio.h>
 #include <string.h>
 
-#include "remapctl.h"
+#include "reply.h"
+#include "text.h"
 
 static const json_t *
 find (const json_t *root, const char *path)
@@ -82,4 +81,24 @@ struct reader
 array_reader (const json_t *array, size_t i)
 {
   return (struct reader) { .root = json_array_get (array, i) };
+}
+
+void
+print_refusal (const json_t *reply)
+{
+  const char *why = json_string_value (json_object_get (reply, "error"));
+  const json_t *done = json_object_get (reply, "done");
+
+  if (json_integer_value (done) > 0)
+    error ("the server says: %s (it stopped after %lld sectors were changed)",
+           why ? why : "no", (long long) json_integer_value (done));
+  else
+    error ("the server says: %s", why ? why : "no");
+}
+
+void
+print_json (const json_t *json)
+{
+  json_dumpf (json, stdout, JSON_COMPACT);
+  putchar ('\n');
 }

@@ -238,7 +238,7 @@ answers (const struct create *c)
   json_t *reply;
   int status;
 
-  if (client_try (c->control, 5, &client) != 0)
+  if (client_try (c->control, CLIENT_PATIENCE, &client) != 0)
     return false;
   reply = client_request (client, &status, "ping");
   client_close (client);

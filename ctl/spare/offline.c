@@ -167,7 +167,6 @@ table_from_spare (struct table *t, const char *path, uint64_t offset,
                   uint64_t start, uint64_t count, int *status)
 {
   struct held_spare h;
-  uint64_t sectors;
   bool ok;
 
   memset (t, 0, sizeof *t);
@@ -175,17 +174,12 @@ table_from_spare (struct table *t, const char *path, uint64_t offset,
   if (!hold_spare (&h, path, offset, true))
     return false;
   t->main_size = h.id.main_size;
-  sectors = bytes_to_sectors (t->main_size);
-  ok = start < sectors && count <= sectors - start;
   t->start = start;
-  t->end = count ? start + count : sectors;
+  ok = find_range_end (start, count, t->main_size, &t->end);
   if (ok) {
     add_runs (t, &h);
     *status = STATUS_DONE;
   }
-  else
-    error ("sectors from %" PRIu64 " on: the disk has %s", start,
-           show_count (sectors, "sector").s);
   hold_close (&h);
   return ok;
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * Status for people, and in the words of dm-remap.
  */
 
 #include <config.h>
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "remapctl.h"
+#include "status/human.h"
+#include "terminal.h"
+#include "text.h"
+#include "units.h"
 
 static void
 heading (const char *name)
@@ -185,20 +187,4 @@ status_print_text (const struct status *st, const char *title)
   print_sectors (st);
   print_requests (st);
   print_rates (st);
-}
-
-/* scan is that of a background scan, which there is none of. */
-void
-status_print_dm (const struct status *st)
-{
-  const uint64_t slots = st->spare.total;
-
-  printf ("0 %" PRIu64 " remap v2.0 %" PRIu64 "/%" PRIu64 " %" PRIu64 "/%"
-          PRIu64 " %" PRIu64 "/%" PRIu64 " health=%d errors=W%" PRIu64
-          ":R%" PRIu64 " auto_remaps=%" PRIu64 " manual_remaps=%" PRIu64
-          " scan=0%%\n", bytes_to_sectors (st->main.size),
-          st->manual_remaps, slots, st->auto_remaps, slots,
-          st->manual_remaps + st->auto_remaps, slots,
-          strcmp (st->health, "ok") == 0, st->errors.write, st->errors.read,
-          st->auto_remaps, st->manual_remaps);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * The reply to a status request as a struct.
  */
 
 #include <config.h>
 
+#include <stdio.h>
 #include <string.h>
 
-#include "remapctl.h"
+#include "reply.h"
+#include "status/parse.h"
 
 const char *const request_kinds[NR_KINDS] = {
   [KIND_READ] = "read", [KIND_WRITE] = "write", [KIND_ZERO] = "zero",

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * Status in the text exposition format of Prometheus: base units in the
- * names, _total for what only counts up, all samples of a metric together,
- * whatever the number of servers.
- *
- * https://prometheus.io/docs/instrumenting/exposition_formats/
  */
 
 #include <config.h>
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "remapctl.h"
+#include "reply.h"
+#include "status/parse.h"
+#include "status/prometheus.h"
+#include "text.h"
 
 #define PREFIX "nbdkit_remap_"
 
@@ -132,8 +130,8 @@ print_head (const char *name, const char *type, const char *help)
           name, type);
 }
 
-/* A label's value: backslash, quote and newline are escaped; what isn't
- * valid UTF-8 can't come, jansson refuses it.
+/* Escapes what the format wants to be escaped in the value of a label.  The
+ * value is valid UTF-8: jansson refuses what isn't.
  */
 static void
 print_label (const char *name, const char *value, bool first)
@@ -235,8 +233,8 @@ print_healths (const struct scraped *v, struct reader *r, size_t n)
   }
 }
 
-/* All or nothing: a scraper must not take half of it for a disk whose
- * counters went to zero.
+/* Is there everything that will be printed?  A scraper would take what is
+ * missing for counters that went to zero.
  */
 static bool
 is_complete (const struct scraped *v, size_t n)

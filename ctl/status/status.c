@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * The status command: of one server, of all, once or again and again.
  */
 
 #include <config.h>
 
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "remapctl.h"
-
-/* A server that doesn't answer must not keep the others from being shown. */
-#define PATIENCE 5              /* seconds */
+#include "client.h"
+#include "exit-status.h"
+#include "numbers.h"
+#include "reply.h"
+#include "rundir.h"
+#include "status/dm.h"
+#include "status/human.h"
+#include "status/parse.h"
+#include "status/prometheus.h"
+#include "status/status.h"
+#include "text.h"
 
 struct status_options {
   enum { TEXT, PROMETHEUS, DM } format;
@@ -114,7 +118,7 @@ show_all (const struct ctl *ctl, const struct status_options *o)
     one.socket = NULL;
     one.name = v[i].server = names[i];
     if (one.timeout == 0)
-      one.timeout = PATIENCE;
+      one.timeout = CLIENT_PATIENCE;
     v[i].json = ask_status (&one, &r);
     if (v[i].json == NULL)
       status = r;

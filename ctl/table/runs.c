@@ -153,30 +153,15 @@ add_page (struct table *t, json_t *reply, uint64_t *from, bool *more)
   return !r.bad;
 }
 
-/* Main's size, and what of it is asked for. */
 static bool
 find_range (struct table *t, struct client *c, uint64_t start,
             uint64_t count, int *status)
 {
-  json_t *reply = client_request (c, status, "status");
-  struct reader r = { .root = reply };
-  uint64_t sectors;
-
-  if (reply == NULL)
+  if (!client_main_size (c, &t->main_size, status))
     return false;
-  t->main_size = get_uint (&r, "main.size");
-  json_decref (reply);
-  if (r.bad) {
-    *status = STATUS_NO_SERVER;
-    return false;
-  }
-  sectors = bytes_to_sectors (t->main_size);
   t->start = start;
-  t->end = count ? start + count : sectors;
-  if (start < sectors && count <= sectors - start)
+  if (find_range_end (start, count, t->main_size, &t->end))
     return true;
-  error ("sectors from %" PRIu64 " on: the disk has %s", start,
-         show_count (sectors, "sector").s);
   *status = STATUS_REFUSED;
   return false;
 }

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The control socket: a line is sent, a line of JSON comes back
+ * (nbdkit-remap-filter(1) has the protocol).
+ */
+
+#ifndef REMAPCTL_CLIENT_H
+#define REMAPCTL_CLIENT_H
+
+#include <jansson.h>
+
+#include "options.h"
+
+/* A connection: one request follows the other. */
+struct client;
+
+/* A timeout in seconds for whoever asks several servers: one that doesn't
+ * answer must not keep the others from being shown.
+ */
+#define CLIENT_PATIENCE 5
+
+/* Connects to the server that CTL says.  NULL after a message; then *STATUS
+ * is the program's exit status.
+ */
+extern struct client *client_open (const struct ctl *ctl, int *status);
+
+/* Connects to the socket PATH, without a message: 0 or an errno.  TIMEOUT is
+ * in seconds for each reply; 0: for ever.
+ */
+extern int client_try (const char *path, unsigned timeout,
+                       struct client **client);
+
+/* CLIENT may be NULL. */
+extern void client_close (struct client *client);
+
+/* Sends a line and returns the reply, which is a JSON object whose "ok" is
+ * true or false (*STATUS is STATUS_DONE or STATUS_REFUSED).  NULL after a
+ * message (STATUS_NO_SERVER).  json_decref is the caller's.
+ */
+extern json_t *client_ask (struct client *client, int *status,
+                           const char *fs, ...)
+  __attribute__ ((format (printf, 3, 4)));
+
+/* The same, but a reply that says no is an error, too: NULL after a message
+ * (STATUS_REFUSED).
+ */
+extern json_t *client_request (struct client *client, int *status,
+                               const char *fs, ...)
+  __attribute__ ((format (printf, 3, 4)));
+
+/* Asks the server for the size of its disk in bytes.  False after a message;
+ * then *STATUS is set.
+ */
+extern bool client_main_size (struct client *client, uint64_t *size,
+                              int *status);
+
+#endif /* REMAPCTL_CLIENT_H */

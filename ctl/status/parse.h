@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The reply to a status request as a struct.
+ */
+
+#ifndef REMAPCTL_STATUS_PARSE_H
+#define REMAPCTL_STATUS_PARSE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <jansson.h>
+
+struct status_rate {
+  uint64_t seconds, reads, read_bytes, writes, write_bytes;
+  uint64_t read_errors, write_errors, remaps, lost;
+};
+
+enum { KIND_READ, KIND_WRITE, KIND_ZERO, KIND_TRIM, KIND_CACHE, KIND_FLUSH,
+       KIND_FUA, NR_KINDS };
+#define NR_KINDS_WITH_BYTES KIND_FLUSH
+#define NR_RATES 3
+
+/* Names, as the reply has them. */
+extern const char *const request_kinds[NR_KINDS];
+extern const char *const rate_names[NR_RATES];
+
+struct status {
+  json_t *json;                         /* owns the strings */
+  const char *version, *health;
+  const json_t *reasons;                /* strings */
+  uint64_t uptime, time, since;         /* seconds; unix; unix */
+  bool auto_remap, lost_reads_zero;
+  struct {
+    uint64_t size, block, preferred, maximum;  /* bytes */
+    bool lost;
+    const char *label;
+  } main;
+  struct {
+    const char *path, *uuid;
+    uint64_t created, size;             /* unix; bytes */
+    uint64_t total, used, retired, free;       /* slots */
+    uint64_t log_pages, log_used;
+    bool failed, full;
+    uint64_t commits, flushes, checkpoints;
+  } spare;
+  struct {
+    uint64_t remapped, lost, zero, runs, memory;
+  } sectors;
+  uint64_t auto_remaps, manual_remaps, weak, became_lost, recovered;
+  struct { uint64_t count, bytes; } requests[NR_KINDS];
+  struct { uint64_t read, write, flush, spare; } errors;
+  uint64_t retries, retries_saved, lost_refused, lost_zeroed;
+  uint64_t main_lost_times;
+  struct status_rate rates[NR_RATES];
+};
+
+/* Takes over JSON, also if it fails.  False after a message: something is
+ * missing, or of another type.
+ */
+extern bool status_parse (struct status *st, json_t *json);
+extern void status_free (struct status *st);
+
+#endif /* REMAPCTL_STATUS_PARSE_H */
