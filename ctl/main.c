@@ -13,10 +13,12 @@
 #include <string.h>
 
 #include "grow.h"
+#include "picture/picture.h"
 #include "ranges.h"
 #include "remapctl.h"
 #include "requests.h"
 #include "status/status.h"
+#include "table/table.h"
 
 static const struct command commands[] = {
   { "status", command_status,

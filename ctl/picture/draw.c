@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * The picture of the disk as a PNG or SVG file, drawn by cairo.
  */
 
 #include <config.h>
 
-#include <errno.h>
-#include <inttypes.h>
-#include <string.h>
-#include <unistd.h>
+#include <stdio.h>
 
 #include <cairo.h>
 #include <cairo-svg.h>
 
-#include "remapctl.h"
+#include "base/bytes.h"
+#include "picture/draw.h"
+#include "text.h"
+#include "units.h"
 
 #define COLUMNS 128
 #define CELL 8                          /* pixels, border included */
@@ -45,10 +43,10 @@ put_text (cairo_t *cr, double x, double y, const char *text)
 static unsigned
 rows_of (const struct picture *p)
 {
-  return (p->ncells + COLUMNS - 1) / COLUMNS;
+  return div_up (p->ncells, COLUMNS);
 }
 
-/* One path for each state: a file of eight thousand squares is small then. */
+/* One path for each state makes a small file of eight thousand squares. */
 static void
 draw_cells (cairo_t *cr, const struct picture *p, double top)
 {
@@ -65,7 +63,7 @@ draw_cells (cairo_t *cr, const struct picture *p, double top)
   }
   for (uint64_t i = 0; i < p->ncells; i += COLUMNS * 8) {
     snprintf (label, sizeof label, "%s",
-              show_bytes (picture_cell_start (p, i) << SECTOR_SHIFT).s);
+              show_bytes (picture_cell_start (p, i)).s);
     put_text (cr, MARGIN, top + (double) (i / COLUMNS + 1) * CELL, label);
   }
 }
@@ -82,14 +80,12 @@ draw_legend (cairo_t *cr, const struct picture *p, double top)
     cairo_rectangle (cr, x, top, 12, 12);
     cairo_fill (cr);
     snprintf (text, sizeof text, "%s: %s",
-              states[i] == LOST ? "LOST" : state_name (states[i]),
+              picture_state_name (states[i]),
               show_count (p->totals[states[i]], "sector").s);
     put_text (cr, x + 18, top + 11, text);
     x += 250;
   }
-  snprintf (text, sizeof text, "%s; a cell is %s, in the worst state of its "
-            "sectors", show_bytes (p->main_size).s,
-            show_bytes (p->sectors / p->ncells << SECTOR_SHIFT).s);
+  picture_scale (p, text, sizeof text);
   put_text (cr, MARGIN, top + LINE + 11, text);
 }
 

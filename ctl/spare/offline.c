@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "spare/history.h"
 #include "spare/offline.h"
 
 static void
@@ -139,47 +138,4 @@ spare_arguments (struct ctl *ctl, int argc, char **argv, int min, int max,
     return false;
   *path = argv[optind];
   return true;
-}
-
-static void
-add_runs (struct table *t, struct held_spare *h)
-{
-  struct spare_history *history = spare_history_new (h->spare, h->map);
-  struct history_run hr;
-  sector_t at = t->start;
-
-  if (history == NULL || spare_history_update (history) != 0)
-    warning ("out of memory: reasons and times are not shown");
-  while (history && at < t->end &&
-         spare_history_next (history, at, t->end, &hr)) {
-    const struct table_run run = {
-      .run = hr.run, .since = hr.since, .why = change_reason_name (hr.why),
-    };
-
-    table_add (t, &run);
-    at = hr.run.start + hr.run.count;
-  }
-  spare_history_free (history);
-}
-
-bool
-table_from_spare (struct table *t, const char *path, uint64_t offset,
-                  uint64_t start, uint64_t count, int *status)
-{
-  struct held_spare h;
-  bool ok;
-
-  memset (t, 0, sizeof *t);
-  *status = STATUS_REFUSED;
-  if (!hold_spare (&h, path, offset, true))
-    return false;
-  t->main_size = h.id.main_size;
-  t->start = start;
-  ok = find_range_end (start, count, t->main_size, &t->end);
-  if (ok) {
-    add_runs (t, &h);
-    *status = STATUS_DONE;
-  }
-  hold_close (&h);
-  return ok;
 }

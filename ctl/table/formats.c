@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * Formats of the table.  STATES says which states are listed (a bit each);
- * in a mapfile or list of bad blocks: which are bad.
  */
 
 #include <config.h>
 
 #include <inttypes.h>
-#include <string.h>
+#include <stdio.h>
 
-#include "remapctl.h"
+#include <jansson.h>
+
+#include "base/bytes.h"
+#include "table/formats.h"
+#include "units.h"
 
 static bool
-listed (const struct table_run *r, unsigned states)
+listed (const struct history_run *r, unsigned states)
 {
   return states & 1U << r->run.state;
 }
 
-/* Sectors and slots may have 16 digits, and usually don't: the columns are
- * as wide as they must be.
+/* A sector may have 16 digits, but seldom has: its column is as wide as the
+ * table needs.
  */
 static int
 digits (uint64_t n)
@@ -42,7 +43,7 @@ table_print_text (const struct table *t, unsigned states)
   printf ("%*s %10s %-8s %10s %-19s %s\n", wide, "sector", "count", "state",
           "slot", "since", "why");
   for (size_t i = 0; i < t->n; i++) {
-    const struct table_run *r = &t->v[i];
+    const struct history_run *r = &t->v[i];
     char slot[24] = "-";
 
     if (!listed (r, states))
@@ -50,9 +51,9 @@ table_print_text (const struct table *t, unsigned states)
     if (r->run.slot != NO_SLOT)
       snprintf (slot, sizeof slot, "%" PRIu64, r->run.slot);
     printf ("%*" PRIu64 " %10" PRIu64 " %-8s %10s %-19s %s\n", wide,
-            r->run.start, r->run.count, state_name (r->run.state), slot,
+            r->run.start, r->run.count, sector_state_name (r->run.state), slot,
             r->since ? show_time (r->since).s : "-",
-            r->why ? r->why : "unknown");
+            change_reason_name (r->why));
   }
 }
 
@@ -61,19 +62,18 @@ table_print_csv (const struct table *t, unsigned states)
 {
   printf ("start,count,state,slot,since,why\n");
   for (size_t i = 0; i < t->n; i++) {
-    const struct table_run *r = &t->v[i];
+    const struct history_run *r = &t->v[i];
 
     if (!listed (r, states))
       continue;
     printf ("%" PRIu64 ",%" PRIu64 ",%s,", r->run.start, r->run.count,
-            state_name (r->run.state));
+            sector_state_name (r->run.state));
     if (r->run.slot != NO_SLOT)
       printf ("%" PRIu64, r->run.slot);
-    printf (",%" PRIu64 ",%s\n", r->since, r->why ? r->why : "unknown");
+    printf (",%" PRIu64 ",%s\n", r->since, change_reason_name (r->why));
   }
 }
 
-/* As the server's reply, all pages in one. */
 void
 table_print_json (const struct table *t, unsigned states)
 {
@@ -81,18 +81,18 @@ table_print_json (const struct table *t, unsigned states)
 
   printf ("{\"ok\":true,\"runs\":[");
   for (size_t i = 0; i < t->n; i++) {
-    const struct table_run *r = &t->v[i];
+    const struct history_run *r = &t->v[i];
 
     if (!listed (r, states))
       continue;
     json_t *j = json_pack ("{s:I,s:I,s:s,s:o,s:I,s:s}",
                            "start", (json_int_t) r->run.start,
                            "count", (json_int_t) r->run.count,
-                           "state", state_name (r->run.state),
+                           "state", sector_state_name (r->run.state),
                            "slot", r->run.slot == NO_SLOT ? json_null ()
                            : json_integer (r->run.slot),
                            "since", (json_int_t) r->since,
-                           "why", r->why ? r->why : "unknown");
+                           "why", change_reason_name (r->why));
 
     if (!first)
       putchar (',');
@@ -103,7 +103,7 @@ table_print_json (const struct table *t, unsigned states)
   printf ("],\"next\":null}\n");
 }
 
-/* The end of main in bytes: its last sector may be a part of one. */
+/* END in bytes.  The disk's last sector may be less than a whole one. */
 static uint64_t
 byte_end (const struct table *t, sector_t end)
 {
@@ -121,8 +121,8 @@ mapfile_line (const struct table *t, sector_t from, sector_t to, char status)
             byte_end (t, to) - start, status);
 }
 
-/* What ddrescue reads: blocks that follow each other without gaps, in two
- * states; neighbours differ.
+/* ddrescue reads blocks that follow each other without gaps; neighbours
+ * differ in their status.
  */
 void
 table_print_mapfile (const struct table *t, unsigned states)
@@ -149,7 +149,7 @@ table_print_mapfile (const struct table *t, unsigned states)
       begun = r->start;
       bad = true;
     }
-    bad_end = r->start + r->count;
+    bad_end = run_end_sector (r);
   }
   if (bad) {
     mapfile_line (t, begun, bad_end, '-');
@@ -170,8 +170,8 @@ table_print_badblocks (const struct table *t, unsigned states, uint32_t block)
     if (!listed (&t->v[i], states))
       continue;
     b = r->start / per_block;
-    last = (r->start + r->count - 1) / per_block;
-    for (b = b < next ? next : b; b <= last; b++)
+    last = (run_end_sector (r) - 1) / per_block;
+    for (b = max_u64 (b, next); b <= last; b++)
       printf ("%" PRIu64 "\n", b);
     next = last + 1;
   }

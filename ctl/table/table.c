@@ -1,80 +1,130 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * The table command.
  */
 
 #include <config.h>
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "remapctl.h"
+#include "exit-status.h"
+#include "numbers.h"
+#include "table/formats.h"
+#include "table/from-server.h"
+#include "table/from-spare.h"
+#include "table/table.h"
+#include "text.h"
 
 #define ALL_STATES (1U << REMAPPED | 1U << LOST | 1U << ZERO)
+
+enum { TEXT = 256, CSV, MAPFILE, BADBLOCKS, STATES, BLOCK, SPARE, OFFSET };
+
+static const struct option own_options[] = {
+  { "csv", no_argument, NULL, CSV },
+  { "mapfile", no_argument, NULL, MAPFILE },
+  { "badblocks", no_argument, NULL, BADBLOCKS },
+  { "states", required_argument, NULL, STATES },
+  { "block-size", required_argument, NULL, BLOCK },
+  { "spare", required_argument, NULL, SPARE },
+  { "spare-offset", required_argument, NULL, OFFSET }, { 0 }
+};
+
+struct table_options {
+  int format;                           /* TEXT to BADBLOCKS */
+  unsigned states;                      /* a bit each; 0: not given */
+  uint64_t block;                       /* bytes, for BADBLOCKS */
+  const char *spare;                    /* NULL: from a server */
+  uint64_t offset;                      /* bytes, where the spare begins */
+};
+
+/* LIST is as in "lost,remapped".  False after a message. */
+static bool
+parse_states (const char *list, unsigned *states)
+{
+  char *copy = copy_text (list), *save, *word;
+  enum sector_state state;
+  bool ok = true;
+
+  *states = 0;
+  for (word = strtok_r (copy, ",", &save); word && ok;
+       word = strtok_r (NULL, ",", &save)) {
+    ok = state_of (word, &state);
+    if (ok)
+      *states |= 1U << state;
+  }
+  ok = ok && *states != 0;
+  free (copy);
+  if (!ok)
+    error ("--states=%s: must be a list of remapped, lost, zero", list);
+  return ok;
+}
+
+static bool
+parse_block (const char *s, uint64_t *block)
+{
+  if (parse_bytes (s, block) && *block >= SECTOR_SIZE &&
+      *block % SECTOR_SIZE == 0 && *block <= UINT32_MAX)
+    return true;
+  error ("table: --block-size=%s: must be a multiple of 512", s);
+  return false;
+}
+
+static bool
+parse_options (struct ctl *ctl, int argc, char **argv,
+               struct table_options *o)
+{
+  bool ok = true;
+  int c;
+
+  while (ok && (c = next_option (ctl, argc, argv, own_options)) != -1)
+    switch (c) {
+    case CSV: case MAPFILE: case BADBLOCKS: o->format = c; break;
+    case STATES: ok = parse_states (optarg, &o->states); break;
+    case BLOCK: ok = parse_block (optarg, &o->block); break;
+    case SPARE: o->spare = optarg; break;
+    case OFFSET: ok = parse_offset (ctl, optarg, &o->offset); break;
+    default: ok = false;
+    }
+  if (o->states == 0)
+    o->states = o->format >= MAPFILE ? 1U << LOST : ALL_STATES;
+  return ok;
+}
+
+static void
+print_table (const struct ctl *ctl, const struct table_options *o,
+             const struct table *t)
+{
+  if (ctl->json)
+    table_print_json (t, o->states);
+  else if (o->format == CSV)
+    table_print_csv (t, o->states);
+  else if (o->format == MAPFILE)
+    table_print_mapfile (t, o->states);
+  else if (o->format == BADBLOCKS)
+    table_print_badblocks (t, o->states, o->block);
+  else
+    table_print_text (t, o->states);
+}
 
 int
 command_table (struct ctl *ctl, int argc, char **argv)
 {
-  enum { TEXT = 256, CSV, MAPFILE, BADBLOCKS, STATES, BLOCK, SPARE, OFFSET };
-  static const struct option own[] = {
-    { "csv", no_argument, NULL, CSV },
-    { "mapfile", no_argument, NULL, MAPFILE },
-    { "badblocks", no_argument, NULL, BADBLOCKS },
-    { "states", required_argument, NULL, STATES },
-    { "block-size", required_argument, NULL, BLOCK },
-    { "spare", required_argument, NULL, SPARE },
-    { "spare-offset", required_argument, NULL, OFFSET }, { 0 }
-  };
-  uint64_t start, count, block = 1024, offset = 0;
-  const char *spare = NULL;
-  int c, format = TEXT, status;
-  unsigned states = 0;
+  struct table_options o = { .format = TEXT, .block = 1024 };
+  uint64_t start, count;
   struct table t;
+  int status;
   bool ok;
 
-  while ((c = next_option (ctl, argc, argv, own)) != -1)
-    switch (c) {
-    case CSV: case MAPFILE: case BADBLOCKS: format = c; break;
-    case STATES:
-      if (!parse_states (optarg, &states))
-        return STATUS_USAGE;
-      break;
-    case BLOCK:
-      if (!parse_bytes (optarg, &block) || block < SECTOR_SIZE ||
-          block % SECTOR_SIZE != 0 || block > UINT32_MAX) {
-        error ("table: --block-size=%s: must be a multiple of 512", optarg);
-        return STATUS_USAGE;
-      }
-      break;
-    case SPARE: spare = optarg; break;
-    case OFFSET:
-      if (!parse_bytes (optarg, &offset)) {
-        error ("table: --spare-offset=%s: must be a size", optarg);
-        return STATUS_USAGE;
-      }
-      break;
-    default: return STATUS_USAGE;
-    }
-  if (!count_arguments (ctl, argc, 0, 2) ||
+  if (!parse_options (ctl, argc, argv, &o) ||
+      !count_arguments (ctl, argc, 0, 2) ||
       !parse_range (ctl, argc, argv, &start, &count))
     return STATUS_USAGE;
-  ok = spare ? table_from_spare (&t, spare, offset, start, count, &status)
+  ok = o.spare
+    ? table_from_spare (&t, o.spare, o.offset, start, count, &status)
     : table_from_server (&t, ctl, start, count, &status);
   if (!ok)
     return status;
-
-  if (states == 0)
-    states = format >= MAPFILE ? 1U << LOST : ALL_STATES;
-  if (ctl->json)
-    table_print_json (&t, states);
-  else if (format == CSV)
-    table_print_csv (&t, states);
-  else if (format == MAPFILE)
-    table_print_mapfile (&t, states);
-  else if (format == BADBLOCKS)
-    table_print_badblocks (&t, states, block);
-  else
-    table_print_text (&t, states);
+  print_table (ctl, &o, &t);
   table_free (&t);
   return STATUS_DONE;
 }

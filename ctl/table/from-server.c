@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "client.h"
+#include "exit-status.h"
+#include "reply.h"
+#include "table/from-server.h"
+#include "text.h"
+
+static enum change_reason
+reason_of (const char *name)
+{
+  const char *unknown = change_reason_name (WHY_UNKNOWN);
+
+  for (int i = WHY_UNKNOWN + 1;
+       strcmp (change_reason_name (i), unknown) != 0; i++)
+    if (strcmp (change_reason_name (i), name) == 0)
+      return i;
+  return WHY_UNKNOWN;
+}
+
+static bool
+parse_run (struct reader *r, struct history_run *run)
+{
+  const json_t *slot = json_object_get (r->root, "slot");
+  const char *state = get_string (r, "state");
+
+  run->run.start = get_uint (r, "start");
+  run->run.count = get_uint (r, "count");
+  run->since = get_uint (r, "since");
+  run->why = reason_of (get_string (r, "why"));
+  run->run.slot = NO_SLOT;
+  if (!r->bad && !state_of (state, &run->run.state)) {
+    error ("the server's reply can't be understood: there is no state '%s'",
+           state);
+    r->bad = true;
+  }
+  if (!r->bad && (run->run.state == REMAPPED || !json_is_null (slot)))
+    run->run.slot = get_uint (r, "slot");
+  return !r->bad;
+}
+
+/* Adds a page that begins at *FROM, and sets *FROM to where the next one
+ * does.
+ */
+static bool
+add_page (struct table *t, json_t *reply, uint64_t *from, bool *more)
+{
+  struct reader r = { .root = reply };
+  const json_t *runs = get_array (&r, "runs");
+  struct history_run run;
+  uint64_t next = t->end, at = *from;
+
+  *more = !json_is_null (json_object_get (reply, "next"));
+  if (*more)
+    next = get_uint (&r, "next");
+  for (size_t i = 0; runs && i < json_array_size (runs); i++) {
+    struct reader rr = array_reader (runs, i);
+
+    if (!parse_run (&rr, &run))
+      return false;
+    if (run.run.count == 0 || run.run.start < at ||
+        run.run.start >= t->end || run.run.count > t->end - run.run.start) {
+      error ("the server's reply can't be understood: its table is out of "
+             "order at sector %" PRIu64, run.run.start);
+      return false;
+    }
+    at = run_end_sector (&run.run);
+    table_add (t, &run);
+  }
+  if (!r.bad && *more && (next <= *from || next < at)) {
+    error ("the server's reply can't be understood: the next page of the "
+           "table begins before this one's end");
+    return false;
+  }
+  *from = next;
+  *more = *more && next < t->end;
+  return !r.bad;
+}
+
+static bool
+find_range (struct table *t, struct client *c, uint64_t start,
+            uint64_t count, int *status)
+{
+  if (!client_main_size (c, &t->main_size, status))
+    return false;
+  t->start = start;
+  if (find_range_end (start, count, t->main_size, &t->end))
+    return true;
+  *status = STATUS_REFUSED;
+  return false;
+}
+
+bool
+table_from_server (struct table *t, const struct ctl *ctl, uint64_t start,
+                   uint64_t count, int *status)
+{
+  struct client *c = client_open (ctl, status);
+  bool ok, more = true;
+  uint64_t from = start;
+  json_t *reply;
+
+  memset (t, 0, sizeof *t);
+  if (c == NULL)
+    return false;
+  ok = find_range (t, c, start, count, status);
+  while (ok && more) {
+    reply = client_request (c, status, "table %" PRIu64 " %" PRIu64, from,
+                            t->end - from);
+    ok = reply != NULL;
+    if (ok && !add_page (t, reply, &from, &more)) {
+      *status = STATUS_NO_SERVER;
+      ok = false;
+    }
+    json_decref (reply);
+  }
+  client_close (c);
+  if (!ok)
+    table_free (t);
+  return ok;
+}
