@@ -12,9 +12,9 @@
 #include "grow.h"
 #include "numbers.h"
 #include "reply.h"
+#include "spare/enlarge.h"
 #include "text.h"
 #include "units.h"
-#include "remapctl.h"
 
 static int
 grow_server (const struct ctl *ctl, uint64_t bytes)

@@ -17,6 +17,10 @@
 #include "ranges.h"
 #include "remapctl.h"
 #include "requests.h"
+#include "spare/check.h"
+#include "spare/info.h"
+#include "spare/make.h"
+#include "spare/relabel.h"
 #include "status/status.h"
 #include "table/table.h"
 

@@ -30,17 +30,6 @@
 
 extern int command_import (struct ctl *, int, char **);
 
-/* ---- spares that no server holds ---- */
-
-extern int command_info (struct ctl *, int, char **);
-extern int command_check (struct ctl *, int, char **);
-extern int command_format (struct ctl *, int, char **);
-extern int command_relabel (struct ctl *, int, char **);
-
-/* Of grow: PATH at byte OFFSET to SIZE bytes. */
-extern int spare_grow_offline (const char *path, uint64_t offset,
-                               uint64_t size);
-
 /* ---- create ---- */
 
 extern int command_create (struct ctl *, int, char **);

@@ -180,15 +180,16 @@ look_into_spare (struct create *c, uint64_t main_size)
 {
   const uint64_t offset = c->spare_start << SECTOR_SHIFT;
   struct held_spare h;
-  bool opened;
+  char *why;
   int err;
 
   if (!c->spare.exists)
     return 0;
-  err = hold_open (&h, c->spare.path, offset, 0, false, true, &opened);
+  err = hold_open (&h, c->spare.path, offset, 0, HOLD_TO_READ);
   if (err) {
-    error ("create: %s%s%s", opened ? c->spare.path : "",
-           opened ? ": " : "", h.message.text);
+    why = hold_open_error (&h, c->spare.path);
+    error ("create: %s", why);
+    free (why);
     return CREATE_SPARE;
   }
   c->spare_valid = h.content == SPARE_VALID;

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * check: everything of a spare that can be verified, in the order in which
- * one thing rests on another.  Nothing is written, and nothing is taken
- * from the page cache.
  */
 
 #include <config.h>
 
-#include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "spare/examine.h"
+#include "exit-status.h"
+#include "spare/arguments.h"
+#include "spare/check.h"
 #include "spare/offline.h"
+#include "text.h"
+#include "units.h"
 
 enum check_status {
   CHECK_SOUND = 0,
@@ -34,23 +37,38 @@ struct check {
 };
 
 static void
-say (struct check *c, bool good, const char *what, const char *fs, ...)
-  __attribute__ ((format (printf, 4, 5)));
-
-static void
-say (struct check *c, bool good, const char *what, const char *fs, ...)
+print_line (const char *what, const char *verdict, const char *fs,
+            va_list args)
 {
   char text[1024];
+
+  vsnprintf (text, sizeof text, fs, args);
+  printf ("%-10s %-7s  ", what, verdict);
+  print_text (stdout, text);
+  putchar ('\n');
+}
+
+static void __attribute__ ((format (printf, 4, 5)))
+say (struct check *c, bool good, const char *what, const char *fs, ...)
+{
   va_list args;
 
   va_start (args, fs);
-  vsnprintf (text, sizeof text, fs, args);
+  print_line (what, good ? "good" : "DAMAGED", fs, args);
   va_end (args);
-  printf ("%-10s %s  ", what, good ? "good   " : "DAMAGED");
-  print_text (stdout, text);
-  putchar ('\n');
   if (!good && c->status == CHECK_SOUND)
     c->status = CHECK_DAMAGED;
+}
+
+/* Says something that is neither good nor bad. */
+static void __attribute__ ((format (printf, 1, 2)))
+note (const char *fs, ...)
+{
+  va_list args;
+
+  va_start (args, fs);
+  print_line ("", "note", fs, args);
+  va_end (args);
 }
 
 static void
@@ -59,23 +77,24 @@ check_headers (struct check *c)
   struct spare_report report;
   struct message ignored;
 
-  /* What makes it unusable was said by the probe. */
+  /* hold_open has refused a spare whose headers can't be used. */
   spare_examine_headers (&c->h.file.device, c->h.file.size, &report,
                          &ignored);
   for (int i = 0; i < 2; i++) {
     const struct spare_header_report *r = &report.header[i];
+    const char *name = i ? "header B" : "header A";
 
     if (r->complete)
-      say (c, true, i ? "header B" : "header A", "at byte %" PRIu64
-           ", sequence %" PRIu64 "%s", r->offset, r->sequence,
+      say (c, true, name, "at byte %" PRIu64 ", sequence %" PRIu64 "%s",
+           r->offset, r->sequence,
            report.used == i ? ", the one that counts" : "");
     else
-      say (c, false, i ? "header B" : "header A", "at byte %" PRIu64 ": %s; "
-           "the next start of a server writes it again", r->offset, r->what);
+      say (c, false, name, "at byte %" PRIu64 ": %s; the next start of a "
+           "server writes it again", r->offset, r->what);
   }
   if (report.header[0].complete && report.header[1].complete && !report.same)
-    printf ("%-10s %s  they differ: a change was interrupted; the newer one "
-            "counts, the next start makes them equal\n", "", "note   ");
+    note ("they differ: a change was interrupted; the newer one counts, the "
+          "next start makes them equal");
 }
 
 static void
@@ -92,16 +111,15 @@ check_log (struct check *c)
        "all commits up to number %" PRIu64 "; nothing later is behind them",
        pages, number);
   if (spare_has_incomplete_commit (c->h.spare))
-    printf ("%-10s %s  an incomplete commit follows: it was never "
-            "acknowledged, and doesn't count (a crash leaves that)\n", "",
-            "note   ");
+    note ("an incomplete commit follows: it was never acknowledged, and "
+          "doesn't count (a crash leaves that)");
   say (c, true, "map", "%s: %" PRIu64 " sectors remapped, %" PRIu64
        " LOST, %" PRIu64 " zero; all lie within the disk, no slot is used "
        "twice or retired", show_count (m.runs, "run").s, m.remapped, m.lost,
        m.zero);
   if (st.claimed > st.size)
-    printf ("%-10s %s  growing to %" PRIu64 " bytes was interrupted: it can "
-            "be repeated\n", "", "note   ", st.claimed);
+    note ("growing to %" PRIu64 " bytes was interrupted: it can be repeated",
+          st.claimed);
 }
 
 static void
@@ -111,11 +129,13 @@ bad_slot (struct check *c, const struct run *r, uint64_t i, int err)
     say (c, false, "slot", "%" PRIu64 ", which holds sector %" PRIu64 ": %s",
          r->slot + i, r->start + i, strerror (err));
   else if (c->bad_slots == MAX_LISTED)
-    printf ("%-10s %s  ... and more\n", "slot", "DAMAGED");
+    say (c, false, "slot", "... and more");
   c->bad_slots++;
 }
 
-/* Reads a run's slots; where that fails, one by one. */
+/* Reads the slots of a run, one by one where that fails.  Returns their
+ * number.
+ */
 static uint64_t
 check_run (struct check *c, const struct run *r, void *buf)
 {
@@ -123,7 +143,7 @@ check_run (struct check *c, const struct run *r, void *buf)
   int err;
 
   for (i = 0; i < r->count; i += n) {
-    n = r->count - i < CHUNK ? r->count - i : CHUNK;
+    n = min_u64 (r->count - i, CHUNK);
     if (spare_read (c->h.spare, buf, r->slot + i, n) == 0)
       continue;
     for (j = i; j < i + n; j++) {
@@ -147,7 +167,7 @@ check_slots (struct check *c)
 
   map_get_totals (c->h.map, &m);
   while (map_next (c->h.map, at, &run)) {
-    at = run.start + run.count;
+    at = run_end_sector (&run);
     if (run.state != REMAPPED)
       continue;
     done += check_run (c, &run, buf);
@@ -172,9 +192,8 @@ check_slots (struct check *c)
 static int
 unusable (struct check *c, const char *path, const char *why)
 {
-  printf ("%-10s %s  ", "spare", "DAMAGED");
-  print_text (stdout, why);
-  printf ("\n%s: UNUSABLE\n", path);
+  say (c, false, "spare", "%s", why);
+  printf ("%s: UNUSABLE\n", path);
   c->status = CHECK_UNUSABLE;
   return c->status;
 }
@@ -183,11 +202,10 @@ static int
 check (struct check *c, const char *path, uint64_t offset)
 {
   struct held_spare *h = &c->h;
-  bool opened;
   int err;
 
-  err = hold_open (h, path, offset, 0, false, true, &opened);
-  if (err && !opened) {
+  err = hold_open (h, path, offset, 0, HOLD_TO_READ);
+  if (err && !h->opened) {
     error ("%s", h->message.text);
     return CHECK_NOT_LOOKED_AT;
   }
@@ -198,7 +216,7 @@ check (struct check *c, const char *path, uint64_t offset)
     goto out;
   }
   check_headers (c);
-  /* What the core warns of was said just now. */
+  /* What loading would warn of was said just now. */
   h->quiet = true;
   if (hold_load (h)) {
     unusable (c, path, h->message.text);

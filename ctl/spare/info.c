@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * info: what a spare is.
  */
 
 #include <config.h>
 
 #include <inttypes.h>
-#include <stdlib.h>
+#include <stdarg.h>
+#include <stdio.h>
 
+#include "exit-status.h"
+#include "reply.h"
+#include "spare/arguments.h"
+#include "spare/info.h"
 #include "spare/offline.h"
+#include "text.h"
+#include "units.h"
 
-static void
-print_line (const char *name, const char *fs, ...)
-  __attribute__ ((format (printf, 2, 3)));
-
-static void
+static void __attribute__ ((format (printf, 2, 3)))
 print_line (const char *name, const char *fs, ...)
 {
   va_list args;
@@ -117,7 +118,7 @@ command_info (struct ctl *ctl, int argc, char **argv)
 
   if (!spare_arguments (ctl, argc, argv, 1, 1, &path, &offset, NULL))
     return STATUS_USAGE;
-  if (!hold_spare (&h, path, offset, true))
+  if (!hold_spare (&h, path, offset, HOLD_TO_READ))
     return STATUS_REFUSED;
   if (ctl->json)
     print_info_json (&h);

@@ -5,50 +5,39 @@
 #include <config.h>
 
 #include <errno.h>
-#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "spare/offline.h"
+#include "text.h"
 
 static void
 warn (void *opaque, const char *text)
 {
   struct held_spare *h = opaque;
 
-  h->warnings++;
   if (!h->quiet)
     warning ("spare %s: %s", h->file.path, text);
 }
 
-const char *
-content_name (enum spare_content content)
-{
-  switch (content) {
-  case SPARE_BLANK: return "blank: all zeroes";
-  case SPARE_VALID: return "a spare";
-  case SPARE_UNFINISHED: return "a spare whose formatting was interrupted";
-  case SPARE_FOREIGN: break;
-  }
-  return "neither blank nor a spare";
-}
-
 int
 hold_open (struct held_spare *h, const char *path, uint64_t offset,
-           uint64_t size, bool create, bool read_only, bool *opened)
+           uint64_t size, enum hold_purpose purpose)
 {
+  const bool create = purpose == HOLD_TO_FORMAT;
   int err;
 
   memset (h, 0, sizeof *h);
-  *opened = false;
-  err = spare_file_open (&h->file, path, offset, create, read_only,
-                         &h->message);
+  err = spare_file_open (&h->file, path, offset, create,
+                         purpose == HOLD_TO_READ, &h->message);
   if (err)
     return err;
-  *opened = true;
+  h->opened = true;
   err = spare_file_drop_cache (&h->file, &h->message);
   if (err == 0)
     err = spare_probe (&h->file.device,
-                       size && size < h->file.size ? size : h->file.size,
+                       size ? min_u64 (size, h->file.size) : h->file.size,
                        spare_file_next_data, &h->content, &h->id,
                        &h->message);
   if (create && (err == EINVAL || err == ENOTSUP)) {
@@ -59,6 +48,13 @@ hold_open (struct held_spare *h, const char *path, uint64_t offset,
   if (err)
     spare_file_close (&h->file, true);
   return err;
+}
+
+char *
+hold_open_error (const struct held_spare *h, const char *path)
+{
+  return h->opened ? text_of ("%s: %s", path, h->message.text)
+    : copy_text (h->message.text);
 }
 
 int
@@ -76,23 +72,33 @@ hold_load (struct held_spare *h)
 }
 
 void
-hold_close (struct held_spare *h)
+hold_unload (struct held_spare *h)
 {
   spare_close (h->spare);
+  h->spare = NULL;
   if (h->map)
     map_free (h->map);
-  spare_file_close (&h->file, h->spare == NULL);
+  h->map = NULL;
+}
+
+void
+hold_close (struct held_spare *h)
+{
+  const bool remove = h->spare == NULL;
+
+  hold_unload (h);
+  spare_file_close (&h->file, remove);
 }
 
 bool
 hold_spare (struct held_spare *h, const char *path, uint64_t offset,
-            bool read_only)
+            enum hold_purpose purpose)
 {
-  bool opened;
+  if (hold_open (h, path, offset, 0, purpose)) {
+    char *why = hold_open_error (h, path);
 
-  if (hold_open (h, path, offset, 0, false, read_only, &opened)) {
-    error ("%s%s%s", opened ? path : "", opened ? ": " : "",
-           h->message.text);
+    error ("%s", why);
+    free (why);
     return false;
   }
   if (h->content != SPARE_VALID) {
@@ -108,34 +114,14 @@ hold_spare (struct held_spare *h, const char *path, uint64_t offset,
   return true;
 }
 
-bool
-spare_arguments (struct ctl *ctl, int argc, char **argv, int min, int max,
-                 const char **path, uint64_t *offset, bool *force)
+const char *
+content_name (enum spare_content content)
 {
-  static const struct option own[] = {
-    { "spare-offset", required_argument, NULL, 256 },
-    { "force", no_argument, NULL, 257 }, { 0 }
-  };
-  int c;
-
-  *offset = 0;
-  while ((c = next_option (ctl, argc, argv, own)) != -1) {
-    if (c == '?')
-      return false;
-    if (c == 257 && force == NULL) {
-      error ("%s: there is nothing to --force", ctl->command);
-      return false;
-    }
-    if (c == 257)
-      *force = true;
-    else if (!parse_bytes (optarg, offset) || *offset % SECTOR_SIZE != 0) {
-      error ("%s: --spare-offset=%s: must be a size, and a multiple of 512",
-             ctl->command, optarg);
-      return false;
-    }
+  switch (content) {
+  case SPARE_BLANK: return "blank: all zeroes";
+  case SPARE_VALID: return "a spare";
+  case SPARE_UNFINISHED: return "a spare whose formatting was interrupted";
+  case SPARE_FOREIGN: break;
   }
-  if (!count_arguments (ctl, argc, min, max))
-    return false;
-  *path = argv[optind];
-  return true;
+  return "neither blank nor a spare";
 }

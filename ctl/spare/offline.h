@@ -4,51 +4,60 @@
  * A spare that no server holds, opened and locked as a server does it.
  */
 
-#ifndef REMAPCTL_SPARE_OPEN_H
-#define REMAPCTL_SPARE_OPEN_H
+#ifndef REMAPCTL_SPARE_OFFLINE_H
+#define REMAPCTL_SPARE_OFFLINE_H
 
 #include "host/sparefile.h"
 #include "spare/spare.h"
-#include "remapctl.h"
 
 struct held_spare {
   struct spare_file file;
+  bool opened;                          /* else the file was refused */
   enum spare_content content;
   struct spare_identity id;             /* if VALID or UNFINISHED */
   bool was_spare;                       /* FOREIGN, as the message says */
   struct map *map;
   struct spare *spare;                  /* NULL before hold_load */
-  unsigned warnings;                    /* of the core, so far */
-  bool quiet;                           /* they are only counted */
+  bool quiet;                           /* warnings aren't printed */
   struct message message;               /* of the last error */
 };
 
-/* Opens, locks and probes.  Returns 0 or an errno; then the message says
- * why, nothing stays open, and nothing was printed.  OPENED says whether it
- * was the content that was refused.  With CREATE, for who is going to format
- * it, a spare that can't be used any more is FOREIGN.  Of SIZE bytes (0: all
- * there are) it is said whether they are blank.
+enum hold_purpose {
+  HOLD_TO_READ,        /* nothing can be written */
+  HOLD_TO_CHANGE,
+  HOLD_TO_FORMAT,      /* a missing file is created; a spare that can't be
+                        * used any more counts as FOREIGN */
+};
+
+/* Opens, locks and probes the file or device.  The spare begins at byte
+ * OFFSET, and of its first SIZE bytes (0: of all) the content says whether
+ * they are blank.  Returns 0 or an errno; then the message says why, nothing
+ * stays open, and nothing was printed.
  */
 extern int hold_open (struct held_spare *h, const char *path,
-                      uint64_t offset, uint64_t size, bool create,
-                      bool read_only, bool *opened);
+                      uint64_t offset, uint64_t size,
+                      enum hold_purpose purpose);
 
-/* Loads what was found to be a spare.  The same, but it stays open. */
+/* What is printed after hold_open has failed; the caller frees it. */
+extern char *hold_open_error (const struct held_spare *h, const char *path);
+
+/* Loads a spare that is VALID.  Returns 0 or an errno; then the message says
+ * why, and the file stays open.
+ */
 extern int hold_load (struct held_spare *h);
+
+/* Undoes hold_load. */
+extern void hold_unload (struct held_spare *h);
+
+/* Closes the file, and removes it if hold_open has created it and nothing
+ * was loaded or formatted.
+ */
 extern void hold_close (struct held_spare *h);
 
-/* The two together, with an error that is printed.  False: that. */
+/* Opens and loads.  False after a message; then there is nothing to close. */
 extern bool hold_spare (struct held_spare *h, const char *path,
-                        uint64_t offset, bool read_only);
+                        uint64_t offset, enum hold_purpose purpose);
 
 extern const char *content_name (enum spare_content content);
 
-/* What the offline commands have in common: MIN to MAX arguments, of which
- * the spare's PATH is the first, --spare-offset, and --force unless that is
- * NULL.  False after a message.
- */
-extern bool spare_arguments (struct ctl *ctl, int argc, char **argv, int min,
-                             int max, const char **path, uint64_t *offset,
-                             bool *force);
-
-#endif /* REMAPCTL_SPARE_OPEN_H */
+#endif /* REMAPCTL_SPARE_OFFLINE_H */

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * What changes a spare offline: format, relabel, grow.
  */
 
 #include <config.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
+#include "exit-status.h"
+#include "numbers.h"
+#include "spare/arguments.h"
+#include "spare/make.h"
 #include "spare/offline.h"
+#include "text.h"
+#include "units.h"
 
 /* As the filter does it for a spare that doesn't exist. */
 #define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)
@@ -52,7 +55,7 @@ parse_format_argument (const char *s, struct format_arguments *a)
   return false;
 }
 
-/* In words, what is there; for who is about to lose it. */
+/* Says in words what would be lost. */
 static void
 describe (struct held_spare *h, char *text, size_t size)
 {
@@ -79,15 +82,11 @@ describe (struct held_spare *h, char *text, size_t size)
               show_count (m.remapped, "sector").s, m.lost);
   else
     snprintf (text, 120, "a damaged log");
-  spare_close (h->spare);
-  h->spare = NULL;
-  if (h->map)
-    map_free (h->map);
-  h->map = NULL;
+  hold_unload (h);
 }
 
-/* Makes the range read as zeroes: at once where the filesystem or device
- * can do it, else by writing.
+/* Makes SIZE bytes read as zeroes: at once where the filesystem or device
+ * can do it, else by writing them.  Returns 0 or an errno.
  */
 static int
 wipe (struct held_spare *h, uint64_t size)
@@ -103,14 +102,14 @@ wipe (struct held_spare *h, uint64_t size)
     return device_flush (&h->file.device);
   zeroes = allocate (block, 1);
   for (; offset < size && err == 0; offset += n) {
-    n = size - offset < block ? size - offset : block;
+    n = min_u64 (size - offset, block);
     err = device_pwrite (&h->file.device, zeroes, n, offset);
   }
   free (zeroes);
   return err ? err : device_flush (&h->file.device);
 }
 
-/* Blank, or made so. */
+/* Erases what is there, if that is allowed.  False after a message. */
 static bool
 make_blank (struct held_spare *h, uint64_t size, bool force)
 {
@@ -156,8 +155,7 @@ format (struct held_spare *h, const struct format_arguments *a, bool force)
            h->file.path, h->file.size, size);
     return false;
   }
-  /* An unreadable or unknown spare was refused when it was opened. */
-  if (!make_blank (h, size < h->file.size ? size : h->file.size, force))
+  if (!make_blank (h, min_u64 (size, h->file.size), force))
     return false;
   if (spare_file_extend (&h->file, size, &h->message)) {
     error ("%s", h->message.text);
@@ -184,8 +182,7 @@ command_format (struct ctl *ctl, int argc, char **argv)
   struct held_spare h;
   const char *path;
   uint64_t offset;
-  bool force = false, opened, ok;
-  int err;
+  bool force = false, ok;
 
   if (!spare_arguments (ctl, argc, argv, 1, 4, &path, &offset, &force))
     return STATUS_USAGE;
@@ -198,10 +195,11 @@ command_format (struct ctl *ctl, int argc, char **argv)
     return STATUS_USAGE;
   }
 
-  err = hold_open (&h, path, offset, a.size, true, false, &opened);
-  if (err) {
-    error ("%s%s%s", opened ? path : "", opened ? ": " : "",
-           h.message.text);
+  if (hold_open (&h, path, offset, a.size, HOLD_TO_FORMAT)) {
+    char *why = hold_open_error (&h, path);
+
+    error ("%s", why);
+    free (why);
     return STATUS_REFUSED;
   }
   ok = format (&h, &a, force);
@@ -213,97 +211,4 @@ command_format (struct ctl *ctl, int argc, char **argv)
   }
   hold_close (&h);
   return ok ? STATUS_DONE : STATUS_REFUSED;
-}
-
-int
-command_relabel (struct ctl *ctl, int argc, char **argv)
-{
-  const char *path, *label;
-  struct held_spare h;
-  uint64_t offset;
-  char old[SPARE_LABEL_MAX + 1];
-  int err;
-
-  if (!spare_arguments (ctl, argc, argv, 2, 2, &path, &offset, NULL))
-    return STATUS_USAGE;
-  label = argv[optind + 1];
-  if (strlen (label) > SPARE_LABEL_MAX) {
-    error ("relabel: the label has %zu bytes, at most %d are allowed",
-           strlen (label), SPARE_LABEL_MAX);
-    return STATUS_USAGE;
-  }
-  if (!hold_spare (&h, path, offset, false))
-    return STATUS_REFUSED;
-  memcpy (old, h.id.label, sizeof old);
-  err = spare_start (h.spare, &h.message);
-  if (err == 0)
-    err = spare_relabel (h.spare, label, &h.message);
-  hold_close (&h);
-  if (err) {
-    error ("%s: %s", path, h.message.text);
-    return STATUS_REFUSED;
-  }
-  printf ("%s: belongs to the disk labelled \"", path);
-  print_text (stdout, label);
-  printf ("\" now, and not to \"");
-  print_text (stdout, old);
-  printf ("\" any more\n");
-  return STATUS_DONE;
-}
-
-/* The part that is new must be blank; what an interrupted growth has left
- * is the spare's own.
- */
-static int
-grow (struct held_spare *h, uint64_t size)
-{
-  struct spare_status st;
-  uint64_t end;
-  bool blank = true;
-  int err;
-
-  spare_get_status (h->spare, &st);
-  if (size < st.size) {
-    message_set (&h->message, "has %" PRIu64 " bytes: a spare can't be made "
-                 "smaller", st.size);
-    return EINVAL;
-  }
-  end = size < h->file.size ? size : h->file.size;
-  if (st.claimed < end) {
-    err = spare_check_blank (&h->file.device, st.claimed, end,
-                             spare_file_next_data, &blank, &h->message);
-    if (err)
-      return err;
-  }
-  if (!blank) {
-    message_set (&h->message, "what follows the spare is not blank: it is "
-                 "left alone");
-    return EEXIST;
-  }
-  err = spare_file_extend (&h->file, size, &h->message);
-  if (err)
-    return err;
-  err = spare_start (h->spare, &h->message);
-  return err ? err : spare_grow (h->spare, size, &h->message);
-}
-
-int
-spare_grow_offline (const char *path, uint64_t offset, uint64_t size)
-{
-  struct spare_status st;
-  struct held_spare h;
-  int err;
-
-  if (!hold_spare (&h, path, offset, false))
-    return STATUS_REFUSED;
-  err = grow (&h, round_down (size, 4096));
-  spare_get_status (h.spare, &st);
-  hold_close (&h);
-  if (err) {
-    error ("%s: %s", path, h.message.text);
-    return STATUS_REFUSED;
-  }
-  printf ("%s: the spare has %s now, with %s\n", path, show_bytes (st.size).s,
-          show_count (st.slots_total, "slot").s);
-  return STATUS_DONE;
 }
