@@ -1,39 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * import: what another program found to be bad, told to the server.
- *
- * All of the list is compared with main's size before anything is changed:
- * a list of another disk is usually noticed so.
  */
 
 #include <config.h>
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/areas.h"
-#include "remapctl.h"
+#include "base/bytes.h"
+#include "client.h"
+#include "exit-status.h"
+#include "import.h"
+#include "numbers.h"
+#include "reply.h"
+#include "text.h"
+#include "units.h"
 
-/* Sectors a request: small enough that the bar moves. */
+/* Sectors of a request: few enough for the bar to move. */
 #define STEP 65536
 
-/* Lists of bad sectors are smaller. */
+/* Bytes.  Lists of bad sectors are smaller. */
 #define MAX_FILE (UINT64_C (1) << 30)
 
 struct import {
   struct client *client;
   const char *path, *as;
   uint64_t total, sent;                 /* sectors */
-  uint64_t done, left, lost;            /* what the replies say, summed up */
+  uint64_t done, left, lost;            /* sectors, sums of replies */
   bool bar;
 };
 
-/* A file as a whole, terminated with a NUL that isn't counted.  "-" is
- * stdin.  NULL after a message.
+/* Reads a whole file into new memory, and adds a NUL, which isn't counted in
+ * LEN.  "-" is stdin.  NULL after a message.
  */
 static char *
 read_file (const char *path, size_t *len)
@@ -92,12 +95,12 @@ show_progress (struct import *im, bool end)
            show_count (im->total, "sector").s, end ? "\n" : "");
 }
 
-/* The list in sectors: areas outwards to whole sectors. */
+/* The sectors that an area touches. */
 static void
 area_sectors (const struct area *a, sector_t *start, uint64_t *count)
 {
-  *start = a->offset >> SECTOR_SHIFT;
-  *count = bytes_to_sectors (a->offset + a->count) - *start;
+  *start = sector_of (a->offset);
+  *count = sectors_in (a->offset, a->offset + a->count);
 }
 
 static bool
@@ -153,7 +156,7 @@ import_areas (struct import *im, const struct area_list *list)
   for (size_t i = 0; i < list->n && status == STATUS_DONE; i++) {
     area_sectors (&list->v[i], &start, &count);
     for (; count > 0 && status == STATUS_DONE; start += n, count -= n) {
-      n = count < STEP ? count : STEP;
+      n = min_u64 (count, STEP);
       status = import_range (im, start, n);
       if (status == STATUS_DONE) {
         im->sent += n;
@@ -191,7 +194,7 @@ import (struct ctl *ctl, struct import *im, const struct area_list *list)
   if (client_main_size (im->client, &main_size, &status)) {
     if (check_areas (im, list, main_size)) {
       status = import_areas (im, list);
-      /* Also after an error: so much is done. */
+      /* Printed after an error, too: so much was done. */
       print_result (ctl, im);
     }
     else

@@ -12,11 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exit-status.h"
 #include "grow.h"
-#include "picture/picture.h"
+#include "import.h"
+#include "options.h"
 #include "ranges.h"
-#include "remapctl.h"
 #include "requests.h"
+#include "servers.h"
+#include "text.h"
+#include "create/create.h"
+#include "picture/picture.h"
 #include "spare/check.h"
 #include "spare/info.h"
 #include "spare/make.h"

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * create --unit: the parameters for examples/nbdkit-remap@.service.
- *
- * systemd reads them as an environment file, takes the double quotes away,
- * and splits the values at blanks, except within single quotes.
  */
 
 #include <config.h>
 
 #include <string.h>
 
-#include "create/create.h"
+#include "create/unit.h"
+#include "text.h"
 
-/* Escapes mean something else to each of the two that read them. */
+/* The environment file and the unit read escapes differently. */
 static const char unwanted[] = "'\"\\";
 
 static bool
@@ -51,16 +47,15 @@ create_print_unit (const struct create *c, FILE *fp)
 {
   size_t first = 0;
 
-  /* Before: what the unit has by itself.  The last one is the socket for
-   * remapctl.
+  /* The unit itself has what comes before, and the last argument, which is
+   * remapctl's socket.
    */
   while (strcmp (c->argv[first], "--filter=remap") != 0)
     first++;
   for (size_t i = first; i < c->argc - 1; i++)
     if (!is_plain (c->argv[i])) {
       error ("create: '%s' has quotes, backslashes or control characters, "
-             "which systemd would change",
-             c->argv[i]);
+             "which systemd would change", c->argv[i]);
       return CREATE_ARGUMENTS;
     }
 

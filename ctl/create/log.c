@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/stat.h>
+
+#include "create/log.h"
+#include "text.h"
+
+/* The directory for the logs of a user who isn't root. */
+static char *
+own_log_directory (void)
+{
+  const char *state = getenv ("XDG_STATE_HOME"), *home = getenv ("HOME");
+
+  if (state && *state == '/')
+    return text_of ("%s/nbdkit-remap", state);
+  if (home && *home == '/')
+    return text_of ("%s/.local/state/nbdkit-remap", home);
+  return copy_text (".");
+}
+
+static bool
+make_directories (char *path)
+{
+  for (char *p = path + 1; ; p++)
+    if (*p == '/' || *p == '\0') {
+      const char end = *p;
+
+      *p = '\0';
+      const bool ok = mkdir (path, 0755) == 0 || errno == EEXIST;
+
+      *p = end;
+      if (!ok || end == '\0')
+        return ok;
+    }
+}
+
+int
+create_choose_log (struct create *c)
+{
+  const char *dir = getenv ("REMAP_LOG_DIR");
+  const time_t now = time (NULL);
+  struct tm tm;
+  char stamp[32], *path;
+
+  if (c->logfile_arg) {
+    c->logfile = copy_text (c->logfile_arg);
+    return 0;
+  }
+  path = dir && *dir ? copy_text (dir)
+    : geteuid () == 0 ? copy_text (LOGDIR) : own_log_directory ();
+  if (!c->dry_run && !make_directories (path)) {
+    error ("create: the directory for logs %s can't be made: %s (or say "
+           "logfile=PATH)", path, strerror (errno));
+    free (path);
+    return CREATE_FILES;
+  }
+  localtime_r (&now, &tm);
+  strftime (stamp, sizeof stamp, "%Y%m%d_%H%M%S", &tm);
+  c->logfile = text_of ("%s/remap_%s_%s.log", path, c->name, stamp);
+  free (path);
+  return 0;
+}
+
+FILE *
+create_open_log (const struct create *c)
+{
+  const int fd = open (c->logfile,
+                       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
+                       0600);
+  FILE *fp = fd == -1 ? NULL : fdopen (fd, "a");
+
+  if (fp == NULL)
+    error ("create: the log file %s can't be written: %s", c->logfile,
+           strerror (errno));
+  return fp;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * create --unit: the parameters for examples/nbdkit-remap@.service.
+ *
+ * systemd reads them as an environment file, takes the double quotes away,
+ * and splits the values at blanks, except within single quotes.
+ */
+
+#ifndef REMAPCTL_CREATE_UNIT_H
+#define REMAPCTL_CREATE_UNIT_H
+
+#include <stdio.h>
+
+#include "create/internal.h"
+
+/* Prints them to FP.  Returns an exit status, after a message if systemd
+ * would change a parameter.
+ */
+extern int create_print_unit (const struct create *c, FILE *fp);
+
+#endif /* REMAPCTL_CREATE_UNIT_H */
