@@ -16,10 +16,6 @@
 #include "spare/offline.h"
 #include "text.h"
 
-/* As the filter does it for a spare that doesn't exist. */
-#define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)
-#define DEFAULT_FRACTION 64
-
 static void __attribute__ ((format (printf, 2, 3)))
 note_adjusted (struct create *c, const char *fs, ...)
 {
@@ -91,12 +87,9 @@ choose_total (struct create *c, uint64_t unit, uint64_t main_size)
     align (c, "spare_total", &c->spare_total, unit, false);
   else if (rest > 0 || c->spare.is_block)
     c->spare_total = round_down (rest >> SECTOR_SHIFT, unit);
-  else {
-    c->spare_total = main_size / DEFAULT_FRACTION;
-    if (c->spare_total < DEFAULT_MIN_SIZE)
-      c->spare_total = DEFAULT_MIN_SIZE;
-    c->spare_total = round_down (c->spare_total >> SECTOR_SHIFT, unit);
-  }
+  else
+    c->spare_total = round_down (spare_default_size (main_size)
+                                 >> SECTOR_SHIFT, unit);
   if (c->spare_total < SPARE_MIN_SIZE >> SECTOR_SHIFT) {
     error ("create: spare_dev=%s: a spare needs at least %" PRIu64
            " sectors, and would have %" PRIu64, c->spare.path,

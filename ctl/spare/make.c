@@ -19,10 +19,6 @@
 #include "text.h"
 #include "units.h"
 
-/* As the filter does it for a spare that doesn't exist. */
-#define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)
-#define DEFAULT_FRACTION 64
-
 struct format_arguments {
   uint64_t main_size, size;             /* bytes; 0: not given */
   const char *label;
@@ -133,14 +129,9 @@ make_blank (struct held_spare *h, uint64_t size, bool force)
 static uint64_t
 size_of_new (const struct held_spare *h, const struct format_arguments *a)
 {
-  uint64_t size = a->size ? a->size : h->file.size;
+  const uint64_t size = a->size ? a->size : h->file.size;
 
-  if (size == 0) {
-    size = round_up (a->main_size / DEFAULT_FRACTION, 4096);
-    if (size < DEFAULT_MIN_SIZE)
-      size = DEFAULT_MIN_SIZE;
-  }
-  return size;
+  return size ? size : round_up (spare_default_size (a->main_size), 4096);
 }
 
 static bool

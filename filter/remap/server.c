@@ -27,9 +27,6 @@
 #include "control/requests.h"
 #include "remap.h"
 
-#define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)  /* bytes */
-#define DEFAULT_FRACTION 64
-
 struct engine *engine;
 
 static struct spare_file file = { .fd = -1 };
@@ -337,11 +334,8 @@ format_spare (uint64_t main_size)
 
   if (config.spare_size == -1) {
     size = file.size;
-    if (size == 0) {
-      size = round_up (main_size / DEFAULT_FRACTION, 4096);
-      if (size < DEFAULT_MIN_SIZE)
-        size = DEFAULT_MIN_SIZE;
-    }
+    if (size == 0)
+      size = round_up (spare_default_size (main_size), 4096);
   }
   if (spare_file_extend (&file, size, &message))
     return fail (&message);

@@ -20,12 +20,22 @@
 #ifndef REMAP_SPARE_H
 #define REMAP_SPARE_H
 
+#include "base/bytes.h"
 #include "base/device.h"
 #include "base/message.h"
 #include "map/map.h"
 
 #define SPARE_MIN_SIZE (UINT64_C (1) << 20)         /* bytes */
 #define SPARE_LABEL_MAX 255                         /* bytes, without NUL */
+
+/* The size in bytes, not rounded, of a new spare for which none is given: a
+ * 64th of main's, and at least 64 MiB.
+ */
+static inline uint64_t
+spare_default_size (uint64_t main_size)
+{
+  return max_u64 (main_size / 64, UINT64_C (64) << 20);
+}
 
 struct spare;
 
