@@ -83,3 +83,26 @@ show_count (uint64_t n, const char *what)
   snprintf (t.s, sizeof t.s, "%" PRIu64 " %s%s", n, what, n == 1 ? "" : "s");
   return t;
 }
+
+struct counts_text
+show_slots (uint64_t used, uint64_t retired, uint64_t unused, uint64_t total)
+{
+  struct counts_text t;
+
+  snprintf (t.s, sizeof t.s, "%" PRIu64 " used, %" PRIu64 " retired, %"
+            PRIu64 " free of %" PRIu64, used, retired, unused, total);
+  return t;
+}
+
+struct counts_text
+show_events (uint64_t auto_remaps, uint64_t weak, uint64_t manual_remaps,
+             uint64_t lost, uint64_t recovered)
+{
+  struct counts_text t;
+
+  snprintf (t.s, sizeof t.s, "%" PRIu64 " remapped automatically (%" PRIu64
+            " weak), %" PRIu64 " by command; %" PRIu64 " became LOST, %"
+            PRIu64 " recovered", auto_remaps, weak, manual_remaps, lost,
+            recovered);
+  return t;
+}

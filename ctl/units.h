@@ -19,4 +19,15 @@ extern struct unit_text show_uuid (const uint8_t uuid[16]);
 /* "1 sector", "2 sectors" */
 extern struct unit_text show_count (uint64_t n, const char *what);
 
+/* What is shown of a spare in the same words, whether a server uses it or
+ * not: its slots, and what happened to sectors since it was made.
+ */
+struct counts_text { char s[192]; };
+
+extern struct counts_text show_slots (uint64_t used, uint64_t retired,
+                                      uint64_t unused, uint64_t total);
+extern struct counts_text show_events (uint64_t auto_remaps, uint64_t weak,
+                                       uint64_t manual_remaps, uint64_t lost,
+                                       uint64_t recovered);
+
 #endif /* REMAPCTL_UNITS_H */

@@ -54,19 +54,18 @@ print_info (struct held_spare *h)
   if (st.claimed > st.size)
     print_line ("", "growing to %" PRIu64 " bytes was interrupted",
                 st.claimed);
-  print_line ("slots", "%" PRIu64 " used, %" PRIu64 " retired, %" PRIu64
-              " free of %" PRIu64, st.slots_used, st.slots_retired,
-              st.slots_free, st.slots_total);
+  print_line ("slots", "%s", show_slots (st.slots_used, st.slots_retired,
+                                         st.slots_free, st.slots_total).s);
   print_line ("log", "%" PRIu64 " of %" PRIu64 " pages used", st.log_used,
               st.log_pages);
   print_line ("sectors", "%" PRIu64 " remapped, %" PRIu64 " LOST, %" PRIu64
               " zero, in %s", m.remapped, m.lost, m.zero,
               show_count (m.runs, "run").s);
-  print_line ("ever", "%" PRIu64 " remapped automatically (%" PRIu64
-              " weak), %" PRIu64 " by command; %" PRIu64 " became LOST, %"
-              PRIu64 " recovered", st.counters[COUNT_AUTO_REMAPS],
-              st.counters[COUNT_WEAK], st.counters[COUNT_MANUAL_REMAPS],
-              st.counters[COUNT_LOST], st.counters[COUNT_RECOVERED]);
+  print_line ("ever", "%s", show_events (st.counters[COUNT_AUTO_REMAPS],
+                                         st.counters[COUNT_WEAK],
+                                         st.counters[COUNT_MANUAL_REMAPS],
+                                         st.counters[COUNT_LOST],
+                                         st.counters[COUNT_RECOVERED]).s);
 }
 
 /* The keys are those of a server's status. */

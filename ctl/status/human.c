@@ -71,9 +71,9 @@ print_disks (const struct status *st)
   print_text (stdout, st->spare.uuid);
   printf (", made %s\n", show_time (st->spare.created).s);
   heading ("");
-  printf ("slots: %" PRIu64 " used, %" PRIu64 " retired, %" PRIu64
-          " free of %" PRIu64 " (%.1f %% gone)\n", st->spare.used,
-          st->spare.retired, st->spare.free, st->spare.total,
+  printf ("slots: %s (%.1f %% gone)\n",
+          show_slots (st->spare.used, st->spare.retired, st->spare.free,
+                      st->spare.total).s,
           st->spare.total ? 100.0 * gone / st->spare.total : 0.0);
   heading ("");
   printf ("log: %" PRIu64 " of %" PRIu64 " pages used\n",
@@ -93,10 +93,9 @@ print_sectors (const struct status *st)
           show_count (st->sectors.runs, "run").s,
           show_bytes (st->sectors.memory).s);
   heading ("ever");
-  printf ("%" PRIu64 " remapped automatically (%" PRIu64 " weak), %" PRIu64
-          " by command; %" PRIu64 " became LOST, %" PRIu64 " recovered\n",
-          st->auto_remaps, st->weak, st->manual_remaps, st->became_lost,
-          st->recovered);
+  printf ("%s\n", show_events (st->auto_remaps, st->weak,
+                               st->manual_remaps, st->became_lost,
+                               st->recovered).s);
   heading ("automatic");
   printf ("remapping is %s; LOST sectors read as %s\n",
           st->auto_remap ? "on" : "off",
