@@ -25,7 +25,7 @@
 struct client {
   int fd;
   char *path;
-  char *buf;                            /* LEN bytes have come */
+  char *buf;                            /* LEN bytes were received */
   size_t len, cap;
 };
 
@@ -62,8 +62,8 @@ send_all (int fd, const char *s, size_t len)
   return 0;
 }
 
-/* Receives until there is a line; its length without the newline, or -1
- * after a message.
+/* Receives until there is a line.  Returns its length without the newline, or
+ * -1 after a message.
  */
 static ssize_t
 receive_line (struct client *c)

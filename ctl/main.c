@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * remapctl: shows and steers servers with the remap filter.  The list of
+ * remapctl: shows and steers servers with the remap filter.  The list of its
  * commands.
  */
 
@@ -99,7 +99,7 @@ main (int argc, char **argv)
   const char *name;
 
   setlocale (LC_CTYPE, "");
-  /* So a server that goes away is an error of a call. */
+  /* A server that goes away makes a call fail, and doesn't end remapctl. */
   signal (SIGPIPE, SIG_IGN);
   if (ctl.socket && *ctl.socket == '\0')
     ctl.socket = NULL;

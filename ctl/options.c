@@ -59,8 +59,7 @@ print_help (const struct ctl *ctl)
               c->arguments, c->what);
 }
 
-/* Does what a shared option says; OK: without an error.  False: C isn't one.
- */
+/* Acts on a shared option; OK is false after a message.  False: C is none. */
 static bool
 shared_option (struct ctl *ctl, int c, bool *ok)
 {

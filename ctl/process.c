@@ -84,8 +84,8 @@ server_end (long pid, const char *name)
   p.fd = pidfd_open (pid, 0);
   if (p.fd == -1)
     return errno == ESRCH ? 0 : errno;
-  /* Asked again: from here on the descriptor holds the process, while the
-   * number may have become another one's before.
+  /* Asked again, since until now the number could become that of another
+   * process.
    */
   if (!is_server (pid, name))
     err = 0;

@@ -41,7 +41,7 @@ print_text (FILE *fp, const char *text)
     if (*p < 0x20 || *p == 0x7f)
       fputc ('?', fp);
     else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
-      /* The control characters of the second half of Unicode's Latin. */
+      /* U+0080 to U+009F are control characters, too. */
       fputc ('?', fp);
       p++;
     }

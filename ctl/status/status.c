@@ -56,7 +56,7 @@ print_status (const struct status_options *o, json_t *json,
     return STATUS_NO_SERVER;
   if (o->format == DM) {
     if (title) {
-      /* As dmsetup status does when it shows several. */
+      /* dmsetup status shows several devices so. */
       print_text (stdout, title);
       printf (": ");
     }
@@ -153,8 +153,8 @@ show (const struct ctl *ctl, const struct status_options *o)
   return o->all ? show_all (ctl, o) : show_one (ctl, o);
 }
 
-/* Until it is interrupted, or the server is gone.  On a terminal the
- * picture is redrawn; elsewhere one follows the other.
+/* Shows the status until the user interrupts it, or the server has gone.  A
+ * terminal shows only the newest; elsewhere one follows the other.
  */
 static int
 watch (const struct ctl *ctl, const struct status_options *o)
@@ -213,7 +213,7 @@ command_status (struct ctl *ctl, int argc, char **argv)
       break;
     default: return STATUS_USAGE;
     }
-  /* --watch 5: what getopt can't do. */
+  /* In "--watch 5" getopt takes "5" for an argument. */
   if (o.watch && optind < argc) {
     if (!parse_seconds (argv[optind], &o.watch))
       return STATUS_USAGE;
