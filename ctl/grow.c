@@ -42,9 +42,10 @@ grow_server (const struct ctl *ctl, uint64_t bytes)
 int
 command_grow (struct ctl *ctl, int argc, char **argv)
 {
+  enum { SPARE = FIRST_OPTION, OFFSET };
   static const struct option own[] = {
-    { "spare", required_argument, NULL, 256 },
-    { "spare-offset", required_argument, NULL, 257 }, { 0 }
+    { "spare", required_argument, NULL, SPARE },
+    { "spare-offset", required_argument, NULL, OFFSET }, { 0 }
   };
   const char *spare = NULL;
   uint64_t bytes, offset = 0;
@@ -53,7 +54,7 @@ command_grow (struct ctl *ctl, int argc, char **argv)
   while ((c = next_option (ctl, argc, argv, own)) != -1) {
     if (c == '?')
       return STATUS_USAGE;
-    if (c == 256)
+    if (c == SPARE)
       spare = optarg;
     else if (!parse_offset (ctl, optarg, &offset))
       return STATUS_USAGE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The grow command: enlarges a spare, which a server uses or which --spare says.
+ * The grow command: enlarges a spare, a server's or one that no server holds.
  */
 
 #ifndef REMAPCTL_GROW_H

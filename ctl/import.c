@@ -207,9 +207,10 @@ import (struct ctl *ctl, struct import *im, const struct area_list *list)
 int
 command_import (struct ctl *ctl, int argc, char **argv)
 {
+  enum { AS = FIRST_OPTION, BLOCK };
   static const struct option own[] = {
-    { "as", required_argument, NULL, 256 },
-    { "block-size", required_argument, NULL, 257 }, { 0 }
+    { "as", required_argument, NULL, AS },
+    { "block-size", required_argument, NULL, BLOCK }, { 0 }
   };
   struct import im = { .bar = isatty (STDERR_FILENO) };
   struct area_list list;
@@ -222,7 +223,7 @@ command_import (struct ctl *ctl, int argc, char **argv)
   while ((c = next_option (ctl, argc, argv, own)) != -1) {
     if (c == '?')
       return STATUS_USAGE;
-    if (c == 256)
+    if (c == AS)
       im.as = optarg;
     else if (!parse_bytes (optarg, &block) || block == 0 ||
              block > UINT32_MAX) {

@@ -29,9 +29,12 @@ struct ctl {
   unsigned timeout;        /* seconds to wait for a reply; 0: for ever */
 };
 
+/* The value of a command's first option that isn't a character. */
+#define FIRST_OPTION 256
+
 /* getopt_long, which has done the shared options: returns the value of one
- * of OWN (may be NULL; 256 or more), -1 at the end, or '?' after a message.
- * --help and --version end the program.
+ * of OWN (may be NULL), -1 at the end, or '?' after a message.  --help and
+ * --version end the program.
  */
 extern int next_option (struct ctl *ctl, int argc, char **argv,
                         const struct option *own);

@@ -130,9 +130,10 @@ create (struct create *c)
 int
 command_create (struct ctl *ctl, int argc, char **argv)
 {
+  enum { DRY_RUN = FIRST_OPTION, UNIT };
   static const struct option own[] = {
-    { "dry-run", no_argument, NULL, 256 },
-    { "unit", no_argument, NULL, 257 }, { 0 }
+    { "dry-run", no_argument, NULL, DRY_RUN },
+    { "unit", no_argument, NULL, UNIT }, { 0 }
   };
   static struct create c = { .name = "test_remap" };
   int o;
@@ -142,7 +143,7 @@ command_create (struct ctl *ctl, int argc, char **argv)
     if (o == '?')
       return CREATE_ARGUMENTS;
     c.dry_run = true;
-    c.unit |= o == 257;
+    c.unit |= o == UNIT;
   }
   if (ctl->name)
     c.name = ctl->name;

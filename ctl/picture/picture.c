@@ -36,7 +36,7 @@ parse_rows (const char *s, uint64_t *rows)
 static bool
 parse_options (struct ctl *ctl, int argc, char **argv, struct map_options *o)
 {
-  enum { PNG = 256, SVG, ROWS, SPARE, OFFSET };
+  enum { PNG = FIRST_OPTION, SVG, ROWS, SPARE, OFFSET };
   static const struct option own[] = {
     { "png", required_argument, NULL, PNG },
     { "svg", required_argument, NULL, SVG },

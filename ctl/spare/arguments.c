@@ -15,9 +15,10 @@ bool
 spare_arguments (struct ctl *ctl, int argc, char **argv, int min, int max,
                  const char **path, uint64_t *offset, bool *force)
 {
+  enum { OFFSET = FIRST_OPTION, FORCE };
   static const struct option own[] = {
-    { "spare-offset", required_argument, NULL, 256 },
-    { "force", no_argument, NULL, 257 }, { 0 }
+    { "spare-offset", required_argument, NULL, OFFSET },
+    { "force", no_argument, NULL, FORCE }, { 0 }
   };
   int c;
 
@@ -25,11 +26,11 @@ spare_arguments (struct ctl *ctl, int argc, char **argv, int min, int max,
   while ((c = next_option (ctl, argc, argv, own)) != -1) {
     if (c == '?')
       return false;
-    if (c == 257 && force == NULL) {
+    if (c == FORCE && force == NULL) {
       error ("%s: there is nothing to --force", ctl->command);
       return false;
     }
-    if (c == 257)
+    if (c == FORCE)
       *force = true;
     else if (!parse_bytes (optarg, offset) || *offset % SECTOR_SIZE != 0) {
       error ("%s: --spare-offset=%s: must be a size, and a multiple of 512",

@@ -192,21 +192,22 @@ parse_seconds (const char *s, unsigned *seconds)
 int
 command_status (struct ctl *ctl, int argc, char **argv)
 {
+  enum { TO_PROMETHEUS = FIRST_OPTION, TO_DM, ALL, WATCH };
   static const struct option own[] = {
-    { "prometheus", no_argument, NULL, 256 },
-    { "dm", no_argument, NULL, 257 },
-    { "all", no_argument, NULL, 258 },
-    { "watch", optional_argument, NULL, 259 }, { 0 }
+    { "prometheus", no_argument, NULL, TO_PROMETHEUS },
+    { "dm", no_argument, NULL, TO_DM },
+    { "all", no_argument, NULL, ALL },
+    { "watch", optional_argument, NULL, WATCH }, { 0 }
   };
   struct status_options o = { 0 };
   int c;
 
   while ((c = next_option (ctl, argc, argv, own)) != -1)
     switch (c) {
-    case 256: o.format = PROMETHEUS; break;
-    case 257: o.format = DM; break;
-    case 258: o.all = true; break;
-    case 259:
+    case TO_PROMETHEUS: o.format = PROMETHEUS; break;
+    case TO_DM: o.format = DM; break;
+    case ALL: o.all = true; break;
+    case WATCH:
       o.watch = 2;
       if (optarg && !parse_seconds (optarg, &o.watch))
         return STATUS_USAGE;

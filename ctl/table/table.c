@@ -17,7 +17,9 @@
 
 #define ALL_STATES (1U << REMAPPED | 1U << LOST | 1U << ZERO)
 
-enum { TEXT = 256, CSV, MAPFILE, BADBLOCKS, STATES, BLOCK, SPARE, OFFSET };
+enum {
+  TEXT = FIRST_OPTION, CSV, MAPFILE, BADBLOCKS, STATES, BLOCK, SPARE, OFFSET,
+};
 
 static const struct option own_options[] = {
   { "csv", no_argument, NULL, CSV },
