@@ -4,35 +4,54 @@
  * A plugin that serves a block device, or a file, with O_DIRECT: each
  * error is reported by the request that it belongs to, with the kernel's
  * number, and for exactly the sectors that are bad.
+ *
+ * This file has nbdkit's callbacks.  What they use, from the top down (each
+ * unit uses only units below it):
+ *
+ *   served-disk   the one disk that is served: lost, and found again
+ *   request       requests of any alignment, cut into operations
+ *   extents       where a file has data
+ *   lane          operations that may never end: timeouts
+ *   lane-thread   a lane that is a thread
+ *   lane-uring    a lane that is an io_uring
+ *   operation     one operation of the kernel
+ *   target        a device or file that is open: checks, sizes, alignments
+ *   parameters    of the command line
+ *   clock         the clock for deadlines
  */
 
 #include <config.h>
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
 
 #include "host/blockdev.h"
-#include "direct.h"
+#include "extents.h"
 #include "lane.h"
+#include "parameters.h"
+#include "request.h"
+#include "served-disk.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 #define MAX_REQUEST (UINT32_C (32) << 20)
 
-struct direct_config config = { .timeout = 30 };
-
 static atomic_uint nr_connections;
 
 /* A connection. */
 struct handle {
-  atomic_uint failures;                 /* disk_failures that it was told of */
+  /* As many of served_disk_failures as its client was told of. */
+  atomic_uint failures;
 };
 
-/* nbdkit may end while requests are under way (a second signal, a client
- * that doesn't go away): what they use stays, too.
+/* nbdkit may end while requests are under way (a second signal, or a client
+ * that doesn't go away): then nothing is freed, since they still use it.
  */
 static void
 direct_unload (void)
@@ -40,99 +59,22 @@ direct_unload (void)
   if (atomic_load (&nr_connections) > 0)
     return;
   lanes_stop ();
-  disk_stop ();
+  served_disk_stop ();
   requests_stop ();
-  free (config.device);
+  parameters_free ();
 }
-
-static int
-parse_method (const char *value)
-{
-  if (strcmp (value, "auto") == 0)
-    config.method = METHOD_AUTO;
-  else if (strcmp (value, "uring") == 0)
-    config.method = METHOD_URING;
-  else if (strcmp (value, "threads") == 0)
-    config.method = METHOD_THREADS;
-  else {
-    nbdkit_error ("direct-io=%s: must be 'auto', 'uring' or 'threads'",
-                  value);
-    return -1;
-  }
-  return 0;
-}
-
-static int
-parse_bool (bool *b, const char *value)
-{
-  int r = nbdkit_parse_bool (value);
-
-  if (r == -1)
-    return -1;
-  *b = r;
-  return 0;
-}
-
-static int
-direct_config (const char *key, const char *value)
-{
-  if (strcmp (key, "device") == 0) {
-    if (config.device) {
-      nbdkit_error ("direct: device=%s: another one was given before",
-                    value);
-      return -1;
-    }
-    if (*value == '\0') {
-      nbdkit_error ("direct: device=: a path is needed");
-      return -1;
-    }
-    config.device = nbdkit_absolute_path (value);
-    return config.device ? 0 : -1;
-  }
-  else if (strcmp (key, "direct-trim") == 0)
-    return parse_bool (&config.trim, value);
-  else if (strcmp (key, "direct-force") == 0)
-    return parse_bool (&config.force, value);
-  else if (strcmp (key, "direct-timeout") == 0)
-    return nbdkit_parse_unsigned ("direct-timeout", value, &config.timeout);
-  else if (strcmp (key, "direct-io") == 0)
-    return parse_method (value);
-
-  nbdkit_error ("direct: there is no parameter '%s'", key);
-  return -1;
-}
-
-static int
-direct_config_complete (void)
-{
-  if (config.device == NULL) {
-    nbdkit_error ("direct: device=PATH is required: the block device or "
-                  "file to serve");
-    return -1;
-  }
-  return 0;
-}
-
-#define direct_config_help \
-  "device=PATH          (required) block device or file to serve\n" \
-  "direct-trim=BOOL     pass trims on to the device (default: off)\n" \
-  "direct-force=BOOL    serve a device that is in use (default: off)\n" \
-  "direct-timeout=SECONDS\n" \
-  "                     how long the drive may take for a request\n" \
-  "                     (default: 30; 0: for ever)\n" \
-  "direct-io=auto|uring|threads\n" \
-  "                     how requests are waited for (default: auto)"
 
 static void
 direct_dump_plugin (void)
 {
-  int err = ring_probe ();
+  int err = lanes_probe_uring ();
 
   printf ("direct_io_uring=%s\n", err ? strerror (err) : "yes");
 }
 
-/* Before nbdkit goes into the background, so that errors are seen.  The
- * descriptor stays open across the fork; threads and rings would not.
+/* nbdkit hasn't gone into the background yet, so whoever starts it sees the
+ * errors.  The descriptor stays open across the fork; threads and rings would
+ * not, and are made later.
  */
 static int
 direct_get_ready (void)
@@ -140,9 +82,9 @@ direct_get_ready (void)
   struct target *t;
   int r;
 
-  if (disk_start () == -1)
+  if (served_disk_start () == -1)
     return -1;
-  t = disk_get ();
+  t = served_disk_get ();
   r = requests_start (t->logical) == -1 || lanes_start (t->is_block) == -1 ?
     -1 : 0;
   target_unref (t);
@@ -155,7 +97,7 @@ direct_get_ready (void)
 static struct target *
 get_disk (void)
 {
-  struct target *t = disk_get ();
+  struct target *t = served_disk_get ();
 
   if (t == NULL) {
     nbdkit_error ("direct: %s: is gone", config.device);
@@ -164,7 +106,9 @@ get_disk (void)
   return t;
 }
 
-/* Opening a connection is how one asks whether the disk is there. */
+/* A client that connects asks whether the disk is there, so it is looked at
+ * even if no request has failed yet.
+ */
 static void *
 direct_open (int readonly)
 {
@@ -172,7 +116,7 @@ direct_open (int readonly)
   struct target *t = get_disk ();
 
   if (t && t->is_block && disk_is_gone (t->dev)) {
-    disk_failed (t, ENODEV);
+    served_disk_failed (t, ENODEV);
     target_unref (t);
     t = get_disk ();
   }
@@ -184,7 +128,7 @@ direct_open (int readonly)
     nbdkit_error ("malloc: %m");
     return NULL;
   }
-  atomic_init (&h->failures, disk_failures ());
+  atomic_init (&h->failures, served_disk_failures ());
   atomic_fetch_add (&nr_connections, 1);
   return h;
 }
@@ -199,18 +143,18 @@ direct_close (void *handle)
 static int64_t
 direct_get_size (void *handle)
 {
-  return disk_at_start ()->size;
+  return served_disk_at_start ()->size;
 }
 
-/* Requests of any alignment are served; but a bad sector makes all of it
- * fail, and that is what the filters have to know.
+/* Requests of any alignment are served.  The minimum tells filters what fails
+ * as a whole: a sector.
  */
 static int
 direct_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
                    uint32_t *maximum)
 {
-  *minimum = disk_at_start ()->logical;
-  *preferred = disk_at_start ()->preferred;
+  *minimum = served_disk_at_start ()->logical;
+  *preferred = served_disk_at_start ()->preferred;
   *maximum = MAX_REQUEST;
   return 0;
 }
@@ -218,7 +162,7 @@ direct_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
 static int
 direct_can_write (void *handle)
 {
-  return disk_at_start ()->can_write;
+  return served_disk_at_start ()->can_write;
 }
 
 static int
@@ -254,7 +198,7 @@ direct_can_multi_conn (void *handle)
 static int
 direct_can_extents (void *handle)
 {
-  return !disk_at_start ()->is_block;
+  return !served_disk_at_start ()->is_block;
 }
 
 static int
@@ -266,14 +210,14 @@ direct_can_cache (void *handle)
 static int
 direct_is_rotational (void *handle)
 {
-  const struct target *t = disk_at_start ();
+  const struct target *t = served_disk_at_start ();
   uint64_t value;
 
   return t->is_block && disk_number (t->dev, "queue/rotational", &value) &&
     value != 0;
 }
 
-/* What a request returns, and its message. */
+/* Logs the error of a request, if it has one, and passes it to nbdkit. */
 static int
 finish (int err, const char *what, uint32_t count, uint64_t offset)
 {
@@ -290,7 +234,7 @@ done (struct target *t, int err, const char *what, uint32_t count,
       uint64_t offset)
 {
   if (err)
-    err = disk_failed (t, err);
+    err = served_disk_failed (t, err);
   target_unref (t);
   return finish (err, what, count, offset);
 }
@@ -307,8 +251,9 @@ direct_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
                offset);
 }
 
-/* Noted before, so that a disk that goes away meanwhile is known to have
- * lost something, and after, since a flush may have begun in between.
+/* A write is noted twice: before, so that a disk that goes away meanwhile is
+ * known to have lost something, and after, since a flush may have begun in
+ * between.
  */
 static int
 direct_pwrite (void *handle, const void *buf, uint32_t count,
@@ -321,24 +266,26 @@ direct_pwrite (void *handle, const void *buf, uint32_t count,
   if (t == NULL)
     return -1;
   if (!fua)
-    disk_wrote ();
+    served_disk_wrote ();
   err = request_write (t, buf, count, offset, fua);
   if (!fua)
-    disk_wrote ();
+    served_disk_wrote ();
   return done (t, err, "write", count, offset);
 }
 
-/* Zeroes and trims have no FUA of their own. */
+/* The kernel's calls that zero and trim have no FUA. */
 static int
 flush_after (struct target *t, int err, uint32_t flags)
 {
-  disk_wrote ();
+  served_disk_wrote ();
   if (err == 0 && (flags & NBDKIT_FLAG_FUA))
-    err = disk_flush (t);
+    err = served_disk_flush (t);
   return err;
 }
 
-/* EOPNOTSUPP is the answer to a question, not an error. */
+/* EOPNOTSUPP only answers the question whether fast zeroes can be had: it is
+ * not logged.
+ */
 static int
 direct_zero (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
@@ -347,7 +294,7 @@ direct_zero (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 
   if (t == NULL)
     return -1;
-  disk_wrote ();
+  served_disk_wrote ();
   err = request_zero (t, count, offset, flags & NBDKIT_FLAG_FAST_ZERO);
   if (err == EOPNOTSUPP) {
     target_unref (t);
@@ -365,7 +312,7 @@ direct_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 
   if (t == NULL)
     return -1;
-  disk_wrote ();
+  served_disk_wrote ();
   err = request_trim (t, count, offset);
   return done (t, flush_after (t, err, flags), "trim", count, offset);
 }
@@ -383,11 +330,11 @@ direct_flush (void *handle, uint32_t flags)
 
   if (t == NULL)
     return -1;
-  err = disk_flush (t);
+  err = served_disk_flush (t);
   if (err)
-    err = disk_failed (t, err);
+    err = served_disk_failed (t, err);
   target_unref (t);
-  failures = disk_failures ();
+  failures = served_disk_failures ();
   if (atomic_exchange (&h->failures, failures) != failures && err == 0) {
     nbdkit_error ("direct: %s: writes from before may be lost: a flush "
                   "failed, or the disk was gone", config.device);
@@ -416,9 +363,9 @@ static struct nbdkit_plugin plugin = {
   .longname = "nbdkit direct plugin (O_DIRECT)",
   .version = PACKAGE_VERSION,
   .unload = direct_unload,
-  .config = direct_config,
-  .config_complete = direct_config_complete,
-  .config_help = direct_config_help,
+  .config = parameters_set,
+  .config_complete = parameters_check,
+  .config_help = PARAMETERS_HELP,
   .magic_config_key = "device",
   .dump_plugin = direct_dump_plugin,
   .get_ready = direct_get_ready,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * A lane that is a thread, which may be stuck in a system call.
+ * A lane that is a thread, which may be stuck in a system call while
+ * whoever asked has given up.
  */
 
 #include <config.h>
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "lane.h"
+#include "lane-thread.h"
 
 enum state { IDLE, BUSY, DONE, QUIT };
 
@@ -47,7 +48,7 @@ serve (void *arg)
   return NULL;
 }
 
-/* Signals are nbdkit's own business. */
+/* nbdkit's own threads handle its signals: this one blocks them all. */
 static int
 create (struct thread_lane *tl)
 {

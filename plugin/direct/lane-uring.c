@@ -5,11 +5,11 @@
  * submits and waits, so there is no other thread, and nothing that lanes
  * share.
  *
- * For reads and writes with O_DIRECT only.  What the kernel can't start
- * without blocking it gives to workers of its own, and a thread that
+ * It is for reads and writes with O_DIRECT only.  The kernel gives what it
+ * can't start without blocking to workers of its own, and a thread that has
  * submitted can't end before these have: a stuck flush would keep nbdkit
  * from closing a connection.  For the same reason a file, whose filesystem
- * may block, gets rings only if somebody asks for them.
+ * may block, gets rings only if direct-io=uring asks for them.
  */
 
 #include <config.h>
@@ -18,7 +18,8 @@
 #include <stdlib.h>
 #include <pthread.h>
 
-#include "lane.h"
+#include "clock.h"
+#include "lane-uring.h"
 
 #ifdef HAVE_LIBURING
 
@@ -30,7 +31,8 @@ struct ring_lane {
 };
 
 /* A ring may be mapped where another one was until a moment ago.  The kernel
- * puts the two in order, but nobody who looks for data races sees that.
+ * puts the two in order, but the thread sanitizer doesn't see that: this does
+ * it where it sees it.
  */
 static pthread_mutex_t mapping = PTHREAD_MUTEX_INITIALIZER;
 
@@ -42,7 +44,9 @@ end (struct io_uring *ring)
   pthread_mutex_unlock (&mapping);
 }
 
-/* Waiting with a timeout must not take an entry of its own. */
+/* Kernels without IORING_FEAT_EXT_ARG would need an entry of the ring for
+ * the timeout of a wait.
+ */
 static int
 init (struct io_uring *ring)
 {
@@ -58,29 +62,6 @@ init (struct io_uring *ring)
     return ENOSYS;
   }
   return 0;
-}
-
-int
-ring_probe (void)
-{
-  struct io_uring ring;
-  int err = init (&ring);
-
-  if (err == 0)
-    end (&ring);
-  return err;
-}
-
-struct lane *
-ring_lane_new (void)
-{
-  struct ring_lane *rl = calloc (1, sizeof *rl);
-
-  if (rl && init (&rl->ring) != 0) {
-    free (rl);
-    return NULL;
-  }
-  return rl ? &rl->lane : NULL;
 }
 
 static int
@@ -107,7 +88,7 @@ submit (struct ring_lane *rl, uint32_t done)
   return r == 1 ? 0 : r < 0 ? -r : EIO;
 }
 
-/* The result of what was submitted; false if there was none in time. */
+/* *RESULT is that of what was submitted; false if there was none in time. */
 static bool
 wait_until (struct ring_lane *rl, uint64_t deadline, int *result)
 {
@@ -116,7 +97,7 @@ wait_until (struct ring_lane *rl, uint64_t deadline, int *result)
   int r;
 
   do {
-    now = lane_now ();
+    now = clock_now ();
     if (now < deadline) {
       struct __kernel_timespec ts = {
         .tv_sec = (deadline - now) / 1000000000,
@@ -133,6 +114,29 @@ wait_until (struct ring_lane *rl, uint64_t deadline, int *result)
   *result = cqe->res;
   io_uring_cqe_seen (&rl->ring, cqe);
   return true;
+}
+
+int
+ring_probe (void)
+{
+  struct io_uring ring;
+  int err = init (&ring);
+
+  if (err == 0)
+    end (&ring);
+  return err;
+}
+
+struct lane *
+ring_lane_new (void)
+{
+  struct ring_lane *rl = calloc (1, sizeof *rl);
+
+  if (rl && init (&rl->ring) != 0) {
+    free (rl);
+    return NULL;
+  }
+  return rl ? &rl->lane : NULL;
 }
 
 int

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Operations that may never end.
+ * How operations that may never end are waited for.
  *
  * The kernel can't be made to give up a request that a drive has got, and
  * reads from and writes to its memory until the drive has answered.  So
  * with a timeout no operation is given memory of a client: each runs in a
  * lane, which owns a buffer and whatever it is that waits (a thread, or a
- * ring).  An operation in time gives the lane back to the idle ones.  One
- * that is late leaves its lane in the list of the stuck, with its buffer
- * and a reference to its target, until the kernel says that it has ended;
- * only then is the lane used again.  What a late read has brought is never
- * looked at.
+ * ring).  After an operation that ended in time the lane is idle again.  One
+ * that is late keeps its lane, with the buffer and a reference to the target,
+ * in the list of the stuck until the kernel says that it has ended; only then
+ * is the lane used again.  What a late read has brought is never looked at.
  *
- * A late write is another matter: it may land after the client was told
- * that it failed, over what was written since.  Who writes asks
- * lanes_overlap first, and doesn't write there.
+ * A late write may land after the client was told that it failed, over what
+ * was written since.  So whoever writes asks lanes_overlap first, and doesn't
+ * write where one is under way.
  *
  * Nobody waits for stuck lanes: they are looked at whenever a lane is
  * taken.
@@ -26,14 +25,20 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include <nbdkit-plugin.h>
 
 #include "base/bytes.h"
+#include "clock.h"
+#include "lane-thread.h"
+#include "lane-uring.h"
 #include "lane.h"
+#include "parameters.h"
 
-/* More idle ones aren't kept. */
+/* Idle lanes that are kept, of each type. */
 #define MAX_IDLE 32
 
 #define BUFFER_ALIGNMENT 65536
@@ -41,22 +46,13 @@
 /* What lanes_start decided; constant from then on. */
 static bool use_rings;
 
-/* The mutex guards the lists and what is counted. */
+/* The mutex guards the lists, their counts, and told_of_limit. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct lane *idle[NR_LANE_TYPES];
 static unsigned nr_idle[NR_LANE_TYPES];
 static struct lane *stuck;
 static atomic_uint nr_stuck;            /* changed under the mutex */
 static bool told_of_limit;
-
-uint64_t
-lane_now (void)
-{
-  struct timespec ts;
-
-  clock_gettime (CLOCK_MONOTONIC, &ts);
-  return ts.tv_sec * UINT64_C (1000000000) + ts.tv_nsec;
-}
 
 static void
 lane_free (struct lane *lane)
@@ -103,7 +99,7 @@ is_done (struct lane *lane)
     : thread_lane_is_done (lane);
 }
 
-/* Looks which stuck operations have ended. */
+/* Takes the lanes whose operations have ended from the list of the stuck. */
 static void
 reap (void)
 {
@@ -153,6 +149,28 @@ too_many (void)
     nbdkit_error ("direct: %s: %d requests are stuck: others fail at once "
                   "until the drive answers", config.device, MAX_STUCK);
   return ETIMEDOUT;
+}
+
+static void
+leave_behind (struct lane *lane)
+{
+  unsigned n;
+
+  target_ref (lane->op.target);
+  pthread_mutex_lock (&mutex);
+  lane->next = stuck;
+  stuck = lane;
+  n = atomic_fetch_add (&nr_stuck, 1) + 1;
+  pthread_mutex_unlock (&mutex);
+  if (n == 1)
+    nbdkit_error ("direct: %s: a %s of %" PRIu32 " bytes at %" PRIu64
+                  " was not answered within %u s: it fails, and is stuck",
+                  config.device, operation_name (lane->op.kind),
+                  lane->op.count, lane->op.offset, config.timeout);
+  else
+    nbdkit_debug ("direct: no answer to a %s of %" PRIu32 " bytes at %"
+                  PRIu64 ", %u stuck", operation_name (lane->op.kind),
+                  lane->op.count, lane->op.offset, n);
 }
 
 int
@@ -219,28 +237,6 @@ lane_give (struct lane *lane)
     lane_free (lane);
 }
 
-static void
-leave_behind (struct lane *lane)
-{
-  unsigned n;
-
-  target_ref (lane->op.target);
-  pthread_mutex_lock (&mutex);
-  lane->next = stuck;
-  stuck = lane;
-  n = atomic_fetch_add (&nr_stuck, 1) + 1;
-  pthread_mutex_unlock (&mutex);
-  if (n == 1)
-    nbdkit_error ("direct: %s: a %s of %" PRIu32 " bytes at %" PRIu64
-                  " was not answered within %u s: it fails, and is stuck",
-                  config.device, operation_name (lane->op.kind),
-                  lane->op.count, lane->op.offset, config.timeout);
-  else
-    nbdkit_debug ("direct: no answer to a %s of %" PRIu32 " bytes at %"
-                  PRIu64 ", %u stuck", operation_name (lane->op.kind),
-                  lane->op.count, lane->op.offset, n);
-}
-
 int
 lane_run (struct lane **plane, const struct operation *op)
 {
@@ -252,7 +248,7 @@ lane_run (struct lane **plane, const struct operation *op)
     return operation_run (op);
 
   lane->op = *op;
-  deadline = lane_now () + config.timeout * UINT64_C (1000000000);
+  deadline = clock_now () + config.timeout * UINT64_C (1000000000);
   r = lane->type == LANE_RING ? ring_lane_run (lane, deadline)
     : thread_lane_run (lane, deadline);
   if (r != LATE)
@@ -277,6 +273,12 @@ lanes_overlap (uint64_t start, uint64_t end)
       lane->op.offset < end && lane->op.offset + lane->op.count > start;
   pthread_mutex_unlock (&mutex);
   return found;
+}
+
+int
+lanes_probe_uring (void)
+{
+  return ring_probe ();
 }
 
 int
@@ -307,7 +309,7 @@ lanes_method (void)
   return config.timeout == 0 ? "none" : use_rings ? "uring" : "threads";
 }
 
-/* What is stuck stays where it is: its memory is still the kernel's. */
+/* Stuck lanes are not freed: the kernel still uses their memory. */
 void
 lanes_stop (void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * One operation of the kernel, waited for.
+ * Runs one operation of the kernel, and waits for its end.
  */
 
 #include <config.h>
@@ -16,45 +16,7 @@
 
 #include "base/bytes.h"
 #include "host/blockdev.h"
-#include "direct.h"
-
-const char *
-operation_name (enum kind kind)
-{
-  static const char *const names[] = {
-    [OP_READ] = "read", [OP_WRITE] = "write", [OP_FLUSH] = "flush",
-    [OP_ZERO] = "zero", [OP_TRIM] = "trim",
-  };
-
-  return names[kind];
-}
-
-/* A short count may be the part before a bad sector: the rest is asked
- * for, and the kernel says what is wrong with it.
- */
-bool
-operation_progress (const struct operation *op, uint32_t *done,
-                    ssize_t result, int *err)
-{
-  const uint32_t need = op->kind == OP_READ ? op->need : op->count;
-
-  *err = 0;
-  if (result == -EINTR)
-    return false;
-  if (result < 0) {
-    *err = -result;
-    return true;
-  }
-  *done += result;
-  if (*done >= need)
-    return true;
-  /* The file ends here, or what is left can't be asked for. */
-  if (result == 0 || (!op->tail && *done % op->target->logical != 0)) {
-    *err = EIO;
-    return true;
-  }
-  return false;
-}
+#include "operation.h"
 
 static int
 transfer (const struct operation *op)
@@ -78,8 +40,9 @@ transfer (const struct operation *op)
   return err;
 }
 
-/* The kernel writes zeroes itself where the device has no command for it:
- * that isn't fast.  It says so only once the device has refused the command.
+/* Where the device has no command for it, the kernel writes zeroes itself,
+ * which isn't fast.  It knows that only once the device has refused the
+ * command, and shows a maximum of 0 from then on.
  */
 static bool
 is_zeroing_fast (const struct target *t)
@@ -119,6 +82,44 @@ trim (const struct operation *op)
                    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, op->offset,
                    op->count);
   return r == -1 ? errno : 0;
+}
+
+const char *
+operation_name (enum kind kind)
+{
+  static const char *const names[] = {
+    [OP_READ] = "read", [OP_WRITE] = "write", [OP_FLUSH] = "flush",
+    [OP_ZERO] = "zero", [OP_TRIM] = "trim",
+  };
+
+  return names[kind];
+}
+
+/* A short count may be the part before a bad sector: the rest is asked for,
+ * and then the kernel says what is wrong there.
+ */
+bool
+operation_progress (const struct operation *op, uint32_t *done,
+                    ssize_t result, int *err)
+{
+  const uint32_t need = op->kind == OP_READ ? op->need : op->count;
+
+  *err = 0;
+  if (result == -EINTR)
+    return false;
+  if (result < 0) {
+    *err = -result;
+    return true;
+  }
+  *done += result;
+  if (*done >= need)
+    return true;
+  /* The file ends here, or what is left can't be asked for. */
+  if (result == 0 || (!op->tail && *done % op->target->logical != 0)) {
+    *err = EIO;
+    return true;
+  }
+  return false;
 }
 
 int

@@ -3,14 +3,14 @@
  *
  * Requests of any alignment.
  *
- * A read is rounded out to sectors (the target's, not 512 bytes), which
- * are all needed.  A write is cut into the whole sectors in the middle and
- * what is left at its edges: an edge is read, modified and written under an
- * exclusive lock of its sector, while whole sectors are written under a
- * shared lock, so that neither undoes the other.
+ * A read is rounded out to whole sectors (the target's, not 512 bytes), and
+ * fails if one of them does.  A write is cut into the whole sectors in the
+ * middle and what is left at its edges: an edge is read, modified and written
+ * under an exclusive lock of its sector, while whole sectors are written under
+ * a shared lock, so that neither undoes the other.
  *
- * Without a timeout, what is aligned in memory and on the disk goes to and
- * comes from the client's own buffer.
+ * Without a timeout, a request that is aligned in memory and on the disk uses
+ * the client's own buffer.
  */
 
 #include <config.h>
@@ -18,39 +18,24 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include <nbdkit-plugin.h>
 
 #include "base/bytes.h"
 #include "base/rangelock.h"
-#include "direct.h"
+#include "lane.h"
+#include "parameters.h"
+#include "request.h"
 
-/* Zeroes and trims per operation: in bytes, so that each is a matter of
- * seconds at the most.
+/* Bytes that one operation zeroes or trims at most: few enough that it takes
+ * seconds, not minutes, and so less than a timeout.
  */
 #define ZERO_PIECE (UINT32_C (32) << 20)
 #define TRIM_PIECE (UINT32_C (256) << 20)
 
 static struct range_lock *ranges;
 
-int
-requests_start (uint32_t logical)
-{
-  ranges = range_lock_new (logical);
-  if (ranges == NULL) {
-    nbdkit_error ("malloc: %m");
-    return -1;
-  }
-  return 0;
-}
-
-void
-requests_stop (void)
-{
-  range_lock_free (ranges);
-  ranges = NULL;
-}
-
-/* The operation can do without a buffer in between. */
+/* Can the kernel use BUF itself for an operation? */
 static inline bool
 is_aligned (const struct target *t, const void *buf, uint64_t start,
             uint64_t end)
@@ -59,7 +44,7 @@ is_aligned (const struct target *t, const void *buf, uint64_t start,
     ((uintptr_t) buf & (t->memory - 1)) == 0;
 }
 
-/* Runs one operation without a lane's buffer. */
+/* Runs one operation that has no data. */
 static int
 run_alone (const struct operation *op)
 {
@@ -73,8 +58,8 @@ run_alone (const struct operation *op)
   return err;
 }
 
-/* Reads whole sectors, from START (aligned) to END (aligned, or the end of
- * a file), a piece at a time; the bytes from FROM to UPTO are wanted in BUF.
+/* Reads the bytes from FROM to UPTO into BUF: the whole sectors around them,
+ * a piece at a time.
  */
 static int
 read_pieces (struct target *t, uint8_t *buf, uint64_t from, uint64_t upto)
@@ -104,19 +89,6 @@ read_pieces (struct target *t, uint8_t *buf, uint64_t from, uint64_t upto)
   }
   lane_give (lane);
   return err;
-}
-
-int
-request_read (struct target *t, void *buf, uint32_t count, uint64_t offset)
-{
-  struct operation op = {
-    .kind = OP_READ, .target = t, .buf = buf, .count = count,
-    .need = count, .offset = offset
-  };
-
-  if (config.timeout == 0 && is_aligned (t, buf, offset, offset + count))
-    return operation_run (&op);
-  return read_pieces (t, buf, offset, offset + count);
 }
 
 /* Writes whole sectors, locked.  BUF is NULL: zeroes. */
@@ -219,8 +191,9 @@ write_edge (struct target *t, const uint8_t *buf, uint64_t start,
   return err;
 }
 
-/* Calls FUNCTION for the range with a shared lock of it, as much at a time
- * as can be had.  What a late write may still change is not written.
+/* Writes whole sectors with a shared lock of them, as many at a time as it is
+ * granted for.  BUF is NULL: zeroes.  Sectors that a late write may still
+ * change are not written.
  */
 static int
 write_shared (struct target *t, const uint8_t *buf, uint64_t start,
@@ -256,8 +229,8 @@ write_exclusive (struct target *t, const uint8_t *buf, uint64_t start,
   return err;
 }
 
-/* Cuts the range at the edges of sectors: *WHOLE is where the whole ones
- * begin, *REST where they end.
+/* Cuts the range at the edges of sectors: the whole ones reach from *WHOLE to
+ * before *REST.
  */
 static void
 cut (const struct target *t, uint64_t start, uint64_t end, uint64_t *whole,
@@ -283,24 +256,7 @@ write_edges (struct target *t, const uint8_t *buf, uint64_t start,
   return err;
 }
 
-int
-request_write (struct target *t, const void *vbuf, uint32_t count,
-               uint64_t offset, bool fua)
-{
-  const uint8_t *buf = vbuf;
-  uint64_t end = offset + count, whole, rest;
-  int err;
-
-  if (!t->can_write)
-    return EROFS;
-  cut (t, offset, end, &whole, &rest);
-  err = write_edges (t, buf, offset, end, fua, whole, rest);
-  if (err == 0)
-    err = write_shared (t, buf + (whole - offset), whole, rest, fua);
-  return err;
-}
-
-/* Zeroes or trims whole sectors; they need no buffer. */
+/* Zeroes or trims whole sectors, PIECE bytes at a time. */
 static int
 no_data (struct target *t, enum kind kind, uint64_t start, uint64_t end,
          uint32_t piece, bool fast)
@@ -321,9 +277,57 @@ no_data (struct target *t, enum kind kind, uint64_t start, uint64_t end,
   return err;
 }
 
-/* Where the device has no means of its own zeroes are written here, not by
- * nbdkit: some versions of it write the wrong places if there are more than
- * 64 MiB of them.
+int
+requests_start (uint32_t logical)
+{
+  ranges = range_lock_new (logical);
+  if (ranges == NULL) {
+    nbdkit_error ("malloc: %m");
+    return -1;
+  }
+  return 0;
+}
+
+void
+requests_stop (void)
+{
+  range_lock_free (ranges);
+  ranges = NULL;
+}
+
+int
+request_read (struct target *t, void *buf, uint32_t count, uint64_t offset)
+{
+  struct operation op = {
+    .kind = OP_READ, .target = t, .buf = buf, .count = count,
+    .need = count, .offset = offset
+  };
+
+  if (config.timeout == 0 && is_aligned (t, buf, offset, offset + count))
+    return operation_run (&op);
+  return read_pieces (t, buf, offset, offset + count);
+}
+
+int
+request_write (struct target *t, const void *vbuf, uint32_t count,
+               uint64_t offset, bool fua)
+{
+  const uint8_t *buf = vbuf;
+  uint64_t end = offset + count, whole, rest;
+  int err;
+
+  if (!t->can_write)
+    return EROFS;
+  cut (t, offset, end, &whole, &rest);
+  err = write_edges (t, buf, offset, end, fua, whole, rest);
+  if (err == 0)
+    err = write_shared (t, buf + (whole - offset), whole, rest, fua);
+  return err;
+}
+
+/* Where the device has no command for it, zeroes are written here and not by
+ * nbdkit, some versions of which write to the wrong places if there are more
+ * than 64 MiB of them.
  */
 int
 request_zero (struct target *t, uint32_t count, uint64_t offset, bool fast)
@@ -342,7 +346,8 @@ request_zero (struct target *t, uint32_t count, uint64_t offset, bool fast)
   return err;
 }
 
-/* The edges stay as they are: a trim is a hint. */
+/* Sectors of which only a part is trimmed stay as they are: a trim is a hint.
+ */
 int
 request_trim (struct target *t, uint32_t count, uint64_t offset)
 {
@@ -362,40 +367,4 @@ request_flush (struct target *t)
   struct operation op = { .kind = OP_FLUSH, .target = t };
 
   return run_alone (&op);
-}
-
-/* Where the filesystem can't say, all is data. */
-int
-file_extents (struct target *t, uint32_t count, uint64_t offset, bool one,
-              struct nbdkit_extents *extents)
-{
-  const uint64_t end = offset + count;
-  off_t next;
-  bool hole;
-
-  while (offset < end) {
-    hole = false;
-    next = lseek (t->fd, offset, SEEK_DATA);
-    if (next == -1 && errno == ENXIO) {
-      hole = true;
-      next = end;
-    }
-    else if (next == -1)
-      next = end;
-    else if ((uint64_t) next > offset)
-      hole = true;
-    else {
-      next = lseek (t->fd, offset, SEEK_HOLE);
-      if (next == -1 || (uint64_t) next <= offset)
-        next = end;
-    }
-    next = min_u64 (next, end);
-    if (nbdkit_add_extent (extents, offset, next - offset, hole ?
-                           NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0) == -1)
-      return errno ? errno : ENOMEM;
-    if (one)
-      break;
-    offset = next;
-  }
-  return 0;
 }

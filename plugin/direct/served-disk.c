@@ -4,10 +4,10 @@
  * The disk that is served: one descriptor for all connections.
  *
  * A drive that drops off its bus is a new device when it comes back, often
- * with another name.  It is recognised by what it was known by at the
- * start, its WWN or serial number (the number of the partition goes along
- * with it), and by size and sector size.  As long as it isn't found
- * everything fails with ENODEV.
+ * with another name.  It is recognised by the WWN or serial number that it
+ * had at the start (with the number of the partition, if it is one), and by
+ * its size and sector size.  As long as it isn't found everything fails with
+ * ENODEV.
  */
 
 #include <config.h>
@@ -18,9 +18,13 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include <nbdkit-plugin.h>
+
 #include "host/blockdev.h"
-#include "direct.h"
-#include "lane.h"
+#include "clock.h"
+#include "parameters.h"
+#include "request.h"
+#include "served-disk.h"
 
 #define MIN_INTERVAL_MS 250
 #define MAX_INTERVAL_MS 4000
@@ -32,51 +36,15 @@ static struct {
 
   pthread_mutex_t mutex;                /* guards what follows */
   struct target *target;                /* NULL: lost */
-  bool looking;                         /* somebody is, without the mutex */
-  uint64_t next_look;                   /* lane_now */
+  bool looking;                         /* a thread is, without the mutex */
+  uint64_t next_look;                   /* clock_now */
   unsigned interval_ms;
-  char why[512];                        /* it isn't there: told last */
+  char why[512];                        /* logged last: why it isn't there */
 
   /* Written, and not flushed since. */
   atomic_bool dirty;
   atomic_uint failures;
 } disk = { .mutex = PTHREAD_MUTEX_INITIALIZER };
-
-int
-disk_start (void)
-{
-  struct message message;
-  struct target *t;
-
-  if (target_open (config.device, &t, &message)) {
-    nbdkit_error ("direct: %s", message.text);
-    return -1;
-  }
-  disk.target = t;
-  disk.start = *t;
-  disk.interval_ms = MIN_INTERVAL_MS;
-  if (t->is_block)
-    disk_label (t->dev, disk.label, sizeof disk.label);
-  nbdkit_debug ("direct: %s: %" PRIu64 " bytes, sectors of %" PRIu32
-                " bytes, memory aligned to %" PRIu32 ", %s, label \"%s\"",
-                config.device, t->size, t->logical, t->memory,
-                t->can_write ? "writable" : "read-only", disk.label);
-  return 0;
-}
-
-void
-disk_stop (void)
-{
-  if (disk.target)
-    target_unref (disk.target);
-  disk.target = NULL;
-}
-
-const struct target *
-disk_at_start (void)
-{
-  return &disk.start;
-}
 
 static int
 open_as_before (dev_t dev, struct target **result, struct message *message)
@@ -110,8 +78,8 @@ open_as_before (dev_t dev, struct target **result, struct message *message)
   return ENODEV;
 }
 
-/* Returns 0 and the disk, MESSAGE being its name; else MESSAGE says why
- * not.
+/* Returns 0, the disk and its name in MESSAGE; else an errno, and MESSAGE says
+ * why it wasn't found.
  */
 static int
 look_for (struct target **t, struct message *message)
@@ -135,7 +103,7 @@ look_for (struct target **t, struct message *message)
   }
 }
 
-/* The mutex is held; it is released meanwhile. */
+/* The mutex is held, and released while it looks. */
 static void
 look_again (void)
 {
@@ -156,7 +124,7 @@ look_again (void)
   }
   disk.interval_ms = disk.interval_ms * 2 < MAX_INTERVAL_MS ?
     disk.interval_ms * 2 : MAX_INTERVAL_MS;
-  disk.next_look = lane_now () + disk.interval_ms * UINT64_C (1000000);
+  disk.next_look = clock_now () + disk.interval_ms * UINT64_C (1000000);
   news = strcmp (disk.why, message.text) != 0;
   if (news) {
     snprintf (disk.why, sizeof disk.why, "%s", message.text);
@@ -165,28 +133,14 @@ look_again (void)
   }
 }
 
-struct target *
-disk_get (void)
-{
-  struct target *t = NULL;
-
-  pthread_mutex_lock (&disk.mutex);
-  if (disk.target == NULL && !disk.looking && lane_now () >= disk.next_look)
-    look_again ();
-  if (disk.target)
-    t = target_ref (disk.target);
-  pthread_mutex_unlock (&disk.mutex);
-  return t;
-}
-
-/* A disk that comes and goes all the time isn't looked for all the time:
- * the interval is short again when it was there for a while.
+/* The interval begins short only if the disk was there for a minute: one that
+ * comes and goes all the time isn't looked for all the time.
  */
 static void
 lost (struct target *t, int err)
 {
   static uint64_t last_loss;
-  const uint64_t now = lane_now ();
+  const uint64_t now = clock_now ();
   bool news;
 
   pthread_mutex_lock (&disk.mutex);
@@ -209,7 +163,57 @@ lost (struct target *t, int err)
 }
 
 int
-disk_failed (struct target *t, int err)
+served_disk_start (void)
+{
+  struct message message;
+  struct target *t;
+
+  if (target_open (config.device, &t, &message)) {
+    nbdkit_error ("direct: %s", message.text);
+    return -1;
+  }
+  disk.target = t;
+  disk.start = *t;
+  disk.interval_ms = MIN_INTERVAL_MS;
+  if (t->is_block)
+    disk_label (t->dev, disk.label, sizeof disk.label);
+  nbdkit_debug ("direct: %s: %" PRIu64 " bytes, sectors of %" PRIu32
+                " bytes, memory aligned to %" PRIu32 ", %s, label \"%s\"",
+                config.device, t->size, t->logical, t->memory,
+                t->can_write ? "writable" : "read-only", disk.label);
+  return 0;
+}
+
+void
+served_disk_stop (void)
+{
+  if (disk.target)
+    target_unref (disk.target);
+  disk.target = NULL;
+}
+
+const struct target *
+served_disk_at_start (void)
+{
+  return &disk.start;
+}
+
+struct target *
+served_disk_get (void)
+{
+  struct target *t = NULL;
+
+  pthread_mutex_lock (&disk.mutex);
+  if (disk.target == NULL && !disk.looking && clock_now () >= disk.next_look)
+    look_again ();
+  if (disk.target)
+    t = target_ref (disk.target);
+  pthread_mutex_unlock (&disk.mutex);
+  return t;
+}
+
+int
+served_disk_failed (struct target *t, int err)
 {
   if (!t->is_block)
     return err;
@@ -235,26 +239,26 @@ disk_failed (struct target *t, int err)
 }
 
 void
-disk_wrote (void)
+served_disk_wrote (void)
 {
   if (!atomic_load_explicit (&disk.dirty, memory_order_relaxed))
     atomic_store (&disk.dirty, true);
 }
 
 unsigned
-disk_failures (void)
+served_disk_failures (void)
 {
   return atomic_load (&disk.failures);
 }
 
-/* The kernel tells of lost writes once, to whichever flush comes first.  One
- * that ran beside it and succeeded waits until that has been counted: its own
- * success means nothing then.
+/* The kernel tells of lost writes once, to whichever flush comes first.  So
+ * the success of a flush that ran beside that one means nothing: it waits
+ * until the failure has been counted, and its caller then sees it.
  */
 int
-disk_flush (struct target *t)
+served_disk_flush (struct target *t)
 {
-  /* Who waits isn't overtaken for ever. */
+  /* Later flushes don't overtake one that waits at the end, for ever. */
   static pthread_rwlock_t flushing =
     PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
   static atomic_uint nr_flushing;

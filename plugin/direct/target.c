@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Opens a device or file, and says why not.
+ * Opens a device or file, and finds out its size and alignments.
  */
 
 #include <config.h>
@@ -17,8 +17,11 @@
 #include <linux/cdrom.h>
 #include <linux/fs.h>
 
+#include <nbdkit-plugin.h>
+
 #include "host/blockdev.h"
-#include "direct.h"
+#include "parameters.h"
+#include "target.h"
 
 #define MAX_PREFERRED (UINT32_C (32) << 20)
 
@@ -28,8 +31,8 @@ is_power_of_2 (uint64_t n)
   return n != 0 && (n & (n - 1)) == 0;
 }
 
-/* What is neither a block device nor a file is not even opened: opening
- * alone may block, or rewind a tape.
+/* Checked before anything is opened: opening alone may block, or rewind a
+ * tape.
  */
 static int
 check_type (const char *path, const struct stat *st, struct message *message)
@@ -77,7 +80,7 @@ open_failed (const char *path, bool is_block, int err,
   return err;
 }
 
-/* Read-only is better than not at all; writing is refused then. */
+/* Where it may not be written, it is opened read-only, and served so. */
 static int
 open_rw_or_ro (const char *path, int flags, bool *can_write)
 {
@@ -137,7 +140,7 @@ device_geometry (struct target *t, const char *path, struct message *message)
   t->logical = logical;
   t->preferred = is_power_of_2 (optimal) && optimal <= MAX_PREFERRED &&
     optimal >= physical ? optimal : physical;
-  /* Where the kernel doesn't say, it wants sectors in memory, too. */
+  /* Where the kernel doesn't say, memory is aligned as the disk is. */
   t->memory = t->logical;
   if (disk_number (t->dev, "queue/dma_alignment", &alignment) &&
       is_power_of_2 (alignment + 1) && alignment < t->logical)

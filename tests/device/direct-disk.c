@@ -19,9 +19,10 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "direct.h"
 #include "host/blockdev.h"
-#include "lane.h"
+#include "parameters.h"
+#include "request.h"
+#include "served-disk.h"
 
 struct direct_config config = { .timeout = 30 };
 
@@ -56,16 +57,7 @@ nbdkit_debug (const char *fs, ...)
 {
 }
 
-/* And what disk.c has of the rest of the plugin. */
-uint64_t
-lane_now (void)
-{
-  struct timespec ts;
-
-  clock_gettime (CLOCK_MONOTONIC, &ts);
-  return ts.tv_sec * UINT64_C (1000000000) + ts.tv_nsec;
-}
-
+/* And what served-disk.c has of the rest of the plugin. */
 static int flush_result;
 static atomic_uint flushing;
 static atomic_bool fail_first;          /* of two; the second is faster */
@@ -86,7 +78,7 @@ request_flush (struct target *t)
 static void *
 flush_that_fails (void *t)
 {
-  CHECK (disk_flush (t) == EIO);
+  CHECK (served_disk_flush (t) == EIO);
   return NULL;
 }
 
@@ -148,7 +140,7 @@ ask (const char *message)
   struct target *t;
 
   for (unsigned i = 0; i < 3000; i++) {
-    t = disk_get ();
+    t = served_disk_get ();
     if (t || (message && strstr (messages, message)))
       return t;
     nanosleep (&pause, NULL);
@@ -178,22 +170,23 @@ main (int argc, char *argv[])
   disk_sysfs = argv[1];
   config.device = argv[2];
   appear (argv[2], "SERIAL1");
-  CHECK (disk_start () == 0);
-  t = disk_get ();
+  CHECK (served_disk_start () == 0);
+  t = served_disk_get ();
   CHECK (t != NULL && t->dev == device_number (argv[2]));
 
   /* Bad sectors are not a reason to look elsewhere. */
-  CHECK (disk_failed (t, EIO) == EIO && disk_failed (t, ENODATA) == ENODATA);
-  CHECK (disk_failed (t, ENOSPC) == ENOSPC && messages[0] == '\0');
+  CHECK (served_disk_failed (t, EIO) == EIO);
+  CHECK (served_disk_failed (t, ENODATA) == ENODATA);
+  CHECK (served_disk_failed (t, ENOSPC) == ENOSPC && messages[0] == '\0');
 
   /* Gone, with what was not flushed; all is told once. */
-  CHECK (disk_flush (t) == 0 && disk_failures () == 0);
-  disk_wrote ();
+  CHECK (served_disk_flush (t) == 0 && served_disk_failures () == 0);
+  served_disk_wrote ();
   vanish (argv[2]);
-  CHECK (disk_failed (t, EIO) == ENODEV);
-  CHECK (disk_failed (t, ENODEV) == ENODEV);
+  CHECK (served_disk_failed (t, EIO) == ENODEV);
+  CHECK (served_disk_failed (t, ENODEV) == ENODEV);
   target_unref (t);
-  CHECK (disk_failures () == 1);
+  CHECK (served_disk_failures () == 1);
   CHECK (count ("is gone") == 1);
   CHECK (ask ("no device is \"SERIAL1\"") == NULL);
 
@@ -215,7 +208,7 @@ main (int argc, char *argv[])
 
   /* A failed flush is one more reason, for all connections. */
   flush_result = EIO;
-  CHECK (disk_flush (t) == EIO && disk_failures () == 2);
+  CHECK (served_disk_flush (t) == EIO && served_disk_failures () == 2);
 
   /* One beside it that succeeds knows of it when it ends. */
   flush_result = 0;
@@ -223,9 +216,9 @@ main (int argc, char *argv[])
   CHECK (pthread_create (&thread, NULL, flush_that_fails, t) == 0);
   while (atomic_load (&flushing) == 0)
     nanosleep (&moment, NULL);
-  CHECK (disk_flush (t) == 0 && disk_failures () == 3);
+  CHECK (served_disk_flush (t) == 0 && served_disk_failures () == 3);
   pthread_join (thread, NULL);
   target_unref (t);
-  disk_stop ();
+  served_disk_stop ();
   return 0;
 }
