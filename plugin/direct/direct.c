@@ -85,7 +85,7 @@ direct_get_ready (void)
   if (served_disk_start () == -1)
     return -1;
   t = served_disk_get ();
-  r = requests_start (t->logical) == -1 || lanes_start (t->is_block) == -1 ?
+  r = requests_start (t) == -1 || lanes_start (t->is_block) == -1 ?
     -1 : 0;
   target_unref (t);
   nbdkit_debug ("direct: timeout %u s, method %s", config.timeout,

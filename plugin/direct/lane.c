@@ -268,9 +268,13 @@ lanes_overlap (uint64_t start, uint64_t end)
   if (atomic_load (&nr_stuck) == 0)
     return false;
   pthread_mutex_lock (&mutex);
-  for (lane = stuck; lane && !found; lane = lane->next)
-    found = lane->op.kind != OP_READ && lane->op.kind != OP_FLUSH &&
-      lane->op.offset < end && lane->op.offset + lane->op.count > start;
+  for (lane = stuck; lane && !found; lane = lane->next) {
+    const struct operation *op = &lane->op;
+
+    found = op->kind != OP_READ && op->kind != OP_FLUSH &&
+      ranges_overlap (operation_reach (op), op->offset + op->count, start,
+                      end);
+  }
   pthread_mutex_unlock (&mutex);
   return found;
 }

@@ -18,6 +18,17 @@
 #include "host/blockdev.h"
 #include "operation.h"
 
+/* Removes the page of a tail from the page cache.  It has just been written to
+ * the disk, so that fails only if another process uses the page.
+ */
+static void
+drop_tail (const struct operation *op)
+{
+  posix_fadvise (op->target->tail_fd,
+                 round_down (op->offset, op->target->block), 0,
+                 POSIX_FADV_DONTNEED);
+}
+
 static int
 transfer (const struct operation *op)
 {
@@ -37,6 +48,8 @@ transfer (const struct operation *op)
       r = pwritev2 (fd, &iov, 1, op->offset + done,
                     op->fua ? RWF_DSYNC : 0);
   } while (!operation_progress (op, &done, r == -1 ? -errno : r, &err));
+  if (op->tail)
+    drop_tail (op);
   return err;
 }
 

@@ -12,13 +12,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/bytes.h"
 #include "target.h"
 
 enum kind { OP_READ, OP_WRITE, OP_FLUSH, OP_ZERO, OP_TRIM };
 
 /* BUF, COUNT and OFFSET are aligned as the target wants it, unless TAIL is
- * set.  A read must deliver NEED bytes at least: a file's last sector may
- * be short.
+ * set; those of a zero or trim are aligned to the target's block.  A read must
+ * deliver NEED bytes at least: a file's last sector may be short.
  */
 struct operation {
   enum kind kind;
@@ -41,6 +42,15 @@ static inline int
 operation_fd (const struct operation *op)
 {
   return op->tail ? op->target->tail_fd : op->target->fd;
+}
+
+/* Where the bytes begin that nobody may write while it is under way.  Of a
+ * tail it is the start of its page, see request.c.
+ */
+static inline uint64_t
+operation_reach (const struct operation *op)
+{
+  return op->tail ? round_down (op->offset, op->target->block) : op->offset;
 }
 
 /* DONE bytes of a read or write were transferred, as the last call for it

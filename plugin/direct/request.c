@@ -9,6 +9,20 @@
  * under an exclusive lock of its sector, while whole sectors are written under
  * a shared lock, so that neither undoes the other.
  *
+ * The last bytes of a file whose size is no multiple of a sector, its tail,
+ * can't be written with O_DIRECT.  They go through the page cache, and there
+ * they must not meet a write with O_DIRECT in the same page.  At the end of
+ * such a write the kernel removes its pages from the cache; if one is dirty, it
+ * reports a loss of data ("Page cache invalidation failure on direct I/O"), and
+ * the next flush of the file fails with EIO, though the disk is healthy.  So a
+ * tail is written through to the disk under an exclusive lock of everything
+ * that can be in one folio of the page cache with it: when the lock is
+ * released, the page is clean, and as a rule no longer in the cache.
+ *
+ * For the same reason a filesystem zeroes or trims only whole blocks: a part
+ * of one is zeroed in the page cache.  The sectors that are left over are
+ * written.
+ *
  * Without a timeout, a request that is aligned in memory and on the disk uses
  * the client's own buffer.
  */
@@ -18,6 +32,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <nbdkit-plugin.h>
 
@@ -33,7 +48,16 @@
 #define ZERO_PIECE (UINT32_C (32) << 20)
 #define TRIM_PIECE (UINT32_C (256) << 20)
 
+/* No folio of the page cache has more pages (MAX_XAS_ORDER in Linux).  There
+ * are folios of several pages after another process has read the file.
+ */
+#define FOLIO_PAGES 2048
+
+/* A range that is granted in part ends at a multiple of the unit (bytes): it
+ * has whole blocks, and that of a tail is granted in one.
+ */
 static struct range_lock *ranges;
+static uint32_t lock_unit;
 
 /* Can the kernel use BUF itself for an operation? */
 static inline bool
@@ -130,8 +154,8 @@ write_sectors (struct target *t, const uint8_t *buf, uint64_t start,
   return err;
 }
 
-/* Writes the part of a file's last sector that there is: through the page
- * cache, since O_DIRECT can write whole sectors only, but synchronously.
+/* Writes bytes of a tail through the page cache, and to the disk: an error is
+ * this request's, and the page isn't dirty when the lock is released.
  */
 static int
 write_tail (struct target *t, const uint8_t *buf, uint64_t start,
@@ -157,7 +181,9 @@ write_tail (struct target *t, const uint8_t *buf, uint64_t start,
   return err;
 }
 
-/* Writes bytes within one sector, locked exclusively. */
+/* Reads a sector and writes it again with these bytes changed, locked
+ * exclusively.
+ */
 static int
 write_edge (struct target *t, const uint8_t *buf, uint64_t start,
             uint64_t end, bool fua)
@@ -171,8 +197,6 @@ write_edge (struct target *t, const uint8_t *buf, uint64_t start,
   uint8_t *p;
   int err;
 
-  if (sector + t->logical > t->size)
-    return write_tail (t, buf, start, end);
   err = lane_take (true, t->logical, &lane);
   if (err)
     return err;
@@ -214,32 +238,41 @@ write_shared (struct target *t, const uint8_t *buf, uint64_t start,
   return err;
 }
 
+/* Writes bytes within one sector.  While it is a tail, no other write is under
+ * way in its folio, and none that is late in its page.
+ */
 static int
 write_exclusive (struct target *t, const uint8_t *buf, uint64_t start,
                  uint64_t end, bool fua)
 {
+  const uint64_t sector = round_down (start, t->logical);
+  const bool tail = sector + t->logical > t->size;
+  const uint32_t unit = tail ? lock_unit : t->logical;
+  const uint64_t lock = round_down (sector, unit);
+  const uint64_t reach = tail ? round_down (sector, t->block) : sector;
   struct exclusive_hold hold;
-  uint64_t sector = round_down (start, t->logical);
   int err;
 
-  range_lock_exclusive (ranges, &hold, sector, sector + t->logical);
-  err = lanes_overlap (sector, sector + t->logical) ? ETIMEDOUT
-    : write_edge (t, buf, start, end, fua);
+  range_lock_exclusive (ranges, &hold, lock, lock + unit);
+  if (lanes_overlap (reach, sector + t->logical))
+    err = ETIMEDOUT;
+  else if (tail)
+    err = write_tail (t, buf, start, end);
+  else
+    err = write_edge (t, buf, start, end, fua);
   range_unlock_exclusive (ranges, &hold);
   return err;
 }
 
-/* Cuts the range at the edges of sectors: the whole ones reach from *WHOLE to
- * before *REST.
+/* Cuts the range at multiples of UNIT: whole ones reach from *WHOLE to before
+ * *REST.
  */
 static void
-cut (const struct target *t, uint64_t start, uint64_t end, uint64_t *whole,
+cut (uint32_t unit, uint64_t start, uint64_t end, uint64_t *whole,
      uint64_t *rest)
 {
-  *whole = min_u64 (round_up (start, t->logical), end);
-  *rest = round_down (end, t->logical);
-  if (*rest < *whole)
-    *rest = *whole;
+  *whole = min_u64 (round_up (start, unit), end);
+  *rest = max_u64 (round_down (end, unit), *whole);
 }
 
 static int
@@ -256,7 +289,7 @@ write_edges (struct target *t, const uint8_t *buf, uint64_t start,
   return err;
 }
 
-/* Zeroes or trims whole sectors, PIECE bytes at a time. */
+/* Zeroes or trims whole blocks, PIECE bytes at a time. */
 static int
 no_data (struct target *t, enum kind kind, uint64_t start, uint64_t end,
          uint32_t piece, bool fast)
@@ -278,9 +311,12 @@ no_data (struct target *t, enum kind kind, uint64_t start, uint64_t end,
 }
 
 int
-requests_start (uint32_t logical)
+requests_start (const struct target *t)
 {
-  ranges = range_lock_new (logical);
+  lock_unit = t->block;
+  if (target_has_tail (t))
+    lock_unit = max_u64 (lock_unit, FOLIO_PAGES * sysconf (_SC_PAGESIZE));
+  ranges = range_lock_new (lock_unit);
   if (ranges == NULL) {
     nbdkit_error ("malloc: %m");
     return -1;
@@ -318,7 +354,7 @@ request_write (struct target *t, const void *vbuf, uint32_t count,
 
   if (!t->can_write)
     return EROFS;
-  cut (t, offset, end, &whole, &rest);
+  cut (t->logical, offset, end, &whole, &rest);
   err = write_edges (t, buf, offset, end, fua, whole, rest);
   if (err == 0)
     err = write_shared (t, buf + (whole - offset), whole, rest, fua);
@@ -332,21 +368,27 @@ request_write (struct target *t, const void *vbuf, uint32_t count,
 int
 request_zero (struct target *t, uint32_t count, uint64_t offset, bool fast)
 {
-  uint64_t end = offset + count, whole, rest;
+  uint64_t end = offset + count, whole, rest, from, upto;
   int err;
 
   if (!t->can_write)
     return EROFS;
-  cut (t, offset, end, &whole, &rest);
-  err = no_data (t, OP_ZERO, whole, rest, ZERO_PIECE, fast);
+  cut (t->logical, offset, end, &whole, &rest);
+  cut (t->block, whole, rest, &from, &upto);
+  err = no_data (t, OP_ZERO, from, upto, ZERO_PIECE, fast);
   if (err == EOPNOTSUPP && !fast)
-    err = write_shared (t, NULL, whole, rest, false);
+    err = write_shared (t, NULL, from, upto, false);
+  if (err == 0)
+    err = write_shared (t, NULL, whole, from, false);
+  if (err == 0)
+    err = write_shared (t, NULL, upto, rest, false);
   if (err == 0)
     err = write_edges (t, NULL, offset, end, false, whole, rest);
   return err;
 }
 
-/* Sectors of which only a part is trimmed stay as they are: a trim is a hint.
+/* Sectors, and a file's blocks, of which only a part is trimmed stay as they
+ * are: a trim is a hint.
  */
 int
 request_trim (struct target *t, uint32_t count, uint64_t offset)
@@ -356,7 +398,7 @@ request_trim (struct target *t, uint32_t count, uint64_t offset)
 
   if (!t->can_write)
     return EROFS;
-  cut (t, offset, offset + count, &whole, &rest);
+  cut (t->block, offset, offset + count, &whole, &rest);
   err = no_data (t, OP_TRIM, whole, rest, TRIM_PIECE, false);
   return err == EOPNOTSUPP ? 0 : err;
 }

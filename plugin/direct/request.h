@@ -15,8 +15,10 @@
 
 #include "target.h"
 
-/* LOGICAL: the size of a sector; -1 after nbdkit_error. */
-extern int requests_start (uint32_t logical);
+/* T: for its sizes, which all targets of later requests have as well.
+ * Returns 0, or -1 after nbdkit_error.
+ */
+extern int requests_start (const struct target *t);
 extern void requests_stop (void);
 
 extern int request_read (struct target *t, void *buf, uint32_t count,

@@ -19,11 +19,17 @@
 
 #include <nbdkit-plugin.h>
 
+#include "base/bytes.h"
 #include "host/blockdev.h"
 #include "parameters.h"
 #include "target.h"
 
 #define MAX_PREFERRED (UINT32_C (32) << 20)
+
+/* Filesystems on disks have no larger blocks; those on networks say what they
+ * like to transfer.
+ */
+#define MAX_BLOCK 65536
 
 static bool
 is_power_of_2 (uint64_t n)
@@ -137,7 +143,7 @@ device_geometry (struct target *t, const char *path, struct message *message)
   if (ioctl (t->fd, BLKIOOPT, &optimal) == -1)
     optimal = 0;
 
-  t->logical = logical;
+  t->logical = t->block = logical;
   t->preferred = is_power_of_2 (optimal) && optimal <= MAX_PREFERRED &&
     optimal >= physical ? optimal : physical;
   /* Where the kernel doesn't say, memory is aligned as the disk is. */
@@ -188,6 +194,9 @@ file_geometry (struct target *t, const struct stat *st, const char *path,
   if (!is_power_of_2 (t->memory) || t->memory > t->logical)
     t->memory = t->logical;
   t->preferred = 4096;
+  t->block = max_u64 (sysconf (_SC_PAGESIZE), t->logical);
+  if (is_power_of_2 (st->st_blksize) && st->st_blksize <= MAX_BLOCK)
+    t->block = max_u64 (t->block, st->st_blksize);
   if (t->can_write && t->size % t->logical != 0) {
     /* Not through PATH, which may be another file by now. */
     char fd_path[64];

@@ -19,14 +19,28 @@
 struct target {
   atomic_uint refs;
   int fd;                               /* O_DIRECT */
-  int tail_fd;                          /* for a file's tail, or -1 */
+  int tail_fd;                          /* a file's, buffered; else -1 */
   bool is_block, can_write;
   dev_t dev;                            /* of a block device */
   uint64_t size;                        /* bytes */
   uint32_t logical;                     /* all I/O is aligned to this ... */
   uint32_t memory;                      /* and its memory to this */
   uint32_t preferred;                   /* bytes */
+  /* A power of 2, bytes: a filesystem zeroes or trims a part of this in the
+   * page cache, not on the disk.  Of a file it is a block of the filesystem or
+   * a page, whichever is larger; of a device a sector.
+   */
+  uint32_t block;
 };
+
+/* Has the file a tail (its size is no multiple of a sector) that may be
+ * written?
+ */
+static inline bool
+target_has_tail (const struct target *t)
+{
+  return t->tail_fd != -1;
+}
 
 /* Opens PATH, with one reference.  Returns 0, or an errno, and MESSAGE says
  * why.

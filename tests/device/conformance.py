@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Copyright (C) 2026 The nbdkit-remap authors
 #
-# conformance.py URI BACKING SIZE SEED ROUNDS TRIM
+# conformance.py URI BACKING SIZE SEED ROUNDS TRIM SERVED
 #
 # Random requests of every alignment and size to a server that is empty at
 # first, compared with the same reads and writes of a copy in memory; in the
@@ -10,12 +10,24 @@
 # In each round several requests are in flight on three connections.  Their
 # bytes don't overlap, but most of their sectors do: a server that reads,
 # modifies and writes a sector must not undo what another request has
-# written there.
+# written there.  As many rounds again go to the last pages of a file with a
+# tail.
+#
+# If BACKING itself is served (SERVED is "file"; else it is behind a "device"),
+# nothing of it is dirty in the page cache whenever no request is under way: what
+# goes through the cache meets what goes past it, and the kernel takes that for a
+# loss of data ("Page cache invalidation failure on direct I/O").  It logs that
+# ten times a day at most, but tells each descriptor of the file by an EIO of
+# its next fsync: so a descriptor that is open all the time knows of any.
+#
+# A clean page of the tail may be there: a flush beside its write keeps the
+# server from dropping it.  That is rare.
 
-import errno, nbd, os, random, sys
+import ctypes, errno, mmap, nbd, os, random, sys
 
 uri, backing = sys.argv[1:3]
 size, seed, rounds, may_trim = (int(n) for n in sys.argv[3:7])
+served = sys.argv[7] == "file"
 rnd = random.Random(seed)
 copy = bytearray(size)
 connections = []
@@ -38,6 +50,37 @@ def lengths():
                        rnd.randrange(1, 300000),
                        rnd.randrange(1, 300) * 512))
 
+# The pages of the file that are in the page cache.
+libc = ctypes.CDLL(None, use_errno=True)
+def cached(fd, size):
+    with mmap.mmap(fd, size, mmap.MAP_PRIVATE,
+                   mmap.PROT_READ | mmap.PROT_WRITE) as m:
+        start = ctypes.c_char.from_buffer(m)
+        pages = (ctypes.c_ubyte * ((size + mmap.PAGESIZE - 1)
+                                   // mmap.PAGESIZE))()
+        if libc.mincore(ctypes.c_void_p(ctypes.addressof(start)),
+                        ctypes.c_size_t(size), pages) != 0:
+            sys.exit("mincore: %s" % os.strerror(ctypes.get_errno()))
+        del start
+    return [i for i, page in enumerate(pages) if page & 1]
+
+# Some filesystems take O_DIRECT for a wish.
+def is_past_the_cache():
+    name = backing + ".probe"
+    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+    os.unlink(name)
+    try:
+        with mmap.mmap(-1, mmap.PAGESIZE) as buf:
+            os.writev(fd, [buf])
+        return not cached(fd, mmap.PAGESIZE)
+    finally:
+        os.close(fd)
+
+witness = os.open(backing, os.O_RDONLY)
+if served and not is_past_the_cache():
+    print("the filesystem has no O_DIRECT that is past the page cache")
+    served = False
+
 # Ranges beside each other, with and without a gap, somewhere: most begin
 # and end within sectors of their neighbours.
 def ranges(n):
@@ -54,6 +97,19 @@ def ranges(n):
         if at >= size:
             return
 
+# Within the last pages, with many whole sectors among them.
+def ranges_at_the_end(n):
+    at = max(0, size - rnd.choice((600, 2500, 8192)))
+    for i in range(n):
+        if rnd.random() < 0.5:
+            at = min((at + 511) & ~511, size - 1)
+        length = min(rnd.choice((1, 100, 512, 512, 512, 1024, 1536,
+                                 rnd.randrange(1, 600))), size - at)
+        yield at, length
+        at += length
+        if at >= size:
+            return
+
 def check(what, got, at, length):
     wanted = copy[at:at + length]
     if got == wanted:
@@ -64,7 +120,7 @@ def check(what, got, at, length):
                             got[bad[0]:bad[0] + 16],
                             bytes(wanted[bad[0]:bad[0] + 16])))
 
-def run_round():
+def run_round(ranges):
     requests = []
 
     def completion(request):
@@ -131,8 +187,16 @@ def run_round():
                              "neither old nor zero" % (length, at, start))
 
 counts = {}
-for n in range(rounds):
-    run_round()
+rounds_cached = 0
+for n in range(rounds if size % 512 == 0 else 2 * rounds):
+    run_round(ranges if n < rounds else ranges_at_the_end)
+    if served and cached(witness, size):
+        # What is dirty can't be dropped at once.
+        os.posix_fadvise(witness, 0, 0, os.POSIX_FADV_DONTNEED)
+        if cached(witness, size):
+            sys.exit("round %d: dirty pages in the page cache: %r"
+                     % (n, cached(witness, size)))
+        rounds_cached += 1
 connections[0].flush()
 check("read of everything", connections[1].pread(size, 0), 0, size)
 for c in connections:
@@ -140,4 +204,7 @@ for c in connections:
 with open(backing, "rb") as f:
     check("what is in the file:", f.read(size), 0, size)
 assert os.path.getsize(backing) == size, os.path.getsize(backing)
+os.fsync(witness)
+if rounds_cached > rounds // 10:
+    sys.exit("the page cache kept pages in %d rounds" % rounds_cached)
 print(", ".join("%d %s" % (n, k) for k, n in sorted(counts.items())))

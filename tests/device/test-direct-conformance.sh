@@ -4,8 +4,9 @@
 #
 # The direct plugin does what pread and pwrite do: random requests of every
 # alignment and size, with FUA, zero, trim and flush among them, over sectors
-# of 512 and of 4096 bytes and a file with a tail, by each method of waiting
-# (promise 6 of remap-promises(7)).
+# of 512 and of 4096 bytes and files with and without a tail, by each method of
+# waiting (promise 6 of remap-promises(7)), and nothing of a file meets itself in
+# the page cache.
 #
 #   test-direct-conformance.sh [SEED [ROUNDS]]
 
@@ -25,18 +26,19 @@ else
   echo "io_uring is not to be had: not tested"
 fi
 
-# run WHAT DEVICE BACKING: all methods.
+# run WHAT DEVICE BACKING: all methods.  BACKING is DEVICE, or lies behind it.
 run ()
 {
-  local method trim=0
+  local method trim=0 served="device"
 
+  [ "$2" != "$3" ] || served="file"
   for method in "${methods[@]}"; do
     echo "==== $1, $method, trim=$trim"
     : >"$3"
     truncate -s "$size" "$3"
     start_nbdkit server direct "$2" "$method" direct-trim="$trim"
     /usr/bin/python3 "$abs_top_srcdir/tests/device/conformance.py" \
-      "$uri" "$3" "$size" "$seed" "$rounds" "$trim"
+      "$uri" "$3" "$size" "$seed" "$rounds" "$trim" "$served"
     stop_nbdkit server
     assert_no_grep error: server.log
     trim=$((1 - trim))
@@ -48,6 +50,8 @@ size=$((5 * 1000 * 1000 + 123))
 run "a file with a tail" plain.img plain.img
 size=300
 run "less than a sector" small.img small.img
+size=$((5 << 20))
+run "a file without a tail" even.img even.img
 
 requires_loop
 size=$((5 << 20))
