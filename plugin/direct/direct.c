@@ -147,14 +147,17 @@ direct_get_size (void *handle)
 }
 
 /* Requests of any alignment are served.  The minimum tells filters what fails
- * as a whole: a sector.
+ * as a whole: a sector.  Clients that keep to it could not ask for a file's
+ * tail, so a file that has one advertises 1.
  */
 static int
 direct_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
                    uint32_t *maximum)
 {
-  *minimum = served_disk_at_start ()->logical;
-  *preferred = served_disk_at_start ()->preferred;
+  const struct target *t = served_disk_at_start ();
+
+  *minimum = t->size % t->logical == 0 ? t->logical : 1;
+  *preferred = t->preferred;
   *maximum = MAX_REQUEST;
   return 0;
 }
