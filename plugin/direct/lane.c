@@ -136,6 +136,10 @@ reap (void)
   }
 }
 
+/* EBUSY, not ETIMEDOUT: what was never sent can't land later, and says nothing
+ * about the disk's sectors.  The remap filter passes it on, and changes no
+ * sector's state.
+ */
 static int
 too_many (void)
 {
@@ -148,7 +152,7 @@ too_many (void)
   if (news)
     nbdkit_error ("direct: %s: %d requests are stuck: others fail at once "
                   "until the drive answers", config.device, MAX_STUCK);
-  return ETIMEDOUT;
+  return EBUSY;
 }
 
 static void

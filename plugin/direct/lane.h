@@ -36,7 +36,7 @@ extern const char *lanes_method (void);
 extern int lanes_probe_uring (void);
 
 /* A lane with a buffer of SIZE bytes (may be 0).  RING: it is for reads and
- * writes only, and none of a tail.  ETIMEDOUT if too many are stuck; ENOMEM.
+ * writes only, and none of a tail.  EBUSY if too many are stuck; ENOMEM.
  */
 extern int lane_take (bool ring, uint32_t size, struct lane **lane);
 extern void *lane_buffer (struct lane *lane);

@@ -228,6 +228,7 @@ served_disk_failed (struct target *t, int err)
   case ETIMEDOUT:
   case ENOLINK:
   case EAGAIN:
+  case EBUSY:                           /* all lanes are stuck */
     if (!disk_is_gone (t->dev))
       return err;
     break;
