@@ -28,7 +28,6 @@ NBDKIT_DLL_PUBLIC int remap_debug_verbose;
 static void
 remap_unload (void)
 {
-  control_stop ();
   server_stop ();
   free (config.control_path);
   free (config.spare_path);
@@ -193,32 +192,21 @@ static int
 remap_get_ready (int thread_model)
 {
   background_get_ready (thread_model);
-  if (control_get_ready () == -1)
-    return -1;
-  if (server_get_ready (thread_model) == -1) {
-    control_stop ();
-    return -1;
-  }
-  return 0;
+  return server_get_ready (thread_model);
 }
 
 static int
 remap_after_fork (nbdkit_backend *backend)
 {
   background_start (backend);
-  if (server_after_fork (backend) == -1) {
-    control_stop ();
-    return -1;
-  }
-  return 0;
+  return server_after_fork (backend);
 }
 
 /* Before the layers below are closed: nothing asks them for anything more. */
 static void
 remap_cleanup (nbdkit_backend *backend)
 {
-  control_stop ();
-  background_stop ();
+  server_cleanup ();
 }
 
 /* There is one disk: its default export. */

@@ -8,7 +8,7 @@
  *   server.c       start and end: the spare, its checks, the engine
  *   next.c         the layer below as a device of the core
  *   background.c   the same for requests that no client has made
- *   control*.c     the control socket, see control.h
+ *   control/       the control socket, see control/control.h
  */
 
 #ifndef NBDKIT_REMAP_H
@@ -51,18 +51,13 @@ extern int server_get_ready (int thread_model);
 extern int server_after_fork (nbdkit_backend *backend);
 extern void server_stop (void);
 
+/* No layer below is asked for anything any more. */
+extern void server_cleanup (void);
+
 /* Enlarges the spare to SIZE bytes, while it is in use.  Any thread.
  * Returns 0, or an errno with MESSAGE set.
  */
 extern int server_grow (uint64_t wanted, struct message *message);
-
-/* control.c.  get_ready creates the socket, start serves it; stop may be
- * called at any time, and more than once.
- */
-struct control_target;
-extern int control_get_ready (void);
-extern int control_start (const struct control_target *target);
-extern void control_stop (void);
 
 /* next.c: a connection, and how the layer below it is called. */
 struct connection {

@@ -24,7 +24,7 @@
 
 #include "base/bytes.h"
 #include "host/blockdev.h"
-#include "control/requests.h"
+#include "control/control.h"
 #include "remap.h"
 
 struct engine *engine;
@@ -34,6 +34,8 @@ static struct map *map;
 static struct spare *spare;
 static enum spare_content content;
 static struct spare_identity identity;
+
+static struct control *control;
 
 /* Main's block sizes as it says them, for those who ask. */
 static uint32_t preferred_block, maximum_block;
@@ -240,19 +242,11 @@ look_at_spare (void)
   return 0;
 }
 
-int
-server_get_ready (int thread_model)
+static int
+prepare_spare (void)
 {
   static char label[SPARE_LABEL_MAX + 1];
   struct message message;
-
-  /* Where a limit (ulimit -f) keeps the spare from growing, that is an error
-   * of one write, EFBIG, and not the end of the server.
-   */
-  signal (SIGXFSZ, SIG_IGN);
-
-  one_connection_only =
-    thread_model == NBDKIT_THREAD_MODEL_SERIALIZE_CONNECTIONS;
 
   if (open_spare () == -1 || look_at_spare () == -1)
     goto error;
@@ -283,6 +277,39 @@ server_get_ready (int thread_model)
   if (file.fd != -1)
     spare_file_close (&file, true);
   return -1;
+}
+
+static void
+close_control (void)
+{
+  if (control)
+    control_close (control);
+  control = NULL;
+}
+
+int
+server_get_ready (int thread_model)
+{
+  struct message message;
+
+  /* Where a limit (ulimit -f) keeps the spare from growing, that is an error
+   * of one write, EFBIG, and not the end of the server.
+   */
+  signal (SIGXFSZ, SIG_IGN);
+
+  one_connection_only =
+    thread_model == NBDKIT_THREAD_MODEL_SERIALIZE_CONNECTIONS;
+
+  if (config.control_path &&
+      control_open (&control, config.control_path, &message)) {
+    nbdkit_error ("%s", message.text);
+    return -1;
+  }
+  if (prepare_spare () == -1) {
+    close_control ();
+    return -1;
+  }
+  return 0;
 }
 
 /* Main's size and block size, from a connection of our own. */
@@ -479,8 +506,15 @@ start_control (void)
     .get_main = background_get_main, .put_main = background_put_main,
     .main_is_wanted = background_main_is_wanted, .grow = grow_online,
   };
+  struct message message;
 
-  return control_start (&target);
+  if (control == NULL)
+    return 0;
+  if (control_start (control, &target, &message)) {
+    nbdkit_error ("%s", message.text);
+    return -1;
+  }
+  return 0;
 }
 
 int
@@ -513,12 +547,20 @@ server_after_fork (nbdkit_backend *backend)
   return 0;
 }
 
+void
+server_cleanup (void)
+{
+  close_control ();
+  background_stop ();
+}
+
 /* A file that was created and never became a spare is removed again. */
 void
 server_stop (void)
 {
   bool unused = spare == NULL;
 
+  close_control ();
   engine_free (engine);
   engine = NULL;
   if (spare)

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "control/requests.h"
+#include "control/status.h"
 #include "memdev.h"
 #include "simdisk.h"
 

@@ -9,6 +9,7 @@
 #define CONTROL_RIG_H
 
 #include "control/requests.h"
+#include "control/status.h"
 #include "engine-rig.h"
 
 struct control_rig {

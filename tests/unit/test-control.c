@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "control-rig.h"
 
 static struct control_request rq;
@@ -331,7 +332,7 @@ rate_of (struct control_rig *c, const char *window, const char *key)
 static void
 test_rates (void)
 {
-  const uint64_t start = control_now_ms () - 7200 * 1000;
+  const uint64_t start = clock_now_ms () - 7200 * 1000;
   struct control_rig c;
 
   control_rig_init (&c, NULL);

@@ -4,8 +4,8 @@
  * Slow requests: each has a thread for as long as it runs.  There are not
  * many of them, and a thread costs less than a read of a failing disk.
  *
- * Those that only read the map have places of their own: who looks at the
- * table doesn't wait for somebody who verifies the whole disk.
+ * Those that only read the map have places of their own: somebody who
+ * looks at the table doesn't wait until the whole disk has been verified.
  */
 
 #include <config.h>
@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "control/control.h"
+#include "control/jobs.h"
+#include "control/requests.h"
 
 #define MAX_TABLES 4            /* that run at once */
 #define MAX_OTHERS 16
@@ -106,7 +107,7 @@ jobs_start (struct control_jobs *jobs)
 
   for (job = jobs->list; job; job = job->next)
     if (job->running)
-      ++*(job->rq.verb == CONTROL_TABLE ? &tables : &others);
+      (*(job->rq.verb == CONTROL_TABLE ? &tables : &others))++;
   for (job = jobs->list; job; job = job->next) {
     const bool is_table = job->rq.verb == CONTROL_TABLE;
 
@@ -114,7 +115,7 @@ jobs_start (struct control_jobs *jobs)
         (is_table ? tables == MAX_TABLES : others == MAX_OTHERS))
       continue;
     start (job);
-    ++*(is_table ? &tables : &others);
+    (*(is_table ? &tables : &others))++;
   }
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The control socket: one thread serves all peers, and never waits for one
- * of them.  What may take longer runs in threads of its own.
+ * One thread serves all peers, and never waits for one of them.  What may
+ * take longer runs in threads of its own.
  *
  * All that a peer can make the server keep is bounded: one line of input,
  * one request, one reply.  As long as a reply has not been taken, nothing
@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,8 +20,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "control/control.h"
-#include "remap.h"
+#include <nbdkit-filter.h>
+
+#include "base/clock.h"
+#include "control/peers.h"
+#include "control/requests.h"
+#include "control/status.h"
 
 #define MAX_PEERS 1024U         /* or half of the files that may be open */
 #define PAUSE_MS 1000           /* when there is no room for another peer */
@@ -40,19 +43,6 @@ struct peer {
   size_t out_len, out_done;
   struct job *job;              /* its request that is under way */
 };
-
-static struct control_socket listener = { .fd = -1 };
-static struct control_target target;
-static struct control_jobs jobs = { .wake_fd = -1 };
-static pthread_t thread;
-static bool thread_runs;
-static atomic_bool stopping;
-
-/* The thread's own. */
-static struct peer *peers;
-static unsigned nr_peers, max_peers;
-static struct pollfd *pollfds;
-static uint64_t paused_until, next_sample, last_table;
 
 static void
 take_reply (struct peer *p, char *reply, size_t len)
@@ -93,7 +83,7 @@ close_peer (struct peer *p)
 }
 
 static void
-execute_line (struct peer *p, const char *line, size_t len)
+execute_line (struct peers *ps, struct peer *p, const char *line, size_t len)
 {
   struct control_request rq;
   struct message message;
@@ -106,15 +96,15 @@ execute_line (struct peer *p, const char *line, size_t len)
   }
   nbdkit_debug ("remap: control: %.*s", (int) len, line);
   if (!control_is_slow (rq.verb)) {
-    reply_json (p, control_execute (&target, &rq, &stopping));
+    reply_json (p, control_execute (ps->target, &rq, &ps->stopping));
     return;
   }
   if (rq.verb == CONTROL_TABLE)
-    last_table = control_now_ms ();
-  p->job = job_add (&jobs, p, &rq);
+    ps->last_table = clock_now_ms ();
+  p->job = job_add (&ps->jobs, p, &rq);
   if (p->job == NULL)
     reply_json (p, NULL);
-  jobs_start (&jobs);
+  jobs_start (&ps->jobs);
 }
 
 /* Sends what can be sent. */
@@ -147,9 +137,10 @@ send_reply (struct peer *p)
  * closes.
  */
 static void
-say_goodbye (struct peer *p)
+say_goodbye (const struct peers *ps, struct peer *p)
 {
-  if (p->eof || atomic_load (&stopping) || shutdown (p->fd, SHUT_WR) == -1)
+  if (p->eof || atomic_load (&ps->stopping) ||
+      shutdown (p->fd, SHUT_WR) == -1)
     close_peer (p);
   else
     p->draining = true;
@@ -159,7 +150,7 @@ say_goodbye (struct peer *p)
  * replies go.
  */
 static void
-serve_peer (struct peer *p)
+serve_peer (struct peers *ps, struct peer *p)
 {
   char *end;
   size_t len;
@@ -168,14 +159,14 @@ serve_peer (struct peer *p)
     send_reply (p);
     if (p->fd == -1 || p->out || p->job)
       return;
-    if (p->closing || atomic_load (&stopping)) {
-      say_goodbye (p);
+    if (p->closing || atomic_load (&ps->stopping)) {
+      say_goodbye (ps, p);
       return;
     }
     end = memchr (p->in, '\n', p->in_len);
     if (end) {
       len = end - p->in;
-      execute_line (p, p->in, len);
+      execute_line (ps, p, p->in, len);
       p->in_len -= len + 1;
       memmove (p->in, end + 1, p->in_len);
       continue;
@@ -193,7 +184,7 @@ serve_peer (struct peer *p)
 }
 
 static void
-read_peer (struct peer *p)
+read_peer (struct peers *ps, struct peer *p)
 {
   ssize_t r;
 
@@ -212,7 +203,7 @@ read_peer (struct peer *p)
   if (r == 0)
     p->eof = true;
   p->in_len += r;
-  serve_peer (p);
+  serve_peer (ps, p);
 }
 
 static short
@@ -222,20 +213,20 @@ events_of (const struct peer *p)
 }
 
 static void
-handle_peer (struct peer *p, short revents)
+handle_peer (struct peers *ps, struct peer *p, short revents)
 {
   if (revents & POLLIN)
-    read_peer (p);
+    read_peer (ps, p);
   else if (revents & (POLLERR | POLLHUP | POLLNVAL))
     close_peer (p);
   else if (revents & POLLOUT)
-    serve_peer (p);
+    serve_peer (ps, p);
 }
 
 static void
-free_closed_peers (void)
+free_closed_peers (struct peers *ps)
 {
-  struct peer **pp = &peers, *p;
+  struct peer **pp = &ps->list, *p;
 
   while ((p = *pp) != NULL) {
     if (p->fd != -1) {
@@ -245,60 +236,60 @@ free_closed_peers (void)
     *pp = p->next;
     free (p->out);
     free (p);
-    nr_peers--;
-    paused_until = 0;
+    ps->number--;
+    ps->paused_until = 0;
   }
 }
 
 /* One more than can be served is told so, and others wait. */
 static void
-accept_peer (void)
+accept_peer (struct peers *ps)
 {
   static const char busy[] =
     "{\"ok\":false,\"error\":\"too many connections\"}\n";
   struct peer *p;
   int fd;
 
-  fd = accept4 (listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  fd = accept4 (ps->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd == -1) {
     if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED)
-      paused_until = control_now_ms () + PAUSE_MS;
+      ps->paused_until = clock_now_ms () + PAUSE_MS;
     return;
   }
-  p = nr_peers < max_peers ? calloc (1, sizeof *p) : NULL;
+  p = ps->number < ps->max ? calloc (1, sizeof *p) : NULL;
   if (p == NULL) {
     send (fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     close (fd);
     return;
   }
   p->fd = fd;
-  p->next = peers;
-  peers = p;
-  nr_peers++;
+  p->next = ps->list;
+  ps->list = p;
+  ps->number++;
 }
 
 static void
-finish_jobs (void)
+finish_jobs (struct peers *ps)
 {
   struct job *job;
   struct peer *p;
 
-  while ((job = jobs_take_done (&jobs)) != NULL) {
+  while ((job = jobs_take_done (&ps->jobs)) != NULL) {
     p = job->peer;
     if (p) {
       p->job = NULL;
       take_reply (p, job->reply, job->len);
       job->reply = NULL;
-      serve_peer (p);
+      serve_peer (ps, p);
     }
     job_free (job);
   }
 }
 
 static bool
-table_is_read (void)
+table_is_read (const struct peers *ps)
 {
-  for (const struct job *job = jobs.list; job; job = job->next)
+  for (const struct job *job = ps->jobs.list; job; job = job->next)
     if (job->rq.verb == CONTROL_TABLE)
       return true;
   return false;
@@ -306,196 +297,121 @@ table_is_read (void)
 
 /* What is done by the clock; returns how long to sleep, in ms. */
 static int
-tick (void)
+tick (struct peers *ps)
 {
-  uint64_t now = control_now_ms (), until;
+  uint64_t now = clock_now_ms (), until;
 
-  if (now >= next_sample) {
-    control_target_sample (&target, now);
-    next_sample += CONTROL_SAMPLE_MS;
-    if (next_sample <= now)
-      next_sample = now + CONTROL_SAMPLE_MS;
+  if (now >= ps->next_sample) {
+    control_target_sample (ps->target, now);
+    ps->next_sample += CONTROL_SAMPLE_MS;
+    if (ps->next_sample <= now)
+      ps->next_sample = now + CONTROL_SAMPLE_MS;
   }
-  if (last_table && now - last_table > HISTORY_IDLE_MS && !table_is_read ()) {
-    spare_history_drop (target.history);
-    last_table = 0;
+  if (ps->last_table && now - ps->last_table > HISTORY_IDLE_MS &&
+      !table_is_read (ps)) {
+    spare_history_drop (ps->target->history);
+    ps->last_table = 0;
   }
-  until = next_sample;
-  if (paused_until > now && paused_until < until)
-    until = paused_until;
+  until = ps->next_sample;
+  if (ps->paused_until > now && ps->paused_until < until)
+    until = ps->paused_until;
   return until - now;
 }
 
 static void
-serve_once (void)
+serve_once (struct peers *ps)
 {
+  struct pollfd *fds = ps->pollfds;
   unsigned n = 0, count;
-  int timeout = tick ();
+  int timeout = tick (ps);
   struct peer *p;
   uint64_t woken;
 
-  pollfds[n++] = (struct pollfd) { .fd = jobs.wake_fd, .events = POLLIN };
-  pollfds[n++] = (struct pollfd) {
-    .fd = control_now_ms () < paused_until ? -1 : listener.fd,
+  fds[n++] = (struct pollfd) { .fd = ps->jobs.wake_fd, .events = POLLIN };
+  fds[n++] = (struct pollfd) {
+    .fd = clock_now_ms () < ps->paused_until ? -1 : ps->listen_fd,
     .events = POLLIN
   };
-  for (p = peers; p; p = p->next)
-    pollfds[n++] = (struct pollfd) { .fd = p->fd, .events = events_of (p) };
-  if (poll (pollfds, n, timeout) <= 0)
+  for (p = ps->list; p; p = p->next)
+    fds[n++] = (struct pollfd) { .fd = p->fd, .events = events_of (p) };
+  if (poll (fds, n, timeout) <= 0)
     return;
 
-  if (pollfds[0].revents && read (jobs.wake_fd, &woken, sizeof woken) > 0) {
-    finish_jobs ();
-    jobs_start (&jobs);
+  if (fds[0].revents && read (ps->jobs.wake_fd, &woken, sizeof woken) > 0) {
+    finish_jobs (ps);
+    jobs_start (&ps->jobs);
   }
-  for (p = peers, count = 2; p; p = p->next, count++)
-    if (p->fd != -1 && pollfds[count].revents)
-      handle_peer (p, pollfds[count].revents);
-  if (pollfds[1].revents)
-    accept_peer ();
-  free_closed_peers ();
+  for (p = ps->list, count = 2; p; p = p->next, count++)
+    if (p->fd != -1 && fds[count].revents)
+      handle_peer (ps, p, fds[count].revents);
+  if (fds[1].revents)
+    accept_peer (ps);
+  free_closed_peers (ps);
 }
 
-static void *
-serve (void *arg)
+/* Half of the files that may be open is for clients and the disk. */
+static unsigned
+most_peers (void)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_NOFILE, &limit) == 0 &&
+      limit.rlim_cur / 2 < MAX_PEERS)
+    return limit.rlim_cur / 2;
+  return MAX_PEERS;
+}
+
+int
+peers_init (struct peers *ps, int listen_fd, struct control_target *target)
+{
+  ps->target = ps->jobs.target = target;
+  ps->listen_fd = listen_fd;
+  ps->next_sample = target->started_ms + CONTROL_SAMPLE_MS;
+  ps->max = most_peers ();
+  ps->pollfds = calloc (ps->max + 2, sizeof *ps->pollfds);
+  if (ps->pollfds == NULL)
+    return ENOMEM;
+  ps->jobs.wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return ps->jobs.wake_fd == -1 ? errno : 0;
+}
+
+void
+peers_free (struct peers *ps)
+{
+  if (ps->jobs.wake_fd != -1)
+    close (ps->jobs.wake_fd);
+  free (ps->pollfds);
+}
+
+void
+peers_serve (struct peers *ps)
 {
   struct peer *p;
 
-  while (!atomic_load (&stopping))
-    serve_once ();
+  while (!atomic_load (&ps->stopping))
+    serve_once (ps);
 
-  /* Who waits for a reply is told, as far as it can be told at once. */
-  jobs_stop (&jobs);
-  finish_jobs ();
-  while (jobs.list)
-    job_abandon (jobs.list);
-  for (p = peers; p; p = p->next) {
+  /* Peers that wait for a reply are told, as far as it can be done at
+   * once.
+   */
+  jobs_stop (&ps->jobs);
+  finish_jobs (ps);
+  while (ps->jobs.list)
+    job_abandon (ps->jobs.list);
+  for (p = ps->list; p; p = p->next) {
     p->job = NULL;
     if (p->fd != -1)
       close_peer (p);
   }
-  free_closed_peers ();
-  return NULL;
-}
-
-/* nbdkit that can't listen for clients exits, and tells no filter.  A parent
- * whose child goes on as the server exits as well, but has nothing to remove.
- */
-static pid_t remover;
-
-static void
-after_fork_in_parent (void)
-{
-  remover = 0;
-}
-
-static void __attribute__ ((destructor))
-remove_at_exit (void)
-{
-  if (remover == getpid ())
-    control_socket_close (&listener);
-}
-
-int
-control_get_ready (void)
-{
-  struct message message;
-
-  if (config.control_path == NULL)
-    return 0;
-  if (pthread_atfork (NULL, after_fork_in_parent, NULL) == 0)
-    remover = getpid ();
-  if (control_socket_open (&listener, config.control_path, &message)) {
-    nbdkit_error ("%s", message.text);
-    return -1;
-  }
-  return 0;
-}
-
-static void
-free_all (void)
-{
-  if (jobs.wake_fd != -1)
-    close (jobs.wake_fd);
-  jobs.wake_fd = -1;
-  free (pollfds);
-  pollfds = NULL;
-  spare_history_free (target.history);
-  target.history = NULL;
-  control_target_free (&target);
-}
-
-/* Half of what may be open is for clients and the disk. */
-static void
-limit_peers (void)
-{
-  struct rlimit limit;
-
-  max_peers = MAX_PEERS;
-  if (getrlimit (RLIMIT_NOFILE, &limit) == 0 &&
-      limit.rlim_cur / 2 < max_peers)
-    max_peers = limit.rlim_cur / 2;
-}
-
-static int
-start_thread (void)
-{
-  sigset_t all, old;
-  int err;
-
-  /* Signals are nbdkit's, except those that are about this thread. */
-  sigfillset (&all);
-  sigdelset (&all, SIGSEGV);
-  sigdelset (&all, SIGBUS);
-  sigdelset (&all, SIGFPE);
-  sigdelset (&all, SIGILL);
-  sigdelset (&all, SIGABRT);
-  pthread_sigmask (SIG_SETMASK, &all, &old);
-  err = pthread_create (&thread, NULL, serve, NULL);
-  pthread_sigmask (SIG_SETMASK, &old, NULL);
-  thread_runs = err == 0;
-  return err;
-}
-
-int
-control_start (const struct control_target *t)
-{
-  int err = ENOMEM;
-
-  if (listener.fd == -1)
-    return 0;
-  target = *t;
-  limit_peers ();
-  target.history = spare_history_new (target.spare, target.map);
-  pollfds = calloc (max_peers + 2, sizeof *pollfds);
-  jobs.target = &target;
-  jobs.wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (target.history && pollfds && jobs.wake_fd != -1 &&
-      control_target_init (&target) == 0) {
-    next_sample = target.started_ms + CONTROL_SAMPLE_MS;
-    err = start_thread ();
-  }
-  if (err) {
-    nbdkit_error ("remap-control=%s: can't be served: %s", listener.path,
-                  strerror (err));
-    free_all ();
-    return -1;
-  }
-  return 0;
+  free_closed_peers (ps);
 }
 
 void
-control_stop (void)
+peers_tell_to_stop (struct peers *ps)
 {
   const uint64_t one = 1;
 
-  if (thread_runs) {
-    atomic_store (&stopping, true);
-    while (write (jobs.wake_fd, &one, sizeof one) == -1 && errno == EINTR)
-      ;
-    pthread_join (thread, NULL);
-    thread_runs = false;
-  }
-  free_all ();
-  control_socket_close (&listener);
+  atomic_store (&ps->stopping, true);
+  while (write (ps->jobs.wake_fd, &one, sizeof one) == -1 && errno == EINTR)
+    ;
 }

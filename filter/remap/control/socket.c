@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "control/control.h"
+#include "control/socket.h"
 
 #define BACKLOG 128
 

@@ -16,7 +16,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "control/requests.h"
+#include "base/clock.h"
+#include "control/protocol.h"
+#include "control/status.h"
 
 enum rate {
   RATE_READS, RATE_READ_BYTES, RATE_WRITES, RATE_WRITE_BYTES,
@@ -30,15 +32,6 @@ static const char *const rate_names[NR_RATES] = {
   [RATE_READ_ERRORS] = "read_errors", [RATE_WRITE_ERRORS] = "write_errors",
   [RATE_REMAPS] = "remaps", [RATE_LOST] = "lost",
 };
-
-uint64_t
-control_now_ms (void)
-{
-  struct timespec ts;
-
-  clock_gettime (CLOCK_MONOTONIC, &ts);
-  return (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void
 take_sample (const struct engine_status *st, uint64_t now,
@@ -81,7 +74,7 @@ control_target_init (struct control_target *t)
     return ENOMEM;
   t->nr_samples = 0;
   t->newest = CONTROL_SAMPLES - 1;
-  t->started_ms = control_now_ms ();
+  t->started_ms = clock_now_ms ();
   t->since = time (NULL);
   control_target_sample (t, t->started_ms);
   return 0;
@@ -267,7 +260,7 @@ sectors (const struct map_totals *totals)
 json_t *
 control_status (struct control_target *t)
 {
-  const uint64_t now = control_now_ms ();
+  const uint64_t now = clock_now_ms ();
   struct engine_status st;
   json_t *o = control_ok ();
 

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * What the requests of the control socket act upon.  Whoever has an engine
+ * and a spare can fill it in: it knows nothing of sockets or nbdkit.
+ */
+
+#ifndef REMAP_CONTROL_TARGET_H
+#define REMAP_CONTROL_TARGET_H
+
+#include "engine/engine.h"
+#include "spare/history.h"
+
+/* Counters at one moment, for the rates. */
+struct control_sample {
+  uint64_t ms;                  /* clock_now_ms */
+  uint64_t v[8];                /* by enum rate in status.c */
+};
+
+/* Over 60 minutes. */
+#define CONTROL_SAMPLE_MS 5000
+#define CONTROL_SAMPLES (60 * 60 * 1000 / CONTROL_SAMPLE_MS + 1)
+
+/* Nothing that the pointers lead to is owned, except the samples. */
+struct control_target {
+  struct engine *engine;
+  struct spare *spare;
+  const struct map *map;
+  struct spare_history *history;
+  const char *version, *spare_path;
+  uint32_t preferred, maximum;  /* of main, bytes; maximum 0: none */
+  bool lost_zero;
+
+  /* Any thread may call these four functions. */
+
+  /* Main, for one request, which may write to it if WRITE is set; put_main
+   * follows.  Returns 0, or an errno with MESSAGE set.
+   */
+  int (*get_main) (void *opaque, bool write, struct engine_conn **conn,
+                   struct message *message);
+  void (*put_main) (void *opaque);
+
+  /* Should whoever has main give it back soon?  May be NULL. */
+  bool (*main_is_wanted) (void *opaque);
+
+  /* Enlarges the spare to SIZE bytes.  Returns 0, or an errno with MESSAGE
+   * set.
+   */
+  int (*grow) (void *opaque, uint64_t size, struct message *message);
+  void *opaque;
+
+  /* Times, and samples in a ring: status.h fills them in.  They belong to
+   * one thread: the one that calls control_target_sample, and
+   * control_execute for requests that aren't slow.
+   */
+  uint64_t started_ms;          /* clock_now_ms */
+  uint64_t since;               /* events are counted; seconds since 1970 */
+  struct control_sample *samples;
+  unsigned nr_samples, newest;
+};
+
+#endif /* REMAP_CONTROL_TARGET_H */
