@@ -9,18 +9,22 @@
 #include <errno.h>
 
 #include "base/bytes.h"
-#include "remap.h"
+#include "engine/engine.h"
+#include "extents.h"
+#include "next.h"
 
 /* What main says of DIRECT sectors; everything else is data, whatever main
  * says of the places that it left.  Main is asked about whole blocks: one
  * that takes nothing else would refuse the question.
  */
 static int
-add_direct_extents (nbdkit_next *next, uint32_t count, uint64_t offset,
-                    uint32_t flags, struct nbdkit_extents *extents)
+add_direct_extents (const struct remap *remap, nbdkit_next *next,
+                    uint32_t count, uint64_t offset, uint32_t flags,
+                    struct nbdkit_extents *extents)
 {
-  const uint32_t block = engine_main_block (engine);
-  const uint64_t size = engine_main_size (engine), end = offset + count;
+  const uint32_t block = engine_main_block (remap->engine);
+  const uint64_t size = engine_main_size (remap->engine);
+  const uint64_t end = offset + count;
   uint64_t first = round_down (offset, block), last = round_up (end, block);
   struct nbdkit_extents *below;
   int err = 0, r = 0;
@@ -31,10 +35,10 @@ add_direct_extents (nbdkit_next *next, uint32_t count, uint64_t offset,
     first = offset;
     last = end;
   }
-  lock_below (all_requests_lock);
+  lock_below (remap->all_requests_lock);
   below = nbdkit_extents_full (next, last - first, first,
                                flags & ~NBDKIT_FLAG_REQ_ONE, &err);
-  unlock_below (all_requests_lock);
+  unlock_below (remap->all_requests_lock);
   if (below == NULL)
     return nbdkit_add_extent (extents, offset, count, 0);
   for (size_t i = 0; i < nbdkit_extents_count (below) && r == 0; i++) {
@@ -50,16 +54,16 @@ add_direct_extents (nbdkit_next *next, uint32_t count, uint64_t offset,
 }
 
 int
-remap_extents (nbdkit_next *next, void *handle, uint32_t count,
-               uint64_t offset, uint32_t flags,
-               struct nbdkit_extents *extents, int *err)
+extents_get (const struct remap *remap, nbdkit_next *next, uint32_t count,
+             uint64_t offset, uint32_t flags, struct nbdkit_extents *extents,
+             int *err)
 {
   uint32_t len;
   int r = 0;
 
   while (count > 0 && r == 0) {
-    if (engine_extent (engine, count, offset, &len) == DIRECT)
-      r = add_direct_extents (next, len, offset, flags, extents);
+    if (engine_extent (remap->engine, count, offset, &len) == DIRECT)
+      r = add_direct_extents (remap, next, len, offset, flags, extents);
     else
       r = nbdkit_add_extent (extents, offset, len, 0);
     if (r == -1)

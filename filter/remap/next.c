@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The layer below the filter as a device of the core.
+ * The layer below the filter as a device of lib/.
  *
  * nbdkit's plugins set *err only if it is 0, and some fail without setting
  * it: so it is cleared before each call, and an error without a number is
@@ -12,9 +12,7 @@
 
 #include <errno.h>
 
-#include "remap.h"
-
-bool one_connection_only;
+#include "next.h"
 
 static inline int
 result (int r, int err)
@@ -81,51 +79,21 @@ next_trim (void *ctx, uint32_t count, uint64_t offset)
   return result (r, err);
 }
 
-int
-next_cache (void *ctx, uint32_t count, uint64_t offset)
-{
-  struct connection *c = ctx;
-  int err = 0, r;
-
-  lock_below (c->lock);
-  r = c->next->cache (c->next, count, offset, 0, &err);
-  unlock_below (c->lock);
-  return result (r, err);
-}
-
 /* A connection of our own sees the size that main has now; the client's
  * one remembers the size that it had.  Over a plugin that serves one
  * connection at a time there is no other to be had.
  */
-static int64_t
-size_of_main (nbdkit_backend *backend)
-{
-  nbdkit_next *next = nbdkit_next_context_open (backend, 1, "", 1);
-  int64_t r = -1;
-
-  if (next == NULL)
-    return -1;
-  if (next->prepare (next) == 0) {
-    r = next->get_size (next);
-    if (next->finalize (next) == -1)
-      r = -1;
-  }
-  nbdkit_next_context_close (next);
-  return r;
-}
-
 static int
 next_probe (void *ctx, uint64_t *size)
 {
   struct connection *c = ctx;
-  int64_t r;
+  struct main_facts facts;
 
-  if (one_connection_only)
+  if (c->is_only_one)
     return 0;
-  r = size_of_main (c->backend);
-  if (r == -1)
+  if (next_look_at_main (c->backend, &facts) == -1)
     return EIO;
-  *size = r;
+  *size = facts.size;
   return 0;
 }
 
@@ -223,11 +191,15 @@ static const struct device_ops locked_ops = {
 };
 
 void
-connection_init (struct connection *c)
+connection_init (struct connection *c, const struct remap *remap,
+                 nbdkit_backend *backend, pthread_mutex_t *lock)
 {
   const struct device main_dev = { .ops = &c->ops, .ctx = c };
 
-  engine_conn_init (&c->conn, engine, &main_dev);
+  c->backend = backend;
+  c->is_only_one = remap->one_connection_only;
+  c->lock = lock;
+  engine_conn_init (&c->conn, remap->engine, &main_dev);
 }
 
 int
@@ -268,4 +240,38 @@ connection_prepare (struct connection *c, nbdkit_next *next, int readonly)
   if (!r)
     c->ops.trim = NULL;
   return 0;
+}
+
+int
+next_cache (void *ctx, uint32_t count, uint64_t offset)
+{
+  struct connection *c = ctx;
+  int err = 0, r;
+
+  lock_below (c->lock);
+  r = c->next->cache (c->next, count, offset, 0, &err);
+  unlock_below (c->lock);
+  return result (r, err);
+}
+
+int
+next_look_at_main (nbdkit_backend *backend, struct main_facts *facts)
+{
+  nbdkit_next *next = nbdkit_next_context_open (backend, 1, "", 1);
+  int64_t size = -1;
+  int r = -1;
+
+  if (next == NULL)
+    return -1;
+  if (next->prepare (next) == 0) {
+    size = next->get_size (next);
+    if (size != -1)
+      r = next->block_size (next, &facts->minimum, &facts->preferred,
+                            &facts->maximum);
+    if (next->finalize (next) == -1)
+      r = -1;
+  }
+  nbdkit_next_context_close (next);
+  facts->size = size;
+  return r;
 }

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Main, for requests that no client has made: all of them share one context
- * of their own, which is opened when it is needed first.
- *
  * nbdkit keeps a plugin's thread model for clients, but doesn't see what is
  * done here (promise 19 of remap-promises(7)):
  *
@@ -12,295 +9,239 @@
  *                          lock of its own sees to that
  *   serialize all          one at a time altogether: a lock around the calls
  *   requests               of all connections
- *   serialize connections  our context is open only while no client is
+ *   serialize connections  our connection is open only while no client is
  *                          there, and as long as a request needs it; when
  *                          a client comes, the request ends early
  *
  * A read-only server must not open main for writing, but only a client's
  * connection is told whether it is one.  Before there is one, the command
- * line is looked at; who can't tell from that takes it for read-only.
+ * line is looked at; if that can't be read, the server is taken for
+ * read-only.
  */
 
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "remap.h"
+#include "command-line.h"
+#include "next.h"
+#include "own-connection.h"
 
-pthread_mutex_t *all_requests_lock;
+struct own_connection {
+  const struct remap *remap;
+  nbdkit_backend *backend;
+  bool serialized;              /* not parallel */
+  pthread_mutex_t our_requests; /* one at a time, if it is serialized */
 
-static pthread_mutex_t all_requests = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t our_requests = PTHREAD_MUTEX_INITIALIZER;
-static bool serialized;         /* not parallel */
-static nbdkit_backend *backend;
+  atomic_bool writable;         /* the server isn't read-only, for certain */
+  atomic_uint clients_waiting;
 
-static atomic_bool writable;    /* the server isn't read-only, for certain */
-static atomic_uint clients_waiting;
+  /* Guards all that follows; COND is signalled when USERS becomes 0. */
+  pthread_mutex_t mutex;
+  pthread_cond_t cond;
+  unsigned users;               /* requests that have main */
+  unsigned clients;             /* counted if there can be only one */
+  nbdkit_next *context;         /* NULL: not open */
+  bool context_writable;        /* opened for writing */
+  bool conn_known;              /* CONNECTION has been initialised */
+  struct connection connection;
+};
 
-/* Guards all that follows. */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
-static unsigned users;
-static unsigned clients;        /* counted if there can be only one */
-static nbdkit_next *context;    /* NULL: not open */
-static bool context_writable;   /* opened for writing */
-static bool conn_known;
-static struct connection connection;
-
-/* Does this word of a command line say -r?  SKIP is set if the next word is
- * the value of an option.
- */
-static bool
-says_read_only (const char *word, bool *skip)
-{
-  static const char with_value[] = "DegipPtuU";
-
-  *skip = false;
-  if (strncmp (word, "--", 2) == 0)
-    return strncmp (word, "--r", 3) == 0 && strncmp (word, "--ru", 4) != 0;
-  if (word[0] != '-')
-    return false;
-  for (word++; *word; word++) {
-    if (*word == 'r')
-      return true;
-    if (strchr (with_value, *word)) {
-      *skip = word[1] == '\0';
-      return false;
-    }
-  }
-  return false;
-}
-
-/* The command line, as one string after the other. */
-static char *
-read_command_line (size_t *len)
-{
-  size_t size = 0;
-  char *text = NULL, *p;
-  ssize_t r = -1;
-  int fd = open ("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-
-  *len = 0;
-  if (fd == -1)
-    return NULL;
-  do {
-    if (*len + 1 >= size) {
-      size = size ? 2 * size : 4096;
-      p = realloc (text, size);
-      if (p == NULL)
-        break;
-      text = p;
-    }
-    r = read (fd, text + *len, size - 1 - *len);
-    if (r > 0)
-      *len += r;
-  } while (r > 0);
-  close (fd);
-  if (r != 0) {
-    free (text);
-    return NULL;
-  }
-  text[*len] = '\0';
-  return text;
-}
-
-void
-background_config_complete (void)
-{
-  size_t len, i;
-  bool read_only = false, skip = false;
-  char *text;
-
-  if (config.control_path == NULL || config.lost_zero)
-    return;
-  text = read_command_line (&len);
-  if (text == NULL || len == 0) {
-    free (text);
-    return;
-  }
-  for (i = strlen (text) + 1; i < len; i += strlen (text + i) + 1) {
-    if (skip)
-      skip = false;
-    else if (says_read_only (text + i, &skip))
-      read_only = true;
-  }
-  free (text);
-  atomic_store (&writable, !read_only);
-}
-
-void
-background_get_ready (int thread_model)
-{
-  serialized = thread_model < NBDKIT_THREAD_MODEL_PARALLEL;
-  if (config.control_path &&
-      thread_model == NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS)
-    all_requests_lock = &all_requests;
-}
-
-void
-background_start (nbdkit_backend *b)
-{
-  backend = b;
-}
-
-/* The mutex is held, and nobody uses it. */
+/* The mutex is held, and nobody uses the connection. */
 static void
-close_context (void)
+close_context (struct own_connection *own)
 {
-  if (context == NULL)
+  pthread_mutex_t *lock = own->remap->all_requests_lock;
+
+  if (own->context == NULL)
     return;
-  lock_below (all_requests_lock);
-  context->finalize (context);
-  nbdkit_next_context_close (context);
-  unlock_below (all_requests_lock);
-  context = NULL;
+  lock_below (lock);
+  own->context->finalize (own->context);
+  nbdkit_next_context_close (own->context);
+  unlock_below (lock);
+  own->context = NULL;
 }
 
-void
-background_client_comes (bool readonly)
-{
-  if (!readonly)
-    atomic_store (&writable, true);
-  if (!one_connection_only)
-    return;
-  pthread_mutex_lock (&mutex);
-  atomic_fetch_add (&clients_waiting, 1);
-  while (users > 0)
-    pthread_cond_wait (&cond, &mutex);
-  atomic_fetch_sub (&clients_waiting, 1);
-  close_context ();
-  clients++;
-  pthread_mutex_unlock (&mutex);
-}
-
-void
-background_client_went (void)
-{
-  if (!one_connection_only)
-    return;
-  pthread_mutex_lock (&mutex);
-  clients--;
-  pthread_mutex_unlock (&mutex);
-}
-
-bool
-background_main_is_wanted (void *opaque)
-{
-  return atomic_load (&clients_waiting) > 0;
-}
-
+/* The mutex is held. */
 static int
-open_context (void)
+open_context (struct own_connection *own)
 {
-  bool write = atomic_load (&writable);
+  const struct remap *remap = own->remap;
+  const bool write = atomic_load (&own->writable);
+  nbdkit_next *context;
   int r = -1;
 
-  connection.backend = backend;
-  connection.lock = all_requests_lock ? all_requests_lock
-    : serialized ? &our_requests : NULL;
-  lock_below (all_requests_lock);
-  context = nbdkit_next_context_open (backend, !write, "", 1);
+  if (!own->conn_known)
+    connection_init (&own->connection, remap, own->backend,
+                     remap->all_requests_lock ? remap->all_requests_lock
+                     : own->serialized ? &own->our_requests : NULL);
+  own->conn_known = true;
+
+  lock_below (remap->all_requests_lock);
+  context = nbdkit_next_context_open (own->backend, !write, "", 1);
   if (context) {
     r = context->prepare (context);
     if (r == 0) {
-      r = connection_prepare (&connection, context, !write);
+      r = connection_prepare (&own->connection, context, !write);
       if (r == 0 && context->get_size (context) !=
-          (int64_t) engine_main_size (engine))
+          (int64_t) engine_main_size (remap->engine))
         r = -1;
       if (r == -1)
         context->finalize (context);
     }
-    if (r == -1) {
+    if (r == -1)
       nbdkit_next_context_close (context);
-      context = NULL;
-    }
   }
-  unlock_below (all_requests_lock);
+  unlock_below (remap->all_requests_lock);
   if (r == -1)
     return -1;
 
-  context_writable = write;
-  if (!conn_known)
-    connection_init (&connection);
-  conn_known = true;
+  own->context = context;
+  own->context_writable = write;
   return 0;
 }
 
 /* The mutex is held. */
 static int
-get_main (bool write, struct message *message)
+get_main (struct own_connection *own, bool write, struct message *message)
 {
-  if (write && config.lost_zero) {
+  if (write && own->remap->config.lost_zero) {
     message_set (message, "remap-lost=zero makes the server read-only: main "
                  "is never written");
     return EROFS;
   }
-  if (write && !atomic_load (&writable)) {
+  if (write && !atomic_load (&own->writable)) {
     message_set (message, "the server is read-only: main is never written");
     return EROFS;
   }
-  if (one_connection_only && clients > 0) {
+  if (own->remap->one_connection_only && own->clients > 0) {
     message_set (message, "a client is connected, and the plugin serves one "
                  "connection at a time: try again when it has gone");
     return EBUSY;
   }
-  /* What was opened too early for that can't write. */
-  if (write && context && !context_writable) {
-    if (users > 0) {
+  /* What was opened before the server was known to be writable can't
+   * write.
+   */
+  if (write && own->context && !own->context_writable) {
+    if (own->users > 0) {
       message_set (message, "another request reads from main: try again when "
                    "it has ended");
       return EBUSY;
     }
-    close_context ();
+    close_context (own);
   }
-  if (context == NULL && open_context () == -1) {
+  if (own->context == NULL && open_context (own) == -1) {
     message_set (message, "main can't be opened, or has another size than "
                  "before: nbdkit's messages say more");
     return EIO;
   }
-  if (write && !connection.can_write) {
+  if (write && !own->connection.can_write) {
     message_set (message, "the plugin can't write to main");
     return EROFS;
   }
   return 0;
 }
 
+struct own_connection *
+own_new (const struct remap *remap, bool serialized)
+{
+  struct own_connection *own = calloc (1, sizeof *own);
+
+  if (own == NULL) {
+    nbdkit_error ("calloc: %m");
+    return NULL;
+  }
+  own->remap = remap;
+  own->serialized = serialized;
+  pthread_mutex_init (&own->our_requests, NULL);
+  pthread_mutex_init (&own->mutex, NULL);
+  pthread_cond_init (&own->cond, NULL);
+  if (remap->config.control_path && !remap->config.lost_zero)
+    atomic_init (&own->writable, command_line_is_read_only () == 0);
+  return own;
+}
+
+void
+own_start (struct own_connection *own, nbdkit_backend *backend)
+{
+  own->backend = backend;
+}
+
+void
+own_client_comes (struct own_connection *own, bool readonly)
+{
+  if (!readonly)
+    atomic_store (&own->writable, true);
+  if (!own->remap->one_connection_only)
+    return;
+  pthread_mutex_lock (&own->mutex);
+  atomic_fetch_add (&own->clients_waiting, 1);
+  while (own->users > 0)
+    pthread_cond_wait (&own->cond, &own->mutex);
+  atomic_fetch_sub (&own->clients_waiting, 1);
+  close_context (own);
+  own->clients++;
+  pthread_mutex_unlock (&own->mutex);
+}
+
+void
+own_client_went (struct own_connection *own)
+{
+  if (!own->remap->one_connection_only)
+    return;
+  pthread_mutex_lock (&own->mutex);
+  own->clients--;
+  pthread_mutex_unlock (&own->mutex);
+}
+
 int
-background_get_main (void *opaque, bool write, struct engine_conn **conn,
-                     struct message *message)
+own_get_main (struct own_connection *own, bool write,
+              struct engine_conn **conn, struct message *message)
 {
   int err;
 
-  pthread_mutex_lock (&mutex);
-  err = get_main (write, message);
+  pthread_mutex_lock (&own->mutex);
+  err = get_main (own, write, message);
   if (err == 0) {
-    users++;
-    *conn = &connection.conn;
+    own->users++;
+    *conn = &own->connection.conn;
   }
-  pthread_mutex_unlock (&mutex);
+  pthread_mutex_unlock (&own->mutex);
   return err;
 }
 
 void
-background_put_main (void *opaque)
+own_put_main (struct own_connection *own)
 {
-  pthread_mutex_lock (&mutex);
-  users--;
-  if (users == 0 && one_connection_only) {
-    close_context ();
-    pthread_cond_broadcast (&cond);
+  pthread_mutex_lock (&own->mutex);
+  own->users--;
+  if (own->users == 0 && own->remap->one_connection_only) {
+    close_context (own);
+    pthread_cond_broadcast (&own->cond);
   }
-  pthread_mutex_unlock (&mutex);
+  pthread_mutex_unlock (&own->mutex);
+}
+
+bool
+own_main_is_wanted (struct own_connection *own)
+{
+  return atomic_load (&own->clients_waiting) > 0;
 }
 
 void
-background_stop (void)
+own_stop (struct own_connection *own)
 {
-  pthread_mutex_lock (&mutex);
-  close_context ();
-  pthread_mutex_unlock (&mutex);
+  pthread_mutex_lock (&own->mutex);
+  close_context (own);
+  pthread_mutex_unlock (&own->mutex);
+}
+
+void
+own_free (struct own_connection *own)
+{
+  pthread_cond_destroy (&own->cond);
+  pthread_mutex_destroy (&own->mutex);
+  pthread_mutex_destroy (&own->our_requests);
+  free (own);
 }

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command-line.h"
+
+/* Does this word of a command line say -r?  SKIP is set if the next word is
+ * the value of an option.
+ */
+static bool
+says_read_only (const char *word, bool *skip)
+{
+  static const char with_value[] = "DegipPtuU";
+
+  *skip = false;
+  if (strncmp (word, "--", 2) == 0)
+    return strncmp (word, "--r", 3) == 0 && strncmp (word, "--ru", 4) != 0;
+  if (word[0] != '-')
+    return false;
+  for (word++; *word; word++) {
+    if (*word == 'r')
+      return true;
+    if (strchr (with_value, *word)) {
+      *skip = word[1] == '\0';
+      return false;
+    }
+  }
+  return false;
+}
+
+/* The command line, as one string after the other. */
+static char *
+read_command_line (size_t *len)
+{
+  size_t size = 0;
+  char *text = NULL, *p;
+  ssize_t r = -1;
+  int fd = open ("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+
+  *len = 0;
+  if (fd == -1)
+    return NULL;
+  do {
+    if (*len + 1 >= size) {
+      size = size ? 2 * size : 4096;
+      p = realloc (text, size);
+      if (p == NULL)
+        break;
+      text = p;
+    }
+    r = read (fd, text + *len, size - 1 - *len);
+    if (r > 0)
+      *len += r;
+  } while (r > 0);
+  close (fd);
+  if (r != 0) {
+    free (text);
+    return NULL;
+  }
+  text[*len] = '\0';
+  return text;
+}
+
+int
+command_line_is_read_only (void)
+{
+  size_t len, i;
+  bool read_only = false, skip = false;
+  char *text = read_command_line (&len);
+
+  if (text == NULL || len == 0) {
+    free (text);
+    return -1;
+  }
+  for (i = strlen (text) + 1; i < len; i += strlen (text + i) + 1) {
+    if (skip)
+      skip = false;
+    else if (says_read_only (text + i, &skip))
+      read_only = true;
+  }
+  free (text);
+  return read_only;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <nbdkit-filter.h>
+
+#include "parameters.h"
+#include "spare/spare.h"
+
+static int
+parse_bool (bool *b, const char *value)
+{
+  int r = nbdkit_parse_bool (value);
+
+  if (r == -1)
+    return -1;
+  *b = r;
+  return 0;
+}
+
+static int
+parse_size (int64_t *size, const char *key, const char *value, int64_t min)
+{
+  int64_t r = nbdkit_parse_size (value);
+
+  if (r == -1)
+    return -1;
+  if (r < min) {
+    nbdkit_error ("%s=%s: must be at least %" PRIi64 " bytes", key, value,
+                  min);
+    return -1;
+  }
+  *size = r;
+  return 0;
+}
+
+static int
+parse_offset (uint64_t *offset, const char *key, const char *value)
+{
+  int64_t r;
+
+  if (parse_size (&r, key, value, 0) == -1)
+    return -1;
+  if (r % SECTOR_SIZE != 0) {
+    nbdkit_error ("%s=%s: must be a multiple of %u bytes", key, value,
+                  SECTOR_SIZE);
+    return -1;
+  }
+  *offset = r;
+  return 0;
+}
+
+static int
+parse_lost (bool *lost_zero, const char *value)
+{
+  if (strcmp (value, "error") == 0)
+    *lost_zero = false;
+  else if (strcmp (value, "zero") == 0)
+    *lost_zero = true;
+  else {
+    nbdkit_error ("remap-lost=%s: must be 'error' or 'zero'", value);
+    return -1;
+  }
+  return 0;
+}
+
+static int
+parse_label (const char **label, const char *value)
+{
+  if (strlen (value) > SPARE_LABEL_MAX) {
+    nbdkit_error ("remap-label: is %zu bytes long, at most %d are allowed",
+                  strlen (value), SPARE_LABEL_MAX);
+    return -1;
+  }
+  *label = value;
+  return 0;
+}
+
+static int
+parse_path (char **path, const char *key, const char *value)
+{
+  if (*value == '\0') {
+    nbdkit_error ("%s=: a path is needed", key);
+    return -1;
+  }
+  free (*path);
+  *path = nbdkit_absolute_path (value);
+  return *path ? 0 : -1;
+}
+
+bool
+parameters_has (const char *key)
+{
+  return strcmp (key, "spare") == 0 || strncmp (key, "spare-", 6) == 0 ||
+    strncmp (key, "remap-", 6) == 0;
+}
+
+int
+parameters_set (struct remap_config *config, const char *key,
+                const char *value)
+{
+  if (strcmp (key, "spare") == 0)
+    return parse_path (&config->spare_path, key, value);
+  else if (strcmp (key, "spare-create") == 0)
+    return parse_bool (&config->spare_create, value);
+  else if (strcmp (key, "spare-size") == 0)
+    return parse_size (&config->spare_size, key, value, SPARE_MIN_SIZE);
+  else if (strcmp (key, "spare-offset") == 0)
+    return parse_offset (&config->spare_offset, key, value);
+  else if (strcmp (key, "spare-same-disk") == 0)
+    return parse_bool (&config->spare_same_disk, value);
+  else if (strcmp (key, "remap-auto") == 0)
+    return parse_bool (&config->auto_remap, value);
+  else if (strcmp (key, "remap-retries") == 0)
+    return nbdkit_parse_unsigned (key, value, &config->retries);
+  else if (strcmp (key, "remap-lost") == 0)
+    return parse_lost (&config->lost_zero, value);
+  else if (strcmp (key, "remap-label") == 0)
+    return parse_label (&config->label, value);
+  else if (strcmp (key, "remap-control") == 0)
+    return parse_path (&config->control_path, key, value);
+
+  nbdkit_error ("%s: the remap filter has no such parameter", key);
+  return -1;
+}
+
+/* The parameter that names main is "file" of the file plugin, and "device"
+ * of the direct plugin.
+ */
+void
+parameters_note (struct remap_config *config, const char *key,
+                 const char *value)
+{
+  const bool is_device = strcmp (key, "device") == 0;
+  struct stat st;
+
+  if ((!is_device && strcmp (key, "file") != 0) || stat (value, &st) == -1)
+    return;
+  free (config->main_path);
+  config->main_path = nbdkit_realpath (value);
+  config->main_is_direct = is_device;
+}
+
+int
+parameters_complete (const struct remap_config *config)
+{
+  if (config->spare_path)
+    return 0;
+  nbdkit_error ("remap: spare=PATH is required: the file or block device "
+                "that takes over bad sectors");
+  return -1;
+}
+
+void
+parameters_free (struct remap_config *config)
+{
+  free (config->control_path);
+  free (config->spare_path);
+  free (config->main_path);
+  config->control_path = config->spare_path = config->main_path = NULL;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The filter's parameters, nbdkit-remap-filter(1).  They are set before
+ * there are threads, and don't change from then on.
+ */
+
+#ifndef REMAP_PARAMETERS_H
+#define REMAP_PARAMETERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct remap_config {
+  char *spare_path;                     /* absolute */
+  int64_t spare_size;                   /* bytes, -1: not given */
+  uint64_t spare_offset;                /* bytes */
+  bool spare_create;
+  bool spare_same_disk;
+  bool auto_remap;
+  unsigned retries;                     /* of a main block */
+  bool lost_zero;
+  const char *label;                    /* NULL: not given; not owned */
+  char *control_path;                   /* NULL: no control socket */
+
+  /* What the plugin's parameters say of main's path. */
+  char *main_path;                      /* NULL: nothing */
+  bool main_is_direct;                  /* opened with O_DIRECT */
+};
+
+#define PARAMETERS_DEFAULT \
+  { .spare_size = -1, .spare_create = true, .auto_remap = true, .retries = 1 }
+
+#define PARAMETERS_HELP \
+  "spare=PATH           (required) file or block device for bad sectors\n" \
+  "spare-create=BOOL    create or format a new spare (default: yes)\n" \
+  "spare-size=SIZE      size of a new spare (default: 1/64 of the disk,\n" \
+  "                     at least 64M)\n" \
+  "spare-offset=SIZE    where the spare begins in PATH (default: 0)\n" \
+  "spare-same-disk=BOOL the spare may be on the same disk (default: no)\n" \
+  "remap-auto=BOOL      remap bad sectors automatically (default: on)\n" \
+  "remap-retries=N      how often a bad block is read again (default: 1)\n" \
+  "remap-lost=error|zero\n" \
+  "                     what an unreadable sector reads as (default: error)\n" \
+  "remap-label=TEXT     identity of the disk (default: its WWN or serial)\n" \
+  "remap-control=SOCKET a Unix socket for status and commands"
+
+/* Is this key one of the filter's?  Also those that begin as its do. */
+extern bool parameters_has (const char *key);
+
+/* Sets one of the filter's.  Returns 0, or -1 after nbdkit_error.  VALUE
+ * lives as long as the server.
+ */
+extern int parameters_set (struct remap_config *config, const char *key,
+                           const char *value);
+
+/* Looks at one that goes to the layer below. */
+extern void parameters_note (struct remap_config *config, const char *key,
+                             const char *value);
+
+/* All have been given: returns 0, or -1 after nbdkit_error. */
+extern int parameters_complete (const struct remap_config *config);
+
+extern void parameters_free (struct remap_config *config);
+
+#endif /* REMAP_PARAMETERS_H */

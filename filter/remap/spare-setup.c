@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * What can be known without main's size is checked before the server goes
+ * into the background: the spare is opened, locked, looked at, and if it
+ * holds anything, checked and replayed whole.  Main's size is known only
+ * after that: then the spare's identity is compared, or a blank one is
+ * formatted.  Nothing is written to a spare whose identity was not found to
+ * be right.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <pthread.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include <nbdkit-filter.h>
+
+#include "base/bytes.h"
+#include "host/blockdev.h"
+#include "host/sparefile.h"
+#include "spare-setup.h"
+
+#define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)  /* bytes */
+#define DEFAULT_FRACTION 64
+
+struct spare_setup {
+  const struct remap_config *config;
+  const char *label;            /* as given, or DISK_LABEL */
+  char disk_label[SPARE_LABEL_MAX + 1];
+  struct spare_file file;       /* fd -1: not open */
+  enum spare_content content;
+  struct spare_identity identity;
+  struct map *map;
+  struct spare *spare;          /* NULL: it isn't one yet */
+  pthread_mutex_t grow_mutex;   /* one growth at a time */
+};
+
+static void
+warn (void *opaque, const char *text)
+{
+  nbdkit_error ("remap: warning: %s", text);
+}
+
+static const struct spare_env env = { .warn = warn };
+
+/* Things that are said once, on the terminal that the server is started
+ * from.
+ */
+static void __attribute__ ((format (printf, 1, 2)))
+say (const char *fs, ...)
+{
+  va_list args;
+
+  va_start (args, fs);
+  fprintf (stderr, "nbdkit: remap: ");
+  vfprintf (stderr, fs, args);
+  fprintf (stderr, "\n");
+  va_end (args);
+}
+
+static int
+fail (const struct message *message)
+{
+  nbdkit_error ("remap: %s", message->text);
+  return -1;
+}
+
+/* What main's path leads to; false if it isn't known, or not there. */
+static bool
+stat_main (const struct spare_setup *s, struct stat *st)
+{
+  return s->config->main_path != NULL && stat (s->config->main_path, st) == 0;
+}
+
+static bool
+is_same_object (const struct stat *a, const struct stat *b)
+{
+  if (S_ISBLK (a->st_mode) || S_ISBLK (b->st_mode))
+    return S_ISBLK (a->st_mode) && S_ISBLK (b->st_mode) &&
+      a->st_rdev == b->st_rdev;
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* The spare isn't main, nor shares a disk with it, as far as can be seen. */
+static int
+check_spare_place (const struct spare_setup *s, const struct stat *spare_st)
+{
+  struct stat st;
+
+  if (!stat_main (s, &st))
+    return 0;
+  if (is_same_object (&st, spare_st)) {
+    nbdkit_error ("remap: spare %s: is main itself (%s): a disk can't be "
+                  "its own spare", s->config->spare_path, s->config->main_path);
+    return -1;
+  }
+  if (S_ISBLK (st.st_mode) && !s->config->spare_same_disk &&
+      disk_is_same (st.st_rdev, S_ISBLK (spare_st->st_mode) ?
+                    spare_st->st_rdev : spare_st->st_dev)) {
+    nbdkit_error ("remap: spare %s: lies on the disk that main (%s) is on: "
+                  "put it on another one, or say spare-same-disk=yes if you "
+                  "must", s->config->spare_path, s->config->main_path);
+    return -1;
+  }
+  return 0;
+}
+
+/* A spare that exists is looked at before it is opened: a plugin that holds
+ * main exclusively would make that fail for a reason that says less.
+ */
+static int
+open_spare (struct spare_setup *s)
+{
+  struct message message;
+  struct stat st;
+
+  if (stat (s->config->spare_path, &st) == 0 &&
+      check_spare_place (s, &st) == -1)
+    return -1;
+  if (spare_file_open (&s->file, s->config->spare_path, s->config->spare_offset,
+                       s->config->spare_create, false, &message))
+    return fail (&message);
+  if (fstat (s->file.fd, &st) == -1) {
+    nbdkit_error ("remap: spare %s: stat: %m", s->config->spare_path);
+    return -1;
+  }
+  return check_spare_place (s, &st);
+}
+
+/* Which disk main is. */
+static void
+look_at_main_path (struct spare_setup *s)
+{
+  struct stat st;
+
+  if (!stat_main (s, &st) || !S_ISBLK (st.st_mode))
+    return;
+  disk_label (st.st_rdev, s->disk_label, sizeof s->disk_label);
+  if (!s->config->main_is_direct)
+    say ("warning: main (%s) is a block device behind the page cache: bad "
+         "sectors that are written go unnoticed until the next flush, and "
+         "reads fail for 4 KiB around each.  Use the direct plugin: nbdkit "
+         "--filter=remap direct %s ...", s->config->main_path,
+         s->config->main_path);
+}
+
+static int
+check_label (const struct spare_setup *s)
+{
+  if (strcmp (s->identity.label, s->label) == 0)
+    return 0;
+  nbdkit_error ("remap: spare %s belongs to the disk labelled \"%s\", but "
+                "main is \"%s\": give it the right disk, or, if this is a "
+                "copy that takes its place: remapctl relabel %s '%s'",
+                s->config->spare_path, s->identity.label, s->label,
+                s->config->spare_path, s->label);
+  return -1;
+}
+
+static int
+prepare_new (struct spare_setup *s)
+{
+  struct message message;
+  char uuid[SPARE_UUID_TEXT];
+
+  if (!s->config->spare_create) {
+    nbdkit_error ("remap: spare %s: is missing or blank, and "
+                  "spare-create=no: is its filesystem mounted?",
+                  s->config->spare_path);
+    return -1;
+  }
+  if (!s->file.is_block && s->file.size > 0 && s->file.size < SPARE_MIN_SIZE &&
+      s->config->spare_size < (int64_t) SPARE_MIN_SIZE) {
+    nbdkit_error ("remap: spare %s: has %" PRIu64 " bytes, a spare needs at "
+                  "least %" PRIu64, s->config->spare_path, s->file.size,
+                  SPARE_MIN_SIZE);
+    return -1;
+  }
+  if (s->config->spare_size != -1 &&
+      spare_file_extend (&s->file, s->config->spare_size, &message))
+    return fail (&message);
+  if (s->file.is_block && s->file.size < SPARE_MIN_SIZE) {
+    nbdkit_error ("remap: spare %s: has %" PRIu64 " bytes, a spare needs at "
+                  "least %" PRIu64, s->config->spare_path, s->file.size,
+                  SPARE_MIN_SIZE);
+    return -1;
+  }
+  if (s->content != SPARE_UNFINISHED &&
+      getrandom (s->identity.uuid, sizeof s->identity.uuid, 0) !=
+      sizeof s->identity.uuid) {
+    nbdkit_error ("remap: getrandom: %m");
+    return -1;
+  }
+  /* RFC 4122, version 4: random. */
+  s->identity.uuid[6] = (s->identity.uuid[6] & 0x0f) | 0x40;
+  s->identity.uuid[8] = (s->identity.uuid[8] & 0x3f) | 0x80;
+  spare_uuid_text (s->identity.uuid, uuid);
+  say ("creating a new spare: %s, UUID %s", s->config->spare_path, uuid);
+  return 0;
+}
+
+/* What is on it. */
+static int
+look_at_spare (struct spare_setup *s)
+{
+  struct message message;
+  uint64_t size = s->file.size;
+
+  /* What lies behind a new spare is none of its business. */
+  if (s->config->spare_size != -1 && (uint64_t) s->config->spare_size < size)
+    size = s->config->spare_size;
+  if (spare_file_drop_cache (&s->file, &message))
+    return fail (&message);
+  if (spare_probe (&s->file.device, size, spare_file_next_data,
+                   &s->content, &s->identity, &message)) {
+    nbdkit_error ("remap: spare %s: %s", s->config->spare_path, message.text);
+    return -1;
+  }
+  if (s->content == SPARE_FOREIGN) {
+    nbdkit_error ("remap: spare %s: is neither blank nor a spare: it holds "
+                  "something else and is left alone; erase it first if it "
+                  "is to be a spare", s->config->spare_path);
+    return -1;
+  }
+  return 0;
+}
+
+static int
+prepare (struct spare_setup *s)
+{
+  struct message message;
+
+  if (open_spare (s) == -1 || look_at_spare (s) == -1)
+    return -1;
+  look_at_main_path (s);
+  if (s->label == NULL)
+    s->label = s->disk_label;
+
+  s->map = map_new ();
+  if (s->map == NULL) {
+    nbdkit_error ("remap: malloc: %m");
+    return -1;
+  }
+  if (s->content != SPARE_VALID)
+    return prepare_new (s);
+  if (check_label (s) == -1)
+    return -1;
+  if (spare_load (&s->file.device, s->file.size, false, &env, s->map,
+                  &s->spare, &message)) {
+    nbdkit_error ("remap: spare %s: %s", s->config->spare_path, message.text);
+    return -1;
+  }
+  return 0;
+}
+
+static int
+format_spare (struct spare_setup *s, uint64_t main_size)
+{
+  struct message message;
+  uint64_t size = s->config->spare_size;
+  bool whole;
+  int err;
+
+  if (s->config->spare_size == -1) {
+    size = s->file.size;
+    if (size == 0) {
+      size = round_up (main_size / DEFAULT_FRACTION, 4096);
+      if (size < DEFAULT_MIN_SIZE)
+        size = DEFAULT_MIN_SIZE;
+    }
+  }
+  if (spare_file_extend (&s->file, size, &message))
+    return fail (&message);
+  whole = round_down (size, 4096) == round_down (s->file.size, 4096);
+
+  s->identity.main_size = main_size;
+  snprintf (s->identity.label, sizeof s->identity.label, "%s", s->label);
+  err = spare_format (&s->file.device, size, whole, &s->identity, &env, s->map,
+                      &s->spare, &message);
+  if (err) {
+    nbdkit_error ("remap: spare %s: can't be created: %s",
+                  s->config->spare_path, message.text);
+    return -1;
+  }
+  return 0;
+}
+
+/* Makes the spare SIZE bytes large, which it wasn't before.  ST: how it is
+ * now.
+ */
+static int
+grow_to (struct spare_setup *s, const struct spare_status *st,
+         uint64_t size, struct message *message)
+{
+  uint64_t end = size < s->file.size ? size : s->file.size;
+  int err;
+
+  /* What a growth that was interrupted has left is the spare's own.  The
+   * file is lengthened only when all that it has was found to be blank.
+   */
+  err = 0;
+  if (st->claimed < end)
+    err = spare_file_is_blank (&s->file, st->claimed, end);
+  if (err) {
+    message_set (message, "%s", err == EEXIST ?
+                 "what follows the spare is not blank" : strerror (err));
+    return err;
+  }
+  err = spare_file_extend (&s->file, size, message);
+  return err ? err : spare_grow (s->spare, size, message);
+}
+
+/* An existing spare has more room than before, or is to have it. */
+static int
+grow_spare (struct spare_setup *s)
+{
+  struct spare_status st;
+  struct message message;
+  uint64_t size;
+  int err;
+
+  spare_get_status (s->spare, &st);
+  size = st.size;
+  if (s->config->spare_size != -1 && (uint64_t) s->config->spare_size > size)
+    size = s->config->spare_size;
+  else if (st.whole && s->file.size > size)
+    size = s->file.size;
+  size = round_down (size, 4096);
+  if (size <= st.size)
+    return 0;
+
+  err = grow_to (s, &st, size, &message);
+  if (err && s->config->spare_size != -1) {
+    nbdkit_error ("remap: spare %s: can't be enlarged from %" PRIu64 " to %"
+                  PRIu64 " bytes: %s", s->config->spare_path, st.size, size,
+                  message.text);
+    return -1;
+  }
+  if (err)
+    nbdkit_error ("remap: warning: spare %s: stays at %" PRIu64 " bytes: %s",
+                  s->config->spare_path, st.size, message.text);
+  return 0;
+}
+
+static int
+check_size (const struct spare_setup *s, uint64_t main_size)
+{
+  if (s->identity.main_size == main_size)
+    return 0;
+  nbdkit_error ("remap: spare %s belongs to a disk of %" PRIu64 " bytes, but "
+                "main has %" PRIu64 " bytes: this is another disk, or it "
+                "has shrunk or grown", s->config->spare_path,
+                s->identity.main_size, main_size);
+  return -1;
+}
+
+struct spare_setup *
+spare_setup_open (const struct remap_config *config)
+{
+  struct spare_setup *s = calloc (1, sizeof *s);
+
+  if (s == NULL) {
+    nbdkit_error ("calloc: %m");
+    return NULL;
+  }
+  s->config = config;
+  s->label = config->label;
+  s->file.fd = -1;
+  pthread_mutex_init (&s->grow_mutex, NULL);
+  if (prepare (s) == -1) {
+    spare_setup_free (s);
+    return NULL;
+  }
+  return s;
+}
+
+int
+spare_setup_start (struct spare_setup *s, uint64_t main_size)
+{
+  struct message message;
+
+  if (s->content != SPARE_VALID)
+    return format_spare (s, main_size);
+  if (check_size (s, main_size) == -1)
+    return -1;
+  if (spare_start (s->spare, &message)) {
+    nbdkit_error ("remap: spare %s: %s", s->config->spare_path, message.text);
+    return -1;
+  }
+  return grow_spare (s);
+}
+
+struct map *
+spare_setup_map (const struct spare_setup *s)
+{
+  return s->map;
+}
+
+struct spare *
+spare_setup_spare (const struct spare_setup *s)
+{
+  return s->spare;
+}
+
+int
+spare_setup_grow (struct spare_setup *s, uint64_t wanted,
+                  struct message *message)
+{
+  const uint64_t size = round_down (wanted, 4096);
+  struct spare_status st;
+  struct message why;
+  int err;
+
+  pthread_mutex_lock (&s->grow_mutex);
+  spare_get_status (s->spare, &st);
+  if (size <= st.size) {
+    message_set (&why, "that isn't more");
+    err = EINVAL;
+  }
+  else {
+    err = spare_file_find_size (&s->file, &why);
+    if (err == 0)
+      err = grow_to (s, &st, size, &why);
+  }
+  pthread_mutex_unlock (&s->grow_mutex);
+  if (err)
+    message_set (message, "the spare can't be enlarged from %" PRIu64 " to %"
+                 PRIu64 " bytes: %.300s", st.size, wanted, why.text);
+  return err;
+}
+
+void
+spare_setup_free (struct spare_setup *s)
+{
+  const bool unused = s->spare == NULL;
+
+  if (s->spare)
+    spare_close (s->spare);
+  if (s->map)
+    map_free (s->map);
+  if (s->file.fd != -1)
+    spare_file_close (&s->file, unused);
+  pthread_mutex_destroy (&s->grow_mutex);
+  free (s);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The spare of a server: found, judged, formatted or replayed, and enlarged.
+ * It owns the file, the map and the spare.
+ */
+
+#ifndef REMAP_SPARE_SETUP_H
+#define REMAP_SPARE_SETUP_H
+
+#include "base/message.h"
+#include "map/map.h"
+#include "parameters.h"
+#include "spare/spare.h"
+
+/* In get_ready: all that can be done without main's size.  Nothing is
+ * written to what is there.  CONFIG must live as long.  Returns NULL after
+ * nbdkit_error.
+ */
+extern struct spare_setup *spare_setup_open (
+  const struct remap_config *config);
+
+/* In after_fork: the rest.  Returns 0, or -1 after nbdkit_error. */
+extern int spare_setup_start (struct spare_setup *setup, uint64_t main_size);
+
+/* From spare_setup_start on. */
+extern struct map *spare_setup_map (const struct spare_setup *setup);
+extern struct spare *spare_setup_spare (const struct spare_setup *setup);
+
+/* Enlarges the spare to SIZE bytes, while it is in use.  Any thread.
+ * Returns 0, or an errno with MESSAGE set.
+ */
+extern int spare_setup_grow (struct spare_setup *setup, uint64_t size,
+                             struct message *message);
+
+/* Closes everything.  A file that was created and never became a spare is
+ * removed again.
+ */
+extern void spare_setup_free (struct spare_setup *setup);
+
+#endif /* REMAP_SPARE_SETUP_H */
