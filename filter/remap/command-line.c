@@ -12,8 +12,9 @@
 
 #include "command-line.h"
 
-/* Does this word of a command line say -r?  SKIP is set if the next word is
- * the value of an option.
+/* Does this word of a command line say -r, or the like?  nbdkit takes
+ * --readonly, --read-only and what abbreviates them, and single letters in
+ * one word (-fr).  SKIP is set if the next word is an option's value.
  */
 static bool
 says_read_only (const char *word, bool *skip)
@@ -36,7 +37,9 @@ says_read_only (const char *word, bool *skip)
   return false;
 }
 
-/* The command line, as one string after the other. */
+/* The words of the command line, one string after the other, in malloc'd
+ * memory; LEN counts their NULs.  NULL if it can't be read.
+ */
 static char *
 read_command_line (size_t *len)
 {

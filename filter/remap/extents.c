@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * Block status.
  */
 
 #include <config.h>
@@ -13,9 +11,10 @@
 #include "extents.h"
 #include "next.h"
 
-/* What main says of DIRECT sectors; everything else is data, whatever main
- * says of the places that it left.  Main is asked about whole blocks: one
- * that takes nothing else would refuse the question.
+/* For DIRECT sectors main's own answer is passed on.  (All others are data:
+ * main may have a hole where a sector was that is REMAPPED now.)  Main is
+ * asked about whole blocks, since a plugin that serves nothing smaller would
+ * refuse the question.
  */
 static int
 add_direct_extents (const struct remap *remap, nbdkit_next *next,
@@ -25,12 +24,11 @@ add_direct_extents (const struct remap *remap, nbdkit_next *next,
   const uint32_t block = engine_main_block (remap->engine);
   const uint64_t size = engine_main_size (remap->engine);
   const uint64_t end = offset + count;
-  uint64_t first = round_down (offset, block), last = round_up (end, block);
+  uint64_t first = round_down (offset, block);
+  uint64_t last = min_u64 (round_up (end, block), size);
   struct nbdkit_extents *below;
   int err = 0, r = 0;
 
-  if (last > size)
-    last = size;
   if (last - first > UINT32_MAX) {
     first = offset;
     last = end;
@@ -44,8 +42,8 @@ add_direct_extents (const struct remap *remap, nbdkit_next *next,
   for (size_t i = 0; i < nbdkit_extents_count (below) && r == 0; i++) {
     struct nbdkit_extent e = nbdkit_get_extent (below, i);
 
-    first = e.offset > offset ? e.offset : offset;
-    last = e.offset + e.length < end ? e.offset + e.length : end;
+    first = max_u64 (e.offset, offset);
+    last = min_u64 (e.offset + e.length, end);
     if (first < last)
       r = nbdkit_add_extent (extents, first, last - first, e.type);
   }
@@ -70,7 +68,7 @@ extents_get (const struct remap *remap, nbdkit_next *next, uint32_t count,
       *err = errno;
     offset += len;
     count -= len;
-    /* One extent is wanted: the first run has at least one. */
+    /* One extent is wanted, and the first run has given at least one. */
     if (flags & NBDKIT_FLAG_REQ_ONE)
       break;
   }

@@ -113,9 +113,9 @@ remap_open (nbdkit_next_open *next, nbdkit_context *context,
   return c;
 }
 
-/* Where the plugin's only connection is to be used by others, it is closed
- * here, while we can still see it: after our own close would be too early to
- * say that it is free.
+/* If the plugin serves one connection at a time, requests at the control
+ * socket wait until the client's one is closed.  nbdkit closes it only after
+ * remap_close, where nobody could tell them any more: so it is closed here.
  */
 static int
 remap_finalize (nbdkit_next *next, void *handle)
@@ -177,7 +177,7 @@ remap_get_size (nbdkit_next *next, void *handle)
   return next->get_size (next);
 }
 
-/* Requests of any size and alignment are served. */
+/* The engine cuts and completes requests: so there is no minimum. */
 static int
 remap_block_size (nbdkit_next *next, void *handle,
                   uint32_t *minimum, uint32_t *preferred, uint32_t *maximum)

@@ -50,8 +50,8 @@ warn (void *opaque, const char *text)
 
 static const struct spare_env env = { .warn = warn };
 
-/* Things that are said once, on the terminal that the server is started
- * from.
+/* Prints what is no error, for the person who starts the server: nbdkit's
+ * own messages would need -v.
  */
 static void __attribute__ ((format (printf, 1, 2)))
 say (const char *fs, ...)
@@ -134,7 +134,7 @@ open_spare (struct spare_setup *s)
   return check_spare_place (s, &st);
 }
 
-/* Which disk main is. */
+/* Learns main's identity, if its path leads to a block device. */
 static void
 look_at_main_path (struct spare_setup *s)
 {
@@ -206,14 +206,16 @@ prepare_new (struct spare_setup *s)
   return 0;
 }
 
-/* What is on it. */
+/* Is there a spare on it, or nothing, or something else? */
 static int
 look_at_spare (struct spare_setup *s)
 {
   struct message message;
   uint64_t size = s->file.size;
 
-  /* What lies behind a new spare is none of its business. */
+  /* Beyond the size that is asked for, a new spare touches nothing: so
+   * something else may be there.
+   */
   if (s->config->spare_size != -1 && (uint64_t) s->config->spare_size < size)
     size = s->config->spare_size;
   if (spare_file_drop_cache (&s->file, &message))

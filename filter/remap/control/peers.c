@@ -28,7 +28,7 @@
 #include "control/status.h"
 
 #define MAX_PEERS 1024U         /* or half of the files that may be open */
-#define PAUSE_MS 1000           /* when there is no room for another peer */
+#define PAUSE_MS 1000           /* when no more files can be opened */
 #define HISTORY_IDLE_MS 60000   /* the log isn't kept in memory for longer */
 
 struct peer {
@@ -107,7 +107,7 @@ execute_line (struct peers *ps, struct peer *p, const char *line, size_t len)
   jobs_start (&ps->jobs);
 }
 
-/* Sends what can be sent. */
+/* Sends as much of the reply as the socket takes. */
 static void
 send_reply (struct peer *p)
 {
@@ -132,9 +132,9 @@ send_reply (struct peer *p)
   }
 }
 
-/* A socket that is closed with input unread resets the connection, and the
- * peer sees that error in place of our last reply: so it is the peer that
- * closes.
+/* A socket that is closed while it holds unread input resets the connection,
+ * and the peer sees that error in place of our last reply.  So we only say
+ * that nothing more comes, and wait until the peer closes.
  */
 static void
 say_goodbye (const struct peers *ps, struct peer *p)
@@ -146,8 +146,8 @@ say_goodbye (const struct peers *ps, struct peer *p)
     p->draining = true;
 }
 
-/* Executes the lines that are there, one after the other, as far as the
- * replies go.
+/* Executes the lines that have come, one after the other, until a reply
+ * can't be sent at once or a request takes its time.
  */
 static void
 serve_peer (struct peers *ps, struct peer *p)
@@ -241,7 +241,10 @@ free_closed_peers (struct peers *ps)
   }
 }
 
-/* One more than can be served is told so, and others wait. */
+/* When there are as many peers as can be served, another one gets an error
+ * and is closed.  When the process can't open any more files, those that
+ * come wait in the socket.
+ */
 static void
 accept_peer (struct peers *ps)
 {
@@ -295,7 +298,9 @@ table_is_read (const struct peers *ps)
   return false;
 }
 
-/* What is done by the clock; returns how long to sleep, in ms. */
+/* Does what is due by the clock; returns for how long nothing more will be,
+ * in ms.
+ */
 static int
 tick (struct peers *ps)
 {

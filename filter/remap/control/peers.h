@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Those who are connected to the control socket.  One thread serves them
- * all; everything here belongs to it, except where it says so.
+ * The programs that are connected to the control socket.  One thread serves
+ * them all; everything here belongs to it, except where it says so.
  */
 
 #ifndef REMAP_CONTROL_PEERS_H

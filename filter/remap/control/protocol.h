@@ -42,19 +42,22 @@ extern int control_parse (const char *line, size_t len,
                           struct control_request *rq,
                           struct message *message);
 
-/* Completes and checks the range of a request against main's size. */
+/* Checks the range of a request against main's size, and replaces a COUNT of
+ * 0.  A request without a range passes.  Returns 0, or EINVAL with MESSAGE
+ * set.
+ */
 extern int control_check_range (struct control_request *rq,
                                 uint64_t nr_sectors,
                                 struct message *message);
 
-/* May this take longer than a moment? */
+/* May this take so long that a thread of its own must do it? */
 extern bool control_is_slow (enum control_verb verb);
 
 /* How each request is written; NULL after the last one. */
 extern const char *control_usage (enum control_verb verb);
 
-/* Replies.  Out of memory these return NULL, which all of jansson's
- * functions take for an argument.
+/* Replies.  If memory runs out these return NULL, which all of jansson's
+ * functions accept as an argument.
  */
 extern json_t *control_ok (void);
 extern json_t *control_error (const char *text);

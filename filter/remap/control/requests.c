@@ -1,5 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * What happens to a line that a program writes to the control socket.
+ *
+ * One thread (peers.c) serves all connections.  It reads a line, has it
+ * parsed (protocol.c), and has it executed, here.  So everything here is one
+ * of two kinds:
+ *
+ *   quick   ping, help, status, set_auto_remap, clear_stats: memory is
+ *           read, a switch is set.  They run in that one thread, which
+ *           meanwhile serves nobody else; they must not wait for a disk,
+ *           for a lock that is held during I/O, or for a thread.
+ *   slow    everything else: it reads or writes main or the spare, or walks
+ *           through a table of any length.  jobs.c gives each of these a
+ *           thread, up to a limit; so they run beside each other and beside
+ *           clients' requests, and only the engine keeps them apart.
+ *
+ * The samples and times of struct control_target have no lock: only quick
+ * requests use them.  (ping and clear_stats are quick for this reason, too.)
+ *
+ * A slow request can end early.  It is asked to when the server ends, when
+ * the program that has asked hangs up, and when a client waits for the
+ * plugin's only connection.  The engine asks must_stop before each piece of
+ * work; what was done by then is durable and stays, and the reply says how
+ * much it was.
+ *
+ * Memory: a reply is made in memory, whole, so its length is limited: a
+ * table has 1000 runs and says where to go on; a list of bad sectors has 100
+ * and says that there were more.  A request keeps nothing after its reply.
+ * The spare's history, which tells since when a sector is in its state, is
+ * read for the first table and kept for a minute after the last one.  If
+ * memory runs out, jansson's functions pass NULL on from one to the next,
+ * and the reply becomes an error; but what was done is done.
+ *
+ * Trust: the socket has mode 0600, and whoever can connect may do
+ * everything: there are no lesser rights.  But no line may do harm beyond
+ * what it asks for: control_check_range is the one place where numbers meet
+ * main's size, and it comes before anything else.
+ *
+ * Main is not ours: it is borrowed for one request (get_main, put_main), so
+ * that this file needs to know neither nbdkit nor what a plugin allows.
  */
 
 #include <config.h>
@@ -16,11 +56,11 @@
 #define MAX_TABLE_RUNS 1000     /* in one reply */
 #define MAX_BAD_RUNS 100        /* in one reply */
 
-/* A request of an operator that is under way. */
+/* A request that the engine executes. */
 struct progress {
   struct control_target *t;
   const atomic_bool *stop;
-  bool was_wanted;              /* stopped since somebody else needs main */
+  bool was_wanted;              /* stopped because a client needs main */
   unsigned nr_runs;
   bool more;
   struct {
@@ -91,9 +131,8 @@ error_reply (struct control_target *t, int err, bool was_wanted)
   return control_error (message.text);
 }
 
-/* How each of them is called. */
 static int
-run_operation (struct control_target *t, const struct control_request *rq,
+call_engine (struct control_target *t, const struct control_request *rq,
                struct engine_conn *conn, const struct engine_watch *watch,
                struct engine_result *res)
 {
@@ -120,7 +159,9 @@ run_operation (struct control_target *t, const struct control_request *rq,
   }
 }
 
-/* What became LOST by decree was not read in vain, but is lost. */
+/* "lost" counts the sectors that became LOST.  `remap' makes those LOST that
+ * main can't read (RES->bad); `import lost' makes all LOST that it changes.
+ */
 static void
 put_result (json_t *reply, const struct control_request *rq,
             const struct engine_result *res, const struct progress *p)
@@ -146,8 +187,9 @@ put_result (json_t *reply, const struct control_request *rq,
   }
 }
 
+/* The requests that the engine executes, about a range of sectors. */
 static json_t *
-operate (struct control_target *t, const struct control_request *rq,
+handle_range (struct control_target *t, const struct control_request *rq,
          const atomic_bool *stop)
 {
   const bool needs_main = rq->verb != CONTROL_FORGET_LOST && !rq->lost;
@@ -164,7 +206,7 @@ operate (struct control_target *t, const struct control_request *rq,
       t->get_main (t->opaque, rq->verb == CONTROL_UNMAP, &conn,
                    &message) != 0)
     return control_error (message.text);
-  err = run_operation (t, rq, conn, &watch, &res);
+  err = call_engine (t, rq, conn, &watch, &res);
   if (needs_main)
     t->put_main (t->opaque);
   reply = err ? error_reply (t, err, p.was_wanted) : control_ok ();
@@ -199,7 +241,9 @@ table (struct control_target *t, const struct control_request *rq,
   unsigned n;
   bool found = true;
 
-  /* Without memory for it reasons are unknown, but the map is known. */
+  /* If there is no memory for the history, the reasons are unknown; the
+   * runs come from the map.
+   */
   spare_history_update (t->history);
   runs = json_array ();
   for (n = 0; n < MAX_TABLE_RUNS; n++) {
@@ -208,7 +252,7 @@ table (struct control_target *t, const struct control_request *rq,
     if (!found)
       break;
     add_run (runs, &h);
-    pos = h.run.start + h.run.count;
+    pos = run_end_sector (&h.run);
   }
   /* Is there more? */
   if (found)
@@ -318,6 +362,6 @@ control_execute (struct control_target *t, struct control_request *rq,
   case CONTROL_SYNC:
     return sync_all (t);
   default:
-    return operate (t, rq, stop);
+    return handle_range (t, rq, stop);
   }
 }

@@ -93,7 +93,9 @@ oldest_within (const struct control_target *t, uint64_t now, uint64_t age)
 {
   unsigned low = 0, high = t->nr_samples - 1, mid;
 
-  /* LOW: samples before the newest one that are surely young enough. */
+  /* The sample LOW places before the newest one is young enough; those more
+   * than HIGH places before it aren't.
+   */
   while (low < high) {
     mid = high - (high - low) / 2;
     if (now - t->samples[(t->newest + CONTROL_SAMPLES - mid) %
