@@ -95,6 +95,19 @@ parse_path (char **path, const char *key, const char *value)
   return *path ? 0 : -1;
 }
 
+static void
+note_main_path (struct remap_config *config, const char *path,
+                bool is_direct)
+{
+  struct stat st;
+
+  if (stat (path, &st) == -1)
+    return;
+  free (config->main_path);
+  config->main_path = nbdkit_realpath (path);
+  config->main_is_direct = is_direct;
+}
+
 bool
 parameters_has (const char *key)
 {
@@ -138,14 +151,14 @@ void
 parameters_note (struct remap_config *config, const char *key,
                  const char *value)
 {
-  const bool is_device = strcmp (key, "device") == 0;
-  struct stat st;
-
-  if ((!is_device && strcmp (key, "file") != 0) || stat (value, &st) == -1)
-    return;
-  free (config->main_path);
-  config->main_path = nbdkit_realpath (value);
-  config->main_is_direct = is_device;
+  if (strcmp (key, "file") == 0 || strcmp (key, "device") == 0)
+    note_main_path (config, value, strcmp (key, "device") == 0);
+  else if (strcmp (key, "dir") == 0)
+    config->directory_key = "dir";
+  else if (strcmp (key, "directory") == 0)
+    config->directory_key = "directory";
+  else if (strcmp (key, "dynamic-export") == 0)
+    config->dynamic_export = nbdkit_parse_bool (value) == 1;
 }
 
 int

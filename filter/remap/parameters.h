@@ -26,6 +26,10 @@ struct remap_config {
   /* What the plugin's parameters say of main's path. */
   char *main_path;                      /* NULL: nothing */
   bool main_is_direct;                  /* opened with O_DIRECT */
+
+  /* Of which disks there are (main-plugin.h). */
+  const char *directory_key;            /* NULL: no directory is given */
+  bool dynamic_export;
 };
 
 #define PARAMETERS_DEFAULT \
@@ -54,7 +58,7 @@ extern bool parameters_has (const char *key);
 extern int parameters_set (struct remap_config *config, const char *key,
                            const char *value);
 
-/* Looks at one that goes to the layer below. */
+/* Looks at one that the layer below has accepted. */
 extern void parameters_note (struct remap_config *config, const char *key,
                              const char *value);
 

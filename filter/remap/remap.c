@@ -14,6 +14,7 @@
 
 #include "engine/engine.h"
 #include "extents.h"
+#include "main-plugin.h"
 #include "next.h"
 #include "own-connection.h"
 #include "parameters.h"
@@ -40,15 +41,18 @@ remap_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
 {
   if (parameters_has (key))
     return parameters_set (&remap.config, key, value);
+  if (next (nxdata, key, value) == -1)
+    return -1;
   parameters_note (&remap.config, key, value);
-  return next (nxdata, key, value);
+  return 0;
 }
 
 static int
 remap_config_complete (nbdkit_next_config_complete *next,
                        nbdkit_backend *nxdata)
 {
-  if (parameters_complete (&remap.config) == -1)
+  if (parameters_complete (&remap.config) == -1 ||
+      main_plugin_check (&remap.config) == -1)
     return -1;
   return next (nxdata);
 }
