@@ -12,29 +12,35 @@
 
 #include "command-line.h"
 
-/* Does this word of a command line say -r, or the like?  nbdkit takes
- * --readonly, --read-only and what abbreviates them, and single letters in
- * one word (-fr).  SKIP is set if the next word is an option's value.
+enum option { OTHER, READ_ONLY, RUN };
+
+/* Which option is this word of a command line?  nbdkit takes abbreviations
+ * of long options (--readonly, --read-only, --run), and single letters in one
+ * word (-fr).  SKIP is set if the next word is an option's value.
  */
-static bool
-says_read_only (const char *word, bool *skip)
+static enum option
+option_of (const char *word, bool *skip)
 {
   static const char with_value[] = "DegipPtuU";
 
   *skip = false;
+  if (strncmp (word, "--ru", 4) == 0) {
+    *skip = strchr (word, '=') == NULL;
+    return RUN;
+  }
   if (strncmp (word, "--", 2) == 0)
-    return strncmp (word, "--r", 3) == 0 && strncmp (word, "--ru", 4) != 0;
+    return strncmp (word, "--r", 3) == 0 ? READ_ONLY : OTHER;
   if (word[0] != '-')
-    return false;
+    return OTHER;
   for (word++; *word; word++) {
     if (*word == 'r')
-      return true;
+      return READ_ONLY;
     if (strchr (with_value, *word)) {
       *skip = word[1] == '\0';
-      return false;
+      return OTHER;
     }
   }
-  return false;
+  return OTHER;
 }
 
 /* The words of the command line, one string after the other, in malloc'd
@@ -72,11 +78,12 @@ read_command_line (size_t *len)
   return text;
 }
 
-int
-command_line_is_read_only (void)
+/* 1: it is among them; 0; -1: that can't be found out. */
+static int
+has_option (enum option wanted)
 {
   size_t len, i;
-  bool read_only = false, skip = false;
+  bool found = false, skip = false;
   char *text = read_command_line (&len);
 
   if (text == NULL || len == 0) {
@@ -86,9 +93,21 @@ command_line_is_read_only (void)
   for (i = strlen (text) + 1; i < len; i += strlen (text + i) + 1) {
     if (skip)
       skip = false;
-    else if (says_read_only (text + i, &skip))
-      read_only = true;
+    else if (option_of (text + i, &skip) == wanted)
+      found = true;
   }
   free (text);
-  return read_only;
+  return found;
+}
+
+int
+command_line_is_read_only (void)
+{
+  return has_option (READ_ONLY);
+}
+
+int
+command_line_has_run (void)
+{
+  return has_option (RUN);
 }

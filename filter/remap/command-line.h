@@ -12,4 +12,7 @@
  */
 extern int command_line_is_read_only (void);
 
+/* Does nbdkit run a program as its client (--run)?  The same. */
+extern int command_line_has_run (void);
+
 #endif /* REMAP_COMMAND_LINE_H */

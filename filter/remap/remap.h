@@ -7,6 +7,7 @@
  *   remap            nbdkit's callbacks
  *   parameters       what the command line asks for
  *   command-line     what nbdkit doesn't tell of it
+ *   listeners        the sockets that nbdkit listens at
  *   main-plugin      which plugins can be main
  *   server           start and end
  *   spare-setup      the spare, from opening it to using it

@@ -13,8 +13,10 @@
 #include <signal.h>
 #include <string.h>
 
+#include "command-line.h"
 #include "control/control.h"
 #include "engine/engine.h"
+#include "listeners.h"
 #include "next.h"
 #include "own-connection.h"
 #include "server.h"
@@ -191,6 +193,12 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
   return 0;
 
  error:
+  /* nbdkit's parent, which runs the client, has the socket too, and would let
+   * it wait for ever.  (A service manager that has it must keep it: it
+   * starts the server again for those who wait.)
+   */
+  if (command_line_has_run () == 1)
+    listeners_close_for_all ();
   server_stop (remap);
   return -1;
 }
