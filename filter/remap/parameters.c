@@ -14,6 +14,16 @@
 #include "parameters.h"
 #include "spare/spare.h"
 
+/* A block that fails is read once, and this often again: a drive takes
+ * seconds for each.
+ */
+#define MAX_RETRIES 1000
+
+/* Bytes: no file or device is that large, and the end of a spare that begins
+ * there still has a number.
+ */
+#define MAX_OFFSET (INT64_C (1) << 62)
+
 static int
 parse_bool (bool *b, const char *value)
 {
@@ -26,7 +36,8 @@ parse_bool (bool *b, const char *value)
 }
 
 static int
-parse_size (int64_t *size, const char *key, const char *value, int64_t min)
+parse_size (int64_t *size, const char *key, const char *value, int64_t min,
+            int64_t max)
 {
   int64_t r = nbdkit_parse_size (value);
 
@@ -35,6 +46,11 @@ parse_size (int64_t *size, const char *key, const char *value, int64_t min)
   if (r < min) {
     nbdkit_error ("%s=%s: must be at least %" PRIi64 " bytes", key, value,
                   min);
+    return -1;
+  }
+  if (r > max) {
+    nbdkit_error ("%s=%s: must be at most %" PRIi64 " bytes", key, value,
+                  max);
     return -1;
   }
   *size = r;
@@ -46,7 +62,7 @@ parse_offset (uint64_t *offset, const char *key, const char *value)
 {
   int64_t r;
 
-  if (parse_size (&r, key, value, 0) == -1)
+  if (parse_size (&r, key, value, 0, MAX_OFFSET) == -1)
     return -1;
   if (r % SECTOR_SIZE != 0) {
     nbdkit_error ("%s=%s: must be a multiple of %u bytes", key, value,
@@ -54,6 +70,21 @@ parse_offset (uint64_t *offset, const char *key, const char *value)
     return -1;
   }
   *offset = r;
+  return 0;
+}
+
+static int
+parse_retries (unsigned *retries, const char *key, const char *value)
+{
+  unsigned r;
+
+  if (nbdkit_parse_unsigned (key, value, &r) == -1)
+    return -1;
+  if (r > MAX_RETRIES) {
+    nbdkit_error ("%s=%s: must be at most %d", key, value, MAX_RETRIES);
+    return -1;
+  }
+  *retries = r;
   return 0;
 }
 
@@ -124,7 +155,8 @@ parameters_set (struct remap_config *config, const char *key,
   else if (strcmp (key, "spare-create") == 0)
     return parse_bool (&config->spare_create, value);
   else if (strcmp (key, "spare-size") == 0)
-    return parse_size (&config->spare_size, key, value, SPARE_MIN_SIZE);
+    return parse_size (&config->spare_size, key, value, SPARE_MIN_SIZE,
+                       SPARE_MAX_SIZE);
   else if (strcmp (key, "spare-offset") == 0)
     return parse_offset (&config->spare_offset, key, value);
   else if (strcmp (key, "spare-same-disk") == 0)
@@ -132,7 +164,7 @@ parameters_set (struct remap_config *config, const char *key,
   else if (strcmp (key, "remap-auto") == 0)
     return parse_bool (&config->auto_remap, value);
   else if (strcmp (key, "remap-retries") == 0)
-    return nbdkit_parse_unsigned (key, value, &config->retries);
+    return parse_retries (&config->retries, key, value);
   else if (strcmp (key, "remap-lost") == 0)
     return parse_lost (&config->lost_zero, value);
   else if (strcmp (key, "remap-label") == 0)

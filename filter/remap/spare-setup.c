@@ -426,6 +426,11 @@ spare_setup_grow (struct spare_setup *s, uint64_t wanted,
     message_set (&why, "that isn't more");
     err = EINVAL;
   }
+  else if (size > SPARE_MAX_SIZE) {
+    /* Before the file is made longer. */
+    message_set (&why, "a spare can have at most %" PRIu64, SPARE_MAX_SIZE);
+    err = EINVAL;
+  }
   else {
     err = spare_file_find_size (&s->file, &why);
     if (err == 0)

@@ -26,6 +26,7 @@
 #include "map/map.h"
 
 #define SPARE_MIN_SIZE (UINT64_C (1) << 20)         /* bytes */
+#define SPARE_MAX_SIZE ((MAP_MAX_SLOT - 1) * SECTOR_SIZE)
 #define SPARE_LABEL_MAX 255                         /* bytes, without NUL */
 
 /* The size in bytes, not rounded, of a new spare for which none is given: a

@@ -34,12 +34,23 @@ wrong 'size' spare=spare.img spare-size=99999999999999999999
 wrong 'spare-offset=100: must be a multiple of 512' \
       spare=spare.img spare-offset=100
 wrong 'size' spare=spare.img spare-offset=x
+wrong 'spare-size=128T: must be at most 140737488354816 bytes' \
+      spare=spare.img spare-size=128T
+wrong 'spare-size=7E: must be at most' spare=spare.img spare-size=7E
+wrong 'spare-offset=4611686018427388416: must be at most 4611686018427387904' \
+      spare=spare.img spare-offset=4611686018427388416
+wrong 'spare-offset=9223372036854775296: must be at most' \
+      spare=spare.img spare-offset=9223372036854775296
 wrong 'bool' spare=spare.img spare-create=maybe
 wrong 'bool' spare=spare.img spare-same-disk=2
 wrong 'bool' spare=spare.img remap-auto=auto
 wrong 'remap-retries' spare=spare.img remap-retries=-1
 wrong 'remap-retries' spare=spare.img remap-retries=many
 wrong 'remap-retries' spare=spare.img remap-retries=4294967296
+wrong 'remap-retries=1001: must be at most 1000' \
+      spare=spare.img remap-retries=1001
+wrong 'remap-retries=4294967295: must be at most 1000' \
+      spare=spare.img remap-retries=4294967295
 wrong "remap-lost=nothing: must be 'error' or 'zero'" \
       spare=spare.img remap-lost=nothing
 wrong 'remap-label.*255' spare=spare.img \
@@ -51,3 +62,13 @@ wrong 'spare-sise: .*no such parameter' spare=spare.img spare-sise=1G
 OPTIONS='' serve spare-size=4096s spare-offset=8s remap-retries=0 \
            remap-auto=on spare-create=true
 assert_equal "$(stat -c %s spare.img)" $((4096 * 512 + 8 * 512)) "size"
+stop_nbdkit disk
+
+# The most that is allowed: each block is tried that often, and no more.
+bad_sectors bad.txt 100
+rm spare.img
+OPTIONS='' serve remap-retries=1000
+client <<'PY'
+is_(outcome(read, 100), "EIO")
+is_(len(failed("read")), 1001)
+PY
