@@ -39,6 +39,7 @@ struct spare_setup {
   struct spare_identity identity;
   struct map *map;
   struct spare *spare;          /* NULL: it isn't one yet */
+  uint64_t grow_to;             /* bytes, found to be possible; 0: not */
   pthread_mutex_t grow_mutex;   /* one growth at a time */
 };
 
@@ -234,6 +235,89 @@ look_at_spare (struct spare_setup *s)
   return 0;
 }
 
+/* Is there room for SIZE bytes that the spare may take, as far as can be seen
+ * without writing?  ST: how it is now.
+ */
+static int
+check_new_part (struct spare_setup *s, const struct spare_status *st,
+                uint64_t size, struct message *message)
+{
+  const uint64_t end = min_u64 (size, s->file.size);
+  int err = 0;
+
+  /* What a growth that was interrupted has left is the spare's own. */
+  if (st->claimed < end)
+    err = spare_file_is_blank (&s->file, st->claimed, end);
+  if (err)
+    message_set (message, "%s", err == EEXIST ?
+                 "what follows the spare is not blank" : strerror (err));
+  else if (s->file.is_block)
+    err = spare_file_extend (&s->file, size, message);
+  return err;
+}
+
+/* Makes the spare SIZE bytes large, which it wasn't before.  The new part has
+ * been checked: a file is lengthened only when all that it has there was
+ * found to be blank.
+ */
+static int
+grow_to (struct spare_setup *s, uint64_t size, struct message *message)
+{
+  int err = spare_file_extend (&s->file, size, message);
+
+  return err ? err : spare_grow (s->spare, size, message);
+}
+
+/* The size that an existing spare is to have: more than it has if that is
+ * asked for, or if it is the whole of a file that has grown.
+ */
+static uint64_t
+size_to_be (const struct spare_setup *s, const struct spare_status *st)
+{
+  uint64_t size = st->size;
+
+  if (s->config->spare_size != -1 && (uint64_t) s->config->spare_size > size)
+    size = s->config->spare_size;
+  else if (st->whole && s->file.size > size)
+    size = s->file.size;
+  return max_u64 (round_down (size, 4096), st->size);
+}
+
+/* A growth that is asked for must be possible, or the server doesn't start;
+ * one that offers itself needn't be.
+ */
+static int
+growth_failed (const struct spare_setup *s, const struct spare_status *st,
+               uint64_t size, const struct message *why)
+{
+  if (s->config->spare_size != -1) {
+    nbdkit_error ("remap: spare %s: can't be enlarged from %" PRIu64 " to %"
+                  PRIu64 " bytes: %s", s->config->spare_path, st->size, size,
+                  why->text);
+    return -1;
+  }
+  nbdkit_error ("remap: warning: spare %s: stays at %" PRIu64 " bytes: %s",
+                s->config->spare_path, st->size, why->text);
+  return 0;
+}
+
+static int
+check_growth (struct spare_setup *s)
+{
+  struct spare_status st;
+  struct message why;
+  uint64_t size;
+
+  spare_get_status (s->spare, &st);
+  size = size_to_be (s, &st);
+  if (size == st.size)
+    return 0;
+  if (check_new_part (s, &st, size, &why))
+    return growth_failed (s, &st, size, &why);
+  s->grow_to = size;
+  return 0;
+}
+
 static int
 prepare (struct spare_setup *s)
 {
@@ -259,7 +343,7 @@ prepare (struct spare_setup *s)
     nbdkit_error ("remap: spare %s: %s", s->config->spare_path, message.text);
     return -1;
   }
-  return 0;
+  return check_growth (s);
 }
 
 static int
@@ -291,63 +375,6 @@ format_spare (struct spare_setup *s, uint64_t main_size)
                   s->config->spare_path, message.text);
     return -1;
   }
-  return 0;
-}
-
-/* Makes the spare SIZE bytes large, which it wasn't before.  ST: how it is
- * now.
- */
-static int
-grow_to (struct spare_setup *s, const struct spare_status *st,
-         uint64_t size, struct message *message)
-{
-  uint64_t end = size < s->file.size ? size : s->file.size;
-  int err;
-
-  /* What a growth that was interrupted has left is the spare's own.  The
-   * file is lengthened only when all that it has was found to be blank.
-   */
-  err = 0;
-  if (st->claimed < end)
-    err = spare_file_is_blank (&s->file, st->claimed, end);
-  if (err) {
-    message_set (message, "%s", err == EEXIST ?
-                 "what follows the spare is not blank" : strerror (err));
-    return err;
-  }
-  err = spare_file_extend (&s->file, size, message);
-  return err ? err : spare_grow (s->spare, size, message);
-}
-
-/* An existing spare has more room than before, or is to have it. */
-static int
-grow_spare (struct spare_setup *s)
-{
-  struct spare_status st;
-  struct message message;
-  uint64_t size;
-  int err;
-
-  spare_get_status (s->spare, &st);
-  size = st.size;
-  if (s->config->spare_size != -1 && (uint64_t) s->config->spare_size > size)
-    size = s->config->spare_size;
-  else if (st.whole && s->file.size > size)
-    size = s->file.size;
-  size = round_down (size, 4096);
-  if (size <= st.size)
-    return 0;
-
-  err = grow_to (s, &st, size, &message);
-  if (err && s->config->spare_size != -1) {
-    nbdkit_error ("remap: spare %s: can't be enlarged from %" PRIu64 " to %"
-                  PRIu64 " bytes: %s", s->config->spare_path, st.size, size,
-                  message.text);
-    return -1;
-  }
-  if (err)
-    nbdkit_error ("remap: warning: spare %s: stays at %" PRIu64 " bytes: %s",
-                  s->config->spare_path, st.size, message.text);
   return 0;
 }
 
@@ -386,6 +413,7 @@ spare_setup_open (const struct remap_config *config)
 int
 spare_setup_start (struct spare_setup *s, uint64_t main_size)
 {
+  struct spare_status st;
   struct message message;
 
   if (s->content != SPARE_VALID)
@@ -396,7 +424,12 @@ spare_setup_start (struct spare_setup *s, uint64_t main_size)
     nbdkit_error ("remap: spare %s: %s", s->config->spare_path, message.text);
     return -1;
   }
-  return grow_spare (s);
+  if (s->grow_to == 0)
+    return 0;
+  spare_get_status (s->spare, &st);
+  if (grow_to (s, s->grow_to, &message))
+    return growth_failed (s, &st, s->grow_to, &message);
+  return 0;
 }
 
 struct map *
@@ -434,7 +467,9 @@ spare_setup_grow (struct spare_setup *s, uint64_t wanted,
   else {
     err = spare_file_find_size (&s->file, &why);
     if (err == 0)
-      err = grow_to (s, &st, size, &why);
+      err = check_new_part (s, &st, size, &why);
+    if (err == 0)
+      err = grow_to (s, size, &why);
   }
   pthread_mutex_unlock (&s->grow_mutex);
   if (err)

@@ -26,6 +26,18 @@ assert_grep 'error: remap: spare .*spare.img: both headers' expect.out
 [ ! -e p ] || fail "a server was started"
 cp good.img spare.img
 
+# So is a growth that is asked for and can't be: what follows isn't blank.
+size=$(stat -c %s spare.img)
+printf x | dd of=spare.img bs=1 seek=$((size + 5000)) conv=notrunc status=none
+cksum spare.img >before
+expect_failure nbdkit -U "$tmp/s" -P "$tmp/p" --filter=remap file main.img \
+               spare=spare.img spare-size=$((size + (4 << 20)))
+assert_grep "error: remap: spare .*: can't be enlarged from $size to" expect.out
+assert_grep 'not blank' expect.out
+[ ! -e p ] || fail "a server was started"
+cksum spare.img | diff before -
+cp good.img spare.img
+
 # After: syslog is what listens at /dev/log.  In a mount namespace of its
 # own the test has a /dev for that; where that can't be had (a chroot), it
 # listens there as long as nobody else does.
