@@ -27,8 +27,6 @@
 #include "host/sparefile.h"
 #include "spare-setup.h"
 
-#define DEFAULT_MIN_SIZE (UINT64_C (64) << 20)  /* bytes */
-#define DEFAULT_FRACTION 64
 
 struct spare_setup {
   const struct remap_config *config;
@@ -356,11 +354,8 @@ format_spare (struct spare_setup *s, uint64_t main_size)
 
   if (s->config->spare_size == -1) {
     size = s->file.size;
-    if (size == 0) {
-      size = round_up (main_size / DEFAULT_FRACTION, 4096);
-      if (size < DEFAULT_MIN_SIZE)
-        size = DEFAULT_MIN_SIZE;
-    }
+    if (size == 0)
+      size = round_up (spare_default_size (main_size), 4096);
   }
   if (spare_file_extend (&s->file, size, &message))
     return fail (&message);
