@@ -19,7 +19,8 @@
 
 #include <nbdkit-filter.h>
 
-#include "baddisk.h"
+#include "areas.h"
+#include "base/bytes.h"
 
 #define HEALED UINT32_MAX
 #define MAX_TRIES (UINT32_MAX - 1)
@@ -31,180 +32,80 @@ struct random_set {
   struct area_list areas;
 };
 
-/* Guards all of these; held for lookups only. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct area_list list;
-static struct file_key list_key;
-static struct random_set *random_sets;
-static struct tries tries;
-
-/* Held while the list file is read, so that an operation that began after
- * the file had changed waits for the new list.  Taken before lock.
- */
-static pthread_mutex_t reload_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct file_key complained_key;  /* guarded by reload_lock */
-static bool complained;
-
-int
-areas_load (void)
-{
-  struct message message;
-
-  if (params.list == NULL)
-    return 0;
-  list_key = list_file_key (params.list);
-  if (list_file_read (params.list, params.block, &list, &message) != 0) {
-    nbdkit_error ("baddisk-list=%s: %s", params.list, message.text);
-    return -1;
-  }
-  nbdkit_debug ("baddisk: %zu bad areas in %s", list.n, params.list);
-  return 0;
-}
-
-void
-areas_free (void)
-{
-  struct random_set *set, *next;
-
-  for (set = random_sets; set; set = next) {
-    next = set->next;
-    area_list_free (&set->areas);
-    free (set);
-  }
-  random_sets = NULL;
-  area_list_free (&list);
-  tries_free (&tries);
-}
-
 /* Whether the lists call a sector bad (HEALED apart).  Under lock. */
 static bool
-is_listed (sector_t sector)
+is_listed (const void *opaque, sector_t sector)
 {
+  const struct areas *areas = opaque;
   const uint64_t offset = sector << SECTOR_SHIFT;
 
-  if (area_list_find (&list, offset, SECTOR_SIZE))
+  if (area_list_find (&areas->list.areas, offset, SECTOR_SIZE))
     return true;
-  for (struct random_set *set = random_sets; set; set = set->next)
+  for (struct random_set *set = areas->random_sets; set; set = set->next)
     if (area_list_find (&set->areas, offset, SECTOR_SIZE))
       return true;
   return false;
 }
 
-static bool
-list_is_current (const struct file_key *key)
-{
-  bool r;
-
-  pthread_mutex_lock (&lock);
-  r = list_file_same (key, &list_key) && !list_key.recent;
-  pthread_mutex_unlock (&lock);
-  return r;
-}
-
-/* Reads the list file again if it changed.  One that can't be read, or
- * understood, changes nothing and is complained about once.
- */
+/* The list has changed.  Under lock. */
 static void
-follow_list (void)
+forget_others (void *opaque)
 {
-  struct file_key key = list_file_key (params.list);
-  struct area_list new, old;
-  struct message message;
-  int r;
+  struct areas *areas = opaque;
 
-  if (list_is_current (&key))
-    return;
-
-  pthread_mutex_lock (&reload_lock);
-  key = list_file_key (params.list);
-  if (list_is_current (&key))
-    goto out;
-
-  r = list_file_read (params.list, params.block, &new, &message);
-  if (r != 0) {
-    if (!complained || !list_file_same (&key, &complained_key))
-      nbdkit_error ("baddisk-list=%s: %s; the bad areas stay as they were",
-                    params.list, message.text);
-    complained = true;
-    complained_key = key;
-    pthread_mutex_lock (&lock);
-    list_key = key;
-    pthread_mutex_unlock (&lock);
-    goto out;
-  }
-
-  complained = false;
-  pthread_mutex_lock (&lock);
-  old = list;
-  list = new;
-  list_key = key;
-  tries_forget (&tries, is_listed);
-  pthread_mutex_unlock (&lock);
-  area_list_free (&old);
-  nbdkit_debug ("baddisk: %s changed: %zu bad areas", params.list, new.n);
-
- out:
-  pthread_mutex_unlock (&reload_lock);
+  tries_forget (&areas->tries, is_listed, areas);
 }
 
-const struct area_list *
-areas_random (uint64_t size)
+/* The set for a disk of SIZE bytes; NULL: error, reported.  Under lock: there
+ * are few connections, so computing under it is no harm.
+ */
+static struct random_set *
+random_set (struct areas *areas, uint64_t size)
 {
-  static const struct area_list none;
   struct random_set *set;
   struct message message;
 
-  if (!params.random)
-    return &none;
-
-  /* Connections are few, so computing under the lock is no harm. */
-  pthread_mutex_lock (&lock);
-  for (set = random_sets; set; set = set->next)
+  for (set = areas->random_sets; set; set = set->next)
     if (set->size == size)
-      goto out;
+      return set;
   set = calloc (1, sizeof *set);
   if (set == NULL) {
     nbdkit_error ("calloc: %m");
-    goto out;
+    return NULL;
   }
   set->size = size;
-  if (random_areas (size, &set->areas, &message) != 0) {
+  if (random_areas (&areas->params->choice, size, &set->areas,
+                    &message) != 0) {
     nbdkit_error ("%s", message.text);
     free (set);
-    set = NULL;
-    goto out;
+    return NULL;
   }
-  set->next = random_sets;
-  random_sets = set;
-
- out:
-  pthread_mutex_unlock (&lock);
-  return set ? &set->areas : NULL;
+  set->next = areas->random_sets;
+  areas->random_sets = set;
+  return set;
 }
 
 /* The first part of [OFFSET, END) that the lists call bad, as whole
  * sectors.  Under lock.
  */
 static bool
-next_bad (const struct area_list *random, uint64_t offset, uint64_t end,
-          sector_t *first, sector_t *last)
+next_bad (const struct areas *areas, const struct disk *disk,
+          uint64_t offset, uint64_t end, sector_t *first, sector_t *last)
 {
-  const struct area_list *const lists[] = { &list, random };
+  const struct area_list *const lists[] = { &areas->list.areas, disk->random };
   bool found = false;
 
   for (size_t i = 0; i < 2; i++) {
     const struct area *a =
       offset < end ? area_list_find (lists[i], offset, end - offset) : NULL;
-    uint64_t from, to;
+    sector_t from;
 
     if (a == NULL)
       continue;
-    from = (a->offset > offset ? a->offset : offset) >> SECTOR_SHIFT;
-    to = a->offset + a->count < end ? a->offset + a->count : end;
-    to = (to - 1) >> SECTOR_SHIFT;
+    from = sector_of (max_u64 (a->offset, offset));
     if (!found || from < *first) {
       *first = from;
-      *last = to;
+      *last = sector_of (min_u64 (a->offset + a->count, end) - 1);
     }
     found = true;
   }
@@ -223,13 +124,14 @@ covers_sector (sector_t sector, uint64_t size, uint64_t offset, uint64_t end)
 
 /* A read of one bad sector.  Under lock. */
 static int
-judge_read (enum op op, sector_t sector, uint32_t before,
-            struct verdict *verdict)
+judge_read (struct areas *areas, enum op op, sector_t sector,
+            uint32_t before, struct verdict *verdict)
 {
+  const struct params *params = areas->params;
   const uint32_t attempt = before + 1;
   uint32_t *value;
 
-  if (!params.fail[op] || (params.recover && attempt >= params.recover)) {
+  if (!params->fail[op] || (params->recover && attempt >= params->recover)) {
     if (!verdict->attempt)
       verdict->attempt = attempt;
     return 0;
@@ -240,7 +142,7 @@ judge_read (enum op op, sector_t sector, uint32_t before,
   }
   verdict->fails = true;
   if (before < MAX_TRIES) {
-    value = tries_make (&tries, sector);
+    value = tries_make (&areas->tries, sector);
     if (value == NULL)
       return ENOMEM;
     *value = attempt;
@@ -250,15 +152,16 @@ judge_read (enum op op, sector_t sector, uint32_t before,
 
 /* A write of one bad sector, the INDEXth of COUNT in its operation. */
 static int
-judge_write (enum op op, sector_t sector, size_t index, size_t count,
-             bool covered, struct verdict *verdict)
+judge_write (const struct params *params, enum op op, sector_t sector,
+             size_t index, size_t count, bool covered,
+             struct verdict *verdict)
 {
-  if (!params.fail[op] || (params.heal_write && covered))
+  if (!params->fail[op] || (params->heal_write && covered))
     return 0;
   if (!verdict->fails)
     verdict->bad = sector << SECTOR_SHIFT;
   verdict->fails = true;
-  if (params.partial == PARTIAL_NONE)
+  if (params->partial == PARTIAL_NONE)
     return 0;
   if (verdict->stopped == NULL) {
     verdict->stopped = calloc (count / 8 + 1, 1);
@@ -270,37 +173,82 @@ judge_write (enum op op, sector_t sector, size_t index, size_t count,
 }
 
 int
-areas_judge (enum op op, const struct area_list *random, uint64_t size,
+areas_start (struct areas *areas, const struct params *params)
+{
+  pthread_mutex_init (&areas->lock, NULL);
+  areas->params = params;
+  areas->list = (struct list_file) {
+    .path = params->list, .parameter = "baddisk-list", .kind = "bad",
+    .block = params->block, .lock = &areas->lock,
+    .changed = forget_others, .owner = areas,
+  };
+  return list_load (&areas->list);
+}
+
+void
+areas_free (struct areas *areas)
+{
+  struct random_set *set, *next;
+
+  for (set = areas->random_sets; set; set = next) {
+    next = set->next;
+    area_list_free (&set->areas);
+    free (set);
+  }
+  areas->random_sets = NULL;
+  list_free (&areas->list);
+  tries_free (&areas->tries);
+}
+
+int
+areas_open_disk (struct areas *areas, uint64_t size, struct disk *disk)
+{
+  static const struct area_list none;
+  struct random_set *set;
+
+  *disk = (struct disk) { .size = size, .random = &none };
+  if (!areas->params->random)
+    return 0;
+  pthread_mutex_lock (&areas->lock);
+  set = random_set (areas, size);
+  pthread_mutex_unlock (&areas->lock);
+  if (set == NULL)
+    return -1;
+  disk->random = &set->areas;
+  return 0;
+}
+
+int
+areas_judge (struct areas *areas, const struct disk *disk, enum op op,
              uint64_t offset, uint32_t count, struct verdict *verdict)
 {
   const uint64_t end = offset + count;
-  const sector_t begin = offset >> SECTOR_SHIFT;
-  const size_t sectors = (size_t) (((end - 1) >> SECTOR_SHIFT) - begin + 1);
+  const sector_t begin = sector_of (offset);
+  const size_t sectors = sectors_in (offset, end);
   uint64_t position = offset;
   sector_t first, last;
   int r = 0;
 
   *verdict = (struct verdict) { 0 };
-  if (params.list)
-    follow_list ();
+  list_follow (&areas->list);
 
-  pthread_mutex_lock (&lock);
-  while (r == 0 && next_bad (random, position, end, &first, &last)) {
+  pthread_mutex_lock (&areas->lock);
+  while (r == 0 && next_bad (areas, disk, position, end, &first, &last)) {
     for (sector_t s = first; r == 0 && s <= last; s++) {
-      const uint32_t *value = tries_find (&tries, s);
+      const uint32_t *value = tries_find (&areas->tries, s);
 
       if (value && *value == HEALED)
         continue;
       verdict->touched = true;
       if (op == OP_READ || op == OP_CACHE)
-        r = judge_read (op, s, value ? *value : 0, verdict);
+        r = judge_read (areas, op, s, value ? *value : 0, verdict);
       else if (op == OP_WRITE || op == OP_ZERO)
-        r = judge_write (op, s, (size_t) (s - begin), sectors,
-                         covers_sector (s, size, offset, end), verdict);
+        r = judge_write (areas->params, op, s, (size_t) (s - begin), sectors,
+                         covers_sector (s, disk->size, offset, end), verdict);
     }
     position = (last + 1) << SECTOR_SHIFT;
   }
-  pthread_mutex_unlock (&lock);
+  pthread_mutex_unlock (&areas->lock);
 
   if (r != 0) {
     free (verdict->stopped);
@@ -310,23 +258,23 @@ areas_judge (enum op op, const struct area_list *random, uint64_t size,
 }
 
 void
-areas_written (const struct area_list *random, uint64_t size,
-               uint64_t offset, uint32_t count)
+areas_written (struct areas *areas, const struct disk *disk, uint64_t offset,
+               uint32_t count)
 {
   const uint64_t end = offset + count;
   uint64_t position = offset;
   sector_t first, last;
 
-  if (!params.heal_write)
+  if (!areas->params->heal_write)
     return;
-  pthread_mutex_lock (&lock);
-  while (next_bad (random, position, end, &first, &last)) {
+  pthread_mutex_lock (&areas->lock);
+  while (next_bad (areas, disk, position, end, &first, &last)) {
     for (sector_t s = first; s <= last; s++) {
       uint32_t *value;
 
-      if (!covers_sector (s, size, offset, end))
+      if (!covers_sector (s, disk->size, offset, end))
         continue;
-      value = tries_make (&tries, s);
+      value = tries_make (&areas->tries, s);
       if (value)
         *value = HEALED;
       else
@@ -335,5 +283,5 @@ areas_written (const struct area_list *random, uint64_t size,
     }
     position = (last + 1) << SECTOR_SHIFT;
   }
-  pthread_mutex_unlock (&lock);
+  pthread_mutex_unlock (&areas->lock);
 }

@@ -18,26 +18,29 @@
 
 #include <nbdkit-filter.h>
 
-#include "baddisk.h"
+#include "areas.h"
+#include "clock.h"
+#include "log.h"
+#include "parameters.h"
 
-struct handle {
-  uint64_t size;                        /* bytes */
-  const struct area_list *random;       /* not owned */
-};
+static struct params params = DEFAULT_PARAMS;
+static struct areas areas;
+static struct drive_clock drive_clock;
+static struct op_log op_log = { .fd = -1 };
 
 static void
 baddisk_unload (void)
 {
-  log_close ();
-  areas_free ();
-  params_free ();
+  log_end (&op_log);
+  areas_free (&areas);
+  params_free (&params);
 }
 
 static int
 baddisk_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
                 const char *key, const char *value)
 {
-  switch (params_set (key, value)) {
+  switch (params_set (&params, key, value)) {
   case 0: return next (nxdata, key, value);
   case 1: return 0;
   default: return -1;
@@ -48,24 +51,27 @@ baddisk_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
 static int
 baddisk_get_ready (int thread_model)
 {
-  params_complete ();
-  if (areas_load () == -1)
+  params_complete (&params);
+  if (params.clock)
+    clock_start (&drive_clock, params.delay, params.fail_delay,
+                 params.stream);
+  if (areas_start (&areas, &params) == -1)
     return -1;
-  return params.log ? log_open (params.log) : 0;
+  return log_start (&op_log, params.log, params.clock ? &drive_clock : NULL);
 }
 
 static void *
 baddisk_open (nbdkit_next_open *next, nbdkit_context *nxdata,
               int readonly, const char *exportname, int is_tls)
 {
-  struct handle *h;
+  struct disk *disk;
 
   if (next (nxdata, readonly, exportname) == -1)
     return NULL;
-  h = calloc (1, sizeof *h);
-  if (h == NULL)
+  disk = calloc (1, sizeof *disk);
+  if (disk == NULL)
     nbdkit_error ("calloc: %m");
-  return h;
+  return disk;
 }
 
 static void
@@ -77,14 +83,11 @@ baddisk_close (void *handle)
 static int
 baddisk_prepare (nbdkit_next *next, void *handle, int readonly)
 {
-  struct handle *h = handle;
   const int64_t size = next->get_size (next);
 
   if (size == -1)
     return -1;
-  h->size = (uint64_t) size;
-  h->random = areas_random (h->size);
-  return h->random ? 0 : -1;
+  return areas_open_disk (&areas, (uint64_t) size, handle);
 }
 
 static void
@@ -108,7 +111,7 @@ is_gone (enum op op, uint32_t count, uint64_t offset, int *err)
     return false;
   if (!params.clock)
     wait_ns (params.fail_delay);
-  log_operation (op, offset, count, params.gone_error, NULL);
+  log_operation (&op_log, op, offset, count, params.gone_error, NULL);
   *err = params.gone_error;
   return true;
 }
@@ -117,10 +120,10 @@ is_gone (enum op op, uint32_t count, uint64_t offset, int *err)
  * fails with *err; VERDICT says what it may still do before end_operation.
  */
 static int
-begin_operation (enum op op, const struct handle *h, uint32_t count,
+begin_operation (enum op op, const struct disk *disk, uint32_t count,
                  uint64_t offset, struct verdict *verdict, int *err)
 {
-  const int r = areas_judge (op, h->random, h->size, offset, count, verdict);
+  const int r = areas_judge (&areas, disk, op, offset, count, verdict);
 
   if (r != 0) {
     nbdkit_error ("baddisk: out of memory");
@@ -131,7 +134,7 @@ begin_operation (enum op op, const struct handle *h, uint32_t count,
   if (!params.clock)
     wait_ns (verdict->fails ? params.fail_delay : params.delay);
   else if (op != OP_TRIM)
-    clock_operation (offset, count, verdict);
+    clock_operation (&drive_clock, offset, count, verdict);
   *err = verdict->fails ? params.error : 0;
   return verdict->fails ? -1 : 0;
 }
@@ -143,7 +146,7 @@ end_operation (enum op op, uint32_t count, uint64_t offset,
 {
   if (r == -1 && *err == 0)
     *err = EIO;
-  log_operation (op, offset, count, r == -1 ? *err : 0, verdict);
+  log_operation (&op_log, op, offset, count, r == -1 ? *err : 0, verdict);
   free (verdict->stopped);
   return r;
 }
@@ -165,7 +168,7 @@ baddisk_pread (nbdkit_next *next, void *handle, void *buf, uint32_t count,
 
 /* Writes a piece (BUF), or zeroes it (NULL). */
 static int
-put (nbdkit_next *next, const struct handle *h, const char *buf,
+put (nbdkit_next *next, const struct disk *disk, const char *buf,
      uint32_t count, uint64_t offset, uint32_t flags, int *err)
 {
   int r;
@@ -174,7 +177,7 @@ put (nbdkit_next *next, const struct handle *h, const char *buf,
   r = buf ? next->pwrite (next, buf, count, offset, flags, err)
           : next->zero (next, count, offset, flags, err);
   if (r == 0)
-    areas_written (h->random, h->size, offset, count);
+    areas_written (&areas, disk, offset, count);
   return r;
 }
 
@@ -182,7 +185,7 @@ put (nbdkit_next *next, const struct handle *h, const char *buf,
  * then that is what it leaves.
  */
 static void
-put_partly (nbdkit_next *next, const struct handle *h, const char *buf,
+put_partly (nbdkit_next *next, const struct disk *disk, const char *buf,
             uint32_t count, uint64_t offset, uint32_t flags,
             const struct verdict *verdict)
 {
@@ -200,15 +203,15 @@ put_partly (nbdkit_next *next, const struct handle *h, const char *buf,
     int ignored;
 
     if (!skip && params.partial == PARTIAL_RANDOM)
-      skip = random_coin (offset, count, sector);
+      skip = random_coin (&params.choice, offset, count, sector);
     if (skip && from < at)
-      put (next, h, buf ? buf + (from - offset) : NULL,
+      put (next, disk, buf ? buf + (from - offset) : NULL,
            (uint32_t) (at - from), from, flags, &ignored);
     at = (sector + 1) << SECTOR_SHIFT;
     if (skip)
       from = at;
     else if (at >= end)
-      put (next, h, buf ? buf + (from - offset) : NULL,
+      put (next, disk, buf ? buf + (from - offset) : NULL,
            (uint32_t) (end - from), from, flags, &ignored);
   }
 }
@@ -217,17 +220,16 @@ static int
 write_or_zero (enum op op, nbdkit_next *next, void *handle, const void *buf,
                uint32_t count, uint64_t offset, uint32_t flags, int *err)
 {
-  struct handle *h = handle;
   struct verdict verdict;
   int r;
 
   if (is_gone (op, count, offset, err))
     return -1;
-  r = begin_operation (op, h, count, offset, &verdict, err);
+  r = begin_operation (op, handle, count, offset, &verdict, err);
   if (r == 0)
-    r = put (next, h, buf, count, offset, flags, err);
+    r = put (next, handle, buf, count, offset, flags, err);
   else
-    put_partly (next, h, buf, count, offset, flags, &verdict);
+    put_partly (next, handle, buf, count, offset, flags, &verdict);
   return end_operation (op, count, offset, &verdict, r, err);
 }
 
@@ -315,7 +317,7 @@ static struct nbdkit_filter filter = {
   .longname = "nbdkit failing disk filter",
   .unload = baddisk_unload,
   .config = baddisk_config,
-  .config_help = baddisk_config_help,
+  .config_help = params_help,
   .get_ready = baddisk_get_ready,
   .open = baddisk_open,
   .close = baddisk_close,

@@ -14,65 +14,69 @@
 
 #include <config.h>
 
-#include <pthread.h>
-
-#include "baddisk.h"
-
-/* What params.stream is the time of, in bytes. */
-#define STREAM_UNIT 131072
-
-/* Guards what follows. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t head;                   /* bytes */
-static struct clock_sums sums;
+#include "base/bytes.h"
+#include "base/sector.h"
+#include "clock.h"
 
 static uint64_t
-stream_ns (uint64_t bytes)
+stream_ns (const struct drive_clock *clock, uint64_t bytes)
 {
-  return (uint64_t) ((unsigned __int128) bytes * params.stream / STREAM_UNIT);
+  return (uint64_t) ((unsigned __int128) bytes * clock->stream /
+                     STREAM_UNIT);
 }
 
 /* Moves the head to OFFSET.  Under lock. */
 static void
-move_head (uint64_t offset)
+move_head (struct drive_clock *clock, uint64_t offset)
 {
-  if (offset == head)
+  if (offset == clock->head)
     return;
-  if (offset > head && stream_ns (offset - head) < params.delay)
-    sums.stream += stream_ns (offset - head);
+  if (offset > clock->head &&
+      stream_ns (clock, offset - clock->head) < clock->access)
+    clock->sums.stream += stream_ns (clock, offset - clock->head);
   else {
-    sums.seek += params.delay;
-    sums.seeks++;
+    clock->sums.seek += clock->access;
+    clock->sums.seeks++;
   }
 }
 
 void
-clock_operation (uint64_t offset, uint32_t count,
+clock_start (struct drive_clock *clock, uint64_t access, uint64_t failure,
+             uint64_t stream)
+{
+  *clock = (struct drive_clock) {
+    .access = access, .failure = failure, .stream = stream,
+  };
+  pthread_mutex_init (&clock->lock, NULL);
+}
+
+void
+clock_operation (struct drive_clock *clock, uint64_t offset, uint32_t count,
                  const struct verdict *verdict)
 {
   uint64_t end = offset + count;
 
-  pthread_mutex_lock (&lock);
-  move_head (offset);
+  pthread_mutex_lock (&clock->lock);
+  move_head (clock, offset);
   if (verdict->fails) {
-    sums.stream += stream_ns (verdict->bad > offset ? verdict->bad - offset
-                              : 0);
-    sums.fail += params.fail_delay;
+    clock->sums.stream += stream_ns (clock, max_u64 (verdict->bad, offset) -
+                                     offset);
+    clock->sums.fail += clock->failure;
     end = verdict->bad + SECTOR_SIZE;
   }
   else
-    sums.stream += stream_ns (count);
-  head = end;
-  pthread_mutex_unlock (&lock);
+    clock->sums.stream += stream_ns (clock, count);
+  clock->head = end;
+  pthread_mutex_unlock (&clock->lock);
 }
 
 struct clock_sums
-clock_now (void)
+clock_now (struct drive_clock *clock)
 {
   struct clock_sums r;
 
-  pthread_mutex_lock (&lock);
-  r = sums;
-  pthread_mutex_unlock (&lock);
+  pthread_mutex_lock (&clock->lock);
+  r = clock->sums;
+  pthread_mutex_unlock (&clock->lock);
   return r;
 }

@@ -13,8 +13,10 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
+#include <nbdkit-filter.h>
+
 #include "base/bytes.h"
-#include "baddisk.h"
+#include "list.h"
 
 #define MAX_FILE_SIZE (64U << 20)       /* bytes */
 
@@ -23,8 +25,8 @@
  */
 #define RECENT_NS (50 * 1000000)
 
-struct file_key
-list_file_key (const char *path)
+static struct file_key
+make_key (const char *path)
 {
   struct file_key key = { 0 };
   struct stat st;
@@ -52,8 +54,8 @@ same_time (const struct timespec *a, const struct timespec *b)
   return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-bool
-list_file_same (const struct file_key *a, const struct file_key *b)
+static bool
+same_file (const struct file_key *a, const struct file_key *b)
 {
   return a->error == b->error && a->dev == b->dev && a->ino == b->ino &&
     a->size == b->size && same_time (&a->mtime, &b->mtime) &&
@@ -131,9 +133,10 @@ widen (struct area_list *list)
   list->n = n;
 }
 
-int
-list_file_read (const char *path, uint32_t block, struct area_list *list,
-                struct message *message)
+/* Reads PATH.  0 or an errno; MESSAGE is set. */
+static int
+read_list (const char *path, uint32_t block, struct area_list *list,
+           struct message *message)
 {
   struct stat st;
   char *text = NULL;
@@ -168,4 +171,98 @@ list_file_read (const char *path, uint32_t block, struct area_list *list,
   if (r == 0)
     widen (list);
   return r;
+}
+
+static bool
+is_current (struct list_file *list, const struct file_key *key)
+{
+  bool r;
+
+  pthread_mutex_lock (list->lock);
+  r = same_file (key, &list->key) && !list->key.recent;
+  pthread_mutex_unlock (list->lock);
+  return r;
+}
+
+/* A new version that can't be used.  Under reload_lock. */
+static void
+keep_areas (struct list_file *list, const struct file_key *key,
+            const struct message *message)
+{
+  if (!list->complained || !same_file (key, &list->complained_key))
+    nbdkit_error ("%s=%s: %s; the %s areas stay as they were",
+                  list->parameter, list->path, message->text, list->kind);
+  list->complained = true;
+  list->complained_key = *key;
+  pthread_mutex_lock (list->lock);
+  list->key = *key;
+  pthread_mutex_unlock (list->lock);
+}
+
+/* Takes over NEW.  Under reload_lock. */
+static void
+replace_areas (struct list_file *list, const struct file_key *key,
+               const struct area_list *new)
+{
+  struct area_list old;
+
+  list->complained = false;
+  pthread_mutex_lock (list->lock);
+  old = list->areas;
+  list->areas = *new;
+  list->key = *key;
+  if (list->changed)
+    list->changed (list->owner);
+  pthread_mutex_unlock (list->lock);
+  area_list_free (&old);
+  nbdkit_debug ("baddisk: %s changed: %zu %s areas", list->path, new->n,
+                list->kind);
+}
+
+int
+list_load (struct list_file *list)
+{
+  struct message message;
+
+  pthread_mutex_init (&list->reload_lock, NULL);
+  if (list->path == NULL)
+    return 0;
+  list->key = make_key (list->path);
+  if (read_list (list->path, list->block, &list->areas, &message) != 0) {
+    nbdkit_error ("%s=%s: %s", list->parameter, list->path, message.text);
+    return -1;
+  }
+  nbdkit_debug ("baddisk: %zu %s areas in %s", list->areas.n, list->kind,
+                list->path);
+  return 0;
+}
+
+void
+list_follow (struct list_file *list)
+{
+  struct file_key key;
+  struct area_list new;
+  struct message message;
+
+  if (list->path == NULL)
+    return;
+  key = make_key (list->path);
+  if (is_current (list, &key))
+    return;
+
+  pthread_mutex_lock (&list->reload_lock);
+  key = make_key (list->path);
+  if (!is_current (list, &key)) {
+    if (read_list (list->path, list->block, &new, &message) == 0)
+      replace_areas (list, &key, &new);
+    else
+      keep_areas (list, &key, &message);
+  }
+  pthread_mutex_unlock (&list->reload_lock);
+}
+
+void
+list_free (struct list_file *list)
+{
+  area_list_free (&list->areas);
 }

@@ -13,18 +13,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <nbdkit-filter.h>
 
-#include "baddisk.h"
-
-static int log_fd = -1;
-static atomic_bool log_broken;          /* complained already */
-static atomic_uint_least64_t totals[NR_OPS], failed[NR_OPS];
+#include "errors.h"
+#include "log.h"
 
 static const struct {
   const char *one, *many;
@@ -38,29 +35,17 @@ static const struct {
   [OP_EXTENTS] = { "extents", "extents" },
 };
 
-int
-log_open (const char *path)
-{
-  log_fd = open (path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
-                 0666);
-  if (log_fd == -1) {
-    nbdkit_error ("baddisk-log=%s: can't open the log: %m", path);
-    return -1;
-  }
-  return 0;
-}
-
 static void
-write_line (const char *line, size_t len)
+write_line (struct op_log *log, const char *line, size_t len)
 {
   ssize_t r;
 
   do
-    r = write (log_fd, line, len);
+    r = write (log->fd, line, len);
   while (r == -1 && errno == EINTR);
-  if (r != (ssize_t) len && !atomic_exchange (&log_broken, true))
+  if (r != (ssize_t) len && !atomic_exchange (&log->broken, true))
     nbdkit_error ("baddisk-log=%s: can't write to the log: %s; "
-                  "it is incomplete from here", params.log,
+                  "it is incomplete from here", log->path,
                   r == -1 ? strerror (errno) : "no space left");
 }
 
@@ -72,28 +57,44 @@ seconds (uint64_t ns)
 
 /* Appends what the clock says to the totals. */
 static size_t
-add_clock (char *s, size_t size)
+add_clock (struct drive_clock *clock, char *s, size_t size)
 {
-  const struct clock_sums c = clock_now ();
+  const struct clock_sums c = clock_now (clock);
 
   return (size_t) snprintf (s, size, " clock=%.3f seek=%.3f stream=%.3f"
                             " fail=%.3f seeks=%" PRIu64,
-                            seconds (c.seek + c.stream + c.fail),
+                            seconds (clock_total (&c)),
                             seconds (c.seek), seconds (c.stream),
                             seconds (c.fail), c.seeks);
 }
 
+int
+log_start (struct op_log *log, const char *path, struct drive_clock *clock)
+{
+  log->path = path;
+  log->clock = clock;
+  if (path == NULL)
+    return 0;
+  log->fd = open (path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
+                  0666);
+  if (log->fd == -1) {
+    nbdkit_error ("baddisk-log=%s: can't open the log: %m", path);
+    return -1;
+  }
+  return 0;
+}
+
 void
-log_operation (enum op op, uint64_t offset, uint32_t count, int error,
-               const struct verdict *verdict)
+log_operation (struct op_log *log, enum op op, uint64_t offset,
+               uint32_t count, int error, const struct verdict *verdict)
 {
   char line[160], buf[16];
   struct clock_sums c;
   int len;
 
-  atomic_fetch_add_explicit (&totals[op], 1, memory_order_relaxed);
+  atomic_fetch_add_explicit (&log->totals[op], 1, memory_order_relaxed);
   if (error)
-    atomic_fetch_add_explicit (&failed[op], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit (&log->failed[op], 1, memory_order_relaxed);
   if (!error && !(verdict && verdict->touched))
     return;
 
@@ -101,35 +102,35 @@ log_operation (enum op op, uint64_t offset, uint32_t count, int error,
                   names[op].one, offset, count,
                   error ? error_name (error, buf) : "ok",
                   verdict ? verdict->attempt : 0);
-  if (params.clock) {
-    c = clock_now ();
+  if (log->clock) {
+    c = clock_now (log->clock);
     len += snprintf (line + len, sizeof line - len, " %.3f",
-                     seconds (c.seek + c.stream + c.fail));
+                     seconds (clock_total (&c)));
   }
   line[len++] = '\n';
   nbdkit_debug ("baddisk: %.*s", len - 1, line);
-  if (log_fd >= 0)
-    write_line (line, (size_t) len);
+  if (log->fd >= 0)
+    write_line (log, line, (size_t) len);
 }
 
 void
-log_close (void)
+log_end (struct op_log *log)
 {
   char line[1024];
   size_t len;
 
-  if (log_fd == -1)
+  if (log->fd == -1)
     return;
   len = (size_t) snprintf (line, sizeof line, "totals");
   for (int i = 0; i < NR_OPS; i++)
     len += (size_t) snprintf (line + len, sizeof line - len,
                               " %s=%" PRIu64 " failed_%s=%" PRIu64,
-                              names[i].many, (uint64_t) totals[i],
-                              names[i].many, (uint64_t) failed[i]);
-  if (params.clock)
-    len += add_clock (line + len, sizeof line - len);
+                              names[i].many, (uint64_t) log->totals[i],
+                              names[i].many, (uint64_t) log->failed[i]);
+  if (log->clock)
+    len += add_clock (log->clock, line + len, sizeof line - len);
   line[len++] = '\n';
-  write_line (line, len);
-  close (log_fd);
-  log_fd = -1;
+  write_line (log, line, len);
+  close (log->fd);
+  log->fd = -1;
 }

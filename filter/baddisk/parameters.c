@@ -13,26 +13,13 @@
 
 #include <nbdkit-filter.h>
 
-#include "baddisk.h"
+#include "errors.h"
+#include "parameters.h"
 
 #define MILLION 1000000
 #define MAX_DELAY_MS 3600000    /* an hour */
-#define UNSET UINT64_MAX
-#define MAX_ERRNO 4095          /* what the kernel can return */
 
-struct params params = {
-  .block = 1024,
-  .cluster = 1,
-  .fail = { [OP_READ] = true, [OP_WRITE] = true, [OP_ZERO] = true,
-            [OP_CACHE] = true },
-  .error = EIO,
-  .delay = UNSET,
-  .fail_delay = UNSET,
-  .stream = 150000,
-  .gone_error = ENODEV,
-};
-
-const char baddisk_config_help[] =
+const char params_help[] =
   "baddisk-list=<FILE>        Bad areas: ddrescue mapfile or badblocks list.\n"
   "baddisk-block=<SIZE>       Block size of a badblocks list (default 1024).\n"
   "baddisk-random=<N>|<N>%    So many bad sectors at random.\n"
@@ -57,49 +44,13 @@ const char baddisk_config_help[] =
   "baddisk-gone-errno=<ERRNO> What with (default ENODEV).\n"
   "baddisk-log=<FILE>         Log of operations that touched bad sectors.";
 
-/* Names that are not the first ones for their number. */
-static const struct {
-  const char *name;
-  int error;
-} aliases[] = {
-  { "ENOTSUP", ENOTSUP }, { "EOPNOTSUPP", EOPNOTSUPP },
-  { "EWOULDBLOCK", EWOULDBLOCK }, { "EDEADLOCK", EDEADLOCK },
-};
-
-const char *
-error_name (int error, char buf[16])
-{
-  const char *name = strerrorname_np (error);
-
-  if (name)
-    return name;
-  snprintf (buf, 16, "%d", error);
-  return buf;
-}
-
 static int
 parse_error (const char *key, const char *value, int *error)
 {
-  char *end;
-  long n;
+  const int number = error_number (value);
 
-  for (int i = 1; i <= MAX_ERRNO; i++) {
-    const char *name = strerrorname_np (i);
-
-    if (name && strcmp (name, value) == 0) {
-      *error = i;
-      return 1;
-    }
-  }
-  for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
-    if (strcmp (aliases[i].name, value) == 0) {
-      *error = aliases[i].error;
-      return 1;
-    }
-  errno = 0;
-  n = strtol (value, &end, 10);
-  if (errno == 0 && end != value && *end == '\0' && n >= 1 && n <= MAX_ERRNO) {
-    *error = (int) n;
+  if (number) {
+    *error = number;
     return 1;
   }
   nbdkit_error ("%s=%s: not an error: expected a name such as EIO or ENODATA, "
@@ -148,17 +99,28 @@ parse_delay (const char *key, const char *value, uint64_t *ns)
 }
 
 static int
-parse_random (const char *key, const char *value)
+parse_u64 (const char *key, const char *value, uint64_t *n)
+{
+  return nbdkit_parse_uint64_t (key, value, n) == -1 ? -1 : 1;
+}
+
+static int
+parse_u32 (const char *key, const char *value, uint32_t *n)
+{
+  return nbdkit_parse_uint32_t (key, value, n) == -1 ? -1 : 1;
+}
+
+static int
+parse_random (struct params *params, const char *key, const char *value)
 {
   const char *end;
 
-  params.random = true;
-  params.random_is_percent = strchr (value, '%') != NULL;
-  if (!params.random_is_percent)
-    return nbdkit_parse_uint64_t (key, value, &params.random_amount) == -1 ?
-      -1 : 1;
-  end = parse_decimal (value, &params.random_amount);
-  if (end && strcmp (end, "%") == 0 && params.random_amount <= WHOLE_PERCENT)
+  params->random = true;
+  params->choice.is_percent = strchr (value, '%') != NULL;
+  if (!params->choice.is_percent)
+    return parse_u64 (key, value, &params->choice.amount);
+  end = parse_decimal (value, &params->choice.amount);
+  if (end && strcmp (end, "%") == 0 && params->choice.amount <= WHOLE_PERCENT)
     return 1;
   nbdkit_error ("%s=%s: expected a number of sectors, or a percentage from 0%% "
                 "to 100%% with at most six decimals, such as 0.5%%",
@@ -167,20 +129,20 @@ parse_random (const char *key, const char *value)
 }
 
 static int
-parse_fail (const char *key, const char *value)
+parse_fail (const char *key, const char *value, bool fail[NR_OPS])
 {
   const char *s = value;
 
-  memset (params.fail, 0, sizeof params.fail);
+  memset (fail, 0, NR_OPS * sizeof fail[0]);
   for (;;) {
     const size_t n = strcspn (s, ",");
 
     if (n == 4 && strncmp (s, "read", n) == 0)
-      params.fail[OP_READ] = params.fail[OP_CACHE] = true;
+      fail[OP_READ] = fail[OP_CACHE] = true;
     else if (n == 5 && strncmp (s, "write", n) == 0)
-      params.fail[OP_WRITE] = true;
+      fail[OP_WRITE] = true;
     else if (n == 4 && strncmp (s, "zero", n) == 0)
-      params.fail[OP_ZERO] = true;
+      fail[OP_ZERO] = true;
     else {
       nbdkit_error ("%s=%s: '%.*s' is not an operation that can fail: expected "
                     "some of read,write,zero", key, value, (int) n, s);
@@ -193,7 +155,7 @@ parse_fail (const char *key, const char *value)
 }
 
 static int
-parse_block (const char *key, const char *value)
+parse_block (struct params *params, const char *key, const char *value)
 {
   const int64_t n = nbdkit_parse_size (value);
 
@@ -203,19 +165,19 @@ parse_block (const char *key, const char *value)
     nbdkit_error ("%s=%s: expected a block size from 1 byte to 1G", key, value);
     return -1;
   }
-  params.block = (uint32_t) n;
+  params->block = (uint32_t) n;
   return 1;
 }
 
 static int
-parse_partial (const char *key, const char *value)
+parse_partial (struct params *params, const char *key, const char *value)
 {
   if (strcmp (value, "none") == 0)
-    params.partial = PARTIAL_NONE;
+    params->partial = PARTIAL_NONE;
   else if (strcmp (value, "good") == 0)
-    params.partial = PARTIAL_GOOD;
+    params->partial = PARTIAL_GOOD;
   else if (strcmp (value, "random") == 0)
-    params.partial = PARTIAL_RANDOM;
+    params->partial = PARTIAL_RANDOM;
   else {
     nbdkit_error ("%s=%s: expected none, good or random", key, value);
     return -1;
@@ -224,10 +186,10 @@ parse_partial (const char *key, const char *value)
 }
 
 static int
-parse_heal (const char *key, const char *value)
+parse_heal (struct params *params, const char *key, const char *value)
 {
-  params.heal_write = strcmp (value, "write") == 0;
-  if (params.heal_write || strcmp (value, "none") == 0)
+  params->heal_write = strcmp (value, "write") == 0;
+  if (params->heal_write || strcmp (value, "none") == 0)
     return 1;
   nbdkit_error ("%s=%s: expected write or none", key, value);
   return -1;
@@ -249,11 +211,11 @@ parse_path (const char *key, const char *value, char **path)
 }
 
 static int
-parse_cluster (const char *key, const char *value)
+parse_cluster (struct params *params, const char *key, const char *value)
 {
-  if (nbdkit_parse_uint64_t (key, value, &params.cluster) == -1)
+  if (parse_u64 (key, value, &params->choice.cluster) == -1)
     return -1;
-  if (params.cluster == 0) {
+  if (params->choice.cluster == 0) {
     nbdkit_error ("%s=0: expected at least one sector", key);
     return -1;
   }
@@ -261,71 +223,71 @@ parse_cluster (const char *key, const char *value)
 }
 
 static int
-parse_clock (const char *value)
+parse_clock (struct params *params, const char *value)
 {
   const int r = nbdkit_parse_bool (value);
 
   if (r == -1)
     return -1;
-  params.clock = r;
+  params->clock = r;
   return 1;
 }
 
 /* A clock without delays would stand still: its default is a hard disk. */
 void
-params_complete (void)
+params_complete (struct params *params)
 {
-  if (params.delay == UNSET)
-    params.delay = params.clock ? UINT64_C (9) * MILLION : 0;
-  if (params.fail_delay == UNSET)
-    params.fail_delay = params.clock ? UINT64_C (3000) * MILLION : 0;
+  if (params->delay == DELAY_UNSET)
+    params->delay = params->clock ? UINT64_C (9) * MILLION : 0;
+  if (params->fail_delay == DELAY_UNSET)
+    params->fail_delay = params->clock ? UINT64_C (3000) * MILLION : 0;
 }
 
 int
-params_set (const char *key, const char *value)
+params_set (struct params *params, const char *key, const char *value)
 {
   if (strcmp (key, "baddisk-list") == 0)
-    return parse_path (key, value, &params.list);
+    return parse_path (key, value, &params->list);
   if (strcmp (key, "baddisk-block") == 0)
-    return parse_block (key, value);
+    return parse_block (params, key, value);
   if (strcmp (key, "baddisk-random") == 0)
-    return parse_random (key, value);
+    return parse_random (params, key, value);
   if (strcmp (key, "baddisk-seed") == 0)
-    return nbdkit_parse_uint64_t (key, value, &params.seed) == -1 ? -1 : 1;
+    return parse_u64 (key, value, &params->choice.seed);
   if (strcmp (key, "baddisk-cluster") == 0)
-    return parse_cluster (key, value);
+    return parse_cluster (params, key, value);
   if (strcmp (key, "baddisk-fail") == 0)
-    return parse_fail (key, value);
+    return parse_fail (key, value, params->fail);
   if (strcmp (key, "baddisk-errno") == 0)
-    return parse_error (key, value, &params.error);
+    return parse_error (key, value, &params->error);
   if (strcmp (key, "baddisk-recover") == 0)
-    return nbdkit_parse_uint32_t (key, value, &params.recover) == -1 ? -1 : 1;
+    return parse_u32 (key, value, &params->recover);
   if (strcmp (key, "baddisk-heal") == 0)
-    return parse_heal (key, value);
+    return parse_heal (params, key, value);
   if (strcmp (key, "baddisk-partial") == 0)
-    return parse_partial (key, value);
+    return parse_partial (params, key, value);
   if (strcmp (key, "baddisk-delay") == 0)
-    return parse_delay (key, value, &params.delay);
+    return parse_delay (key, value, &params->delay);
   if (strcmp (key, "baddisk-fail-delay") == 0)
-    return parse_delay (key, value, &params.fail_delay);
+    return parse_delay (key, value, &params->fail_delay);
   if (strcmp (key, "baddisk-clock") == 0)
-    return parse_clock (value);
+    return parse_clock (params, value);
   if (strcmp (key, "baddisk-stream") == 0)
-    return parse_delay (key, value, &params.stream);
+    return parse_delay (key, value, &params->stream);
   if (strcmp (key, "baddisk-gone") == 0)
-    return parse_path (key, value, &params.gone);
+    return parse_path (key, value, &params->gone);
   if (strcmp (key, "baddisk-gone-errno") == 0)
-    return parse_error (key, value, &params.gone_error);
+    return parse_error (key, value, &params->gone_error);
   if (strcmp (key, "baddisk-log") == 0)
-    return parse_path (key, value, &params.log);
+    return parse_path (key, value, &params->log);
   return 0;
 }
 
 void
-params_free (void)
+params_free (struct params *params)
 {
-  free (params.list);
-  free (params.gone);
-  free (params.log);
-  params.list = params.gone = params.log = NULL;
+  free (params->list);
+  free (params->gone);
+  free (params->log);
+  params->list = params->gone = params->log = NULL;
 }

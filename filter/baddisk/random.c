@@ -18,7 +18,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "baddisk.h"
+#include "base/bytes.h"
+#include "random.h"
 
 /* More would be a slip of the pen; they take 16 bytes each. */
 #define MAX_RUNS (UINT64_C (1) << 26)
@@ -54,14 +55,15 @@ compare_places (const void *a, const void *b)
 }
 
 int
-random_areas (uint64_t size, struct area_list *list, struct message *message)
+random_areas (const struct random_choice *choice, uint64_t size,
+              struct area_list *list, struct message *message)
 {
   const uint64_t sectors = bytes_to_sectors (size);
-  uint64_t state = params.seed, bad = params.random_amount, runs, before = 0;
+  uint64_t state = choice->seed, bad = choice->amount, runs, before = 0;
   size_t n = 0;
 
   *list = (struct area_list) { 0 };
-  if (params.random_is_percent)
+  if (choice->is_percent)
     bad = (uint64_t) ((unsigned __int128) sectors * bad / WHOLE_PERCENT);
   if (bad > sectors) {
     message_set (message, "baddisk-random=%" PRIu64 " is more than the %"
@@ -70,7 +72,8 @@ random_areas (uint64_t size, struct area_list *list, struct message *message)
   }
   if (bad == 0)
     return 0;
-  runs = bad / params.cluster + (bad % params.cluster != 0);
+  /* Not div_up: their sum may not fit into 64 bits. */
+  runs = bad / choice->cluster + (bad % choice->cluster != 0);
   if (runs > MAX_RUNS) {
     message_set (message, "baddisk-random asks for %" PRIu64 " bad areas, but "
                  "at most %" PRIu64 " are possible: use fewer sectors, or a "
@@ -90,8 +93,7 @@ random_areas (uint64_t size, struct area_list *list, struct message *message)
 
   /* From places to bytes.  Runs that touch become one area. */
   for (uint64_t i = 0; i < runs; i++) {
-    const uint64_t left = bad - before;
-    const uint64_t length = left < params.cluster ? left : params.cluster;
+    const uint64_t length = min_u64 (bad - before, choice->cluster);
     const struct area a = {
       .offset = (list->v[i].offset + before) << SECTOR_SHIFT,
       .count = length << SECTOR_SHIFT,
@@ -108,7 +110,8 @@ random_areas (uint64_t size, struct area_list *list, struct message *message)
 }
 
 bool
-random_coin (uint64_t offset, uint32_t count, sector_t sector)
+random_coin (const struct random_choice *choice, uint64_t offset,
+             uint32_t count, sector_t sector)
 {
-  return mix (mix (mix (params.seed + offset) + count) + sector) & 1;
+  return mix (mix (mix (choice->seed + offset) + count) + sector) & 1;
 }

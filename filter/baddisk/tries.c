@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "baddisk.h"
+#include "tries.h"
 
 #define CHUNK_SHIFT 6
 #define CHUNK_SECTORS (1U << CHUNK_SHIFT)
@@ -84,13 +84,16 @@ tries_make (struct tries *tries, sector_t sector)
 }
 
 void
-tries_forget (struct tries *tries, bool (*keep) (sector_t))
+tries_forget (struct tries *tries,
+              bool (*keep) (const void *opaque, sector_t sector),
+              const void *opaque)
 {
   for (size_t i = 0; i < tries->size; i++) {
     struct tries_chunk *chunk = tries->v[i];
 
     for (unsigned j = 0; chunk && j < CHUNK_SECTORS; j++)
-      if (chunk->value[j] && !keep ((chunk->number << CHUNK_SHIFT) + j))
+      if (chunk->value[j] &&
+          !keep (opaque, (chunk->number << CHUNK_SHIFT) + j))
         chunk->value[j] = 0;
   }
 }

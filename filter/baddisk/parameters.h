@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The parameters of the baddisk filter.  They are set while nbdkit reads
+ * its command line, by one thread, and are read-only from get_ready on.
+ * What is wrong with one has been reported (nbdkit_error) when a function
+ * returns -1.
+ */
+
+#ifndef BADDISK_PARAMETERS_H
+#define BADDISK_PARAMETERS_H
+
+#include <errno.h>
+
+#include "operation.h"
+#include "random.h"
+
+/* What a failed write leaves on the disk. */
+enum partial { PARTIAL_NONE, PARTIAL_GOOD, PARTIAL_RANDOM };
+
+/* Paths are absolute, and owned.  Times are in nanoseconds. */
+struct params {
+  char *list;                   /* NULL: none */
+  uint32_t block;               /* of a badblocks list, bytes */
+  bool random;                  /* areas at random */
+  struct random_choice choice;  /* which */
+  bool fail[NR_OPS];            /* read (and cache), write, zero */
+  int error;                    /* errno */
+  uint32_t recover;             /* the try that succeeds; 0: none does */
+  bool heal_write;
+  enum partial partial;
+  uint64_t delay, fail_delay;
+  bool clock;                   /* sum delays up, don't wait */
+  uint64_t stream;              /* for STREAM_UNIT bytes, with the clock */
+  char *gone;                   /* NULL: never */
+  int gone_error;               /* errno */
+  char *log;                    /* NULL: none */
+};
+
+/* Not given: params_complete knows the default. */
+#define DELAY_UNSET UINT64_MAX
+
+#define DEFAULT_PARAMS                                                     \
+  {                                                                        \
+    .block = 1024,                                                         \
+    .choice.cluster = 1,                                                   \
+    .fail = { [OP_READ] = true, [OP_WRITE] = true, [OP_ZERO] = true,       \
+              [OP_CACHE] = true },                                         \
+    .error = EIO,                                                          \
+    .delay = DELAY_UNSET,                                                  \
+    .fail_delay = DELAY_UNSET,                                             \
+    .stream = 150000,                                                      \
+    .gone_error = ENODEV,                                                  \
+  }
+
+/* What --help says of them. */
+extern const char params_help[];
+
+/* 1: set; 0: not a parameter of this filter; -1: error. */
+extern int params_set (struct params *params, const char *key,
+                       const char *value);
+
+/* Once all of them are known: the defaults that depend on others. */
+extern void params_complete (struct params *params);
+
+/* Frees what they own. */
+extern void params_free (struct params *params);
+
+#endif /* BADDISK_PARAMETERS_H */
