@@ -103,79 +103,92 @@ wait_ns (uint64_t ns)
     ;
 }
 
-/* Whether all operations fail now; if so, this one is finished. */
+/* One operation, from the callback's beginning to its end. */
+struct operation {
+  enum op op;
+  uint64_t offset;
+  uint32_t count;               /* 0: a flush */
+  struct verdict verdict;
+  int error;                    /* errno, or 0 */
+};
+
 static bool
-is_gone (enum op op, uint32_t count, uint64_t offset, int *err)
+is_gone (void)
 {
-  if (params.gone == NULL || access (params.gone, F_OK) == -1)
-    return false;
-  if (!params.clock)
-    wait_ns (params.fail_delay);
-  log_operation (&op_log, op, offset, count, params.gone_error, NULL);
-  *err = params.gone_error;
-  return true;
+  return params.gone && access (params.gone, F_OK) == 0;
 }
 
-/* Common to operations on a range.  0: go on; it has waited already.  -1:
- * fails with *err; VERDICT says what it may still do before end_operation.
- */
+/* What bad sectors and time mean for an operation on a range. */
 static int
-begin_operation (enum op op, const struct disk *disk, uint32_t count,
-                 uint64_t offset, struct verdict *verdict, int *err)
+judge (struct operation *o, const struct disk *disk)
 {
-  const int r = areas_judge (&areas, disk, op, offset, count, verdict);
-
-  if (r != 0) {
+  o->error = areas_judge (&areas, disk, o->op, o->offset, o->count,
+                          &o->verdict);
+  if (o->error) {
     nbdkit_error ("baddisk: out of memory");
-    verdict->fails = true;
-    *err = r;
+    o->verdict.fails = true;
     return -1;
   }
   if (!params.clock)
-    wait_ns (verdict->fails ? params.fail_delay : params.delay);
-  else if (op != OP_TRIM)
-    clock_operation (&drive_clock, offset, count, verdict);
-  *err = verdict->fails ? params.error : 0;
-  return verdict->fails ? -1 : 0;
+    wait_ns (o->verdict.fails ? params.fail_delay : params.delay);
+  else if (o->op != OP_TRIM)
+    clock_operation (&drive_clock, o->offset, o->count, &o->verdict);
+  o->error = o->verdict.fails ? params.error : 0;
+  return o->verdict.fails ? -1 : 0;
 }
 
-/* R is what the next layer returned, or -1. */
+/* 0: the next layer is to be called, with &o->error; there is nothing left
+ * to wait for.  -1: the operation fails with o->error, and the verdict says
+ * what of it may still be done.  end_operation is called in either case.
+ */
 static int
-end_operation (enum op op, uint32_t count, uint64_t offset,
-               struct verdict *verdict, int r, int *err)
+begin_operation (struct operation *o, const struct disk *disk)
 {
-  if (r == -1 && *err == 0)
-    *err = EIO;
-  log_operation (&op_log, op, offset, count, r == -1 ? *err : 0, verdict);
-  free (verdict->stopped);
-  return r;
-}
-
-static int
-baddisk_pread (nbdkit_next *next, void *handle, void *buf, uint32_t count,
-               uint64_t offset, uint32_t flags, int *err)
-{
-  struct verdict verdict;
-  int r;
-
-  if (is_gone (OP_READ, count, offset, err))
+  if (is_gone ()) {
+    if (!params.clock)
+      wait_ns (params.fail_delay);
+    o->error = params.gone_error;
     return -1;
-  r = begin_operation (OP_READ, handle, count, offset, &verdict, err);
-  if (r == 0)
-    r = next->pread (next, buf, count, offset, flags, err);
-  return end_operation (OP_READ, count, offset, &verdict, r, err);
+  }
+  if (o->op == OP_FLUSH) {
+    if (!params.clock)
+      wait_ns (params.delay);
+    return 0;
+  }
+  /* What is allocated is a matter of the filesystem below: bad sectors
+   * don't matter, and there is nothing to wait for.
+   */
+  if (o->op == OP_EXTENTS)
+    return 0;
+  return judge (o, disk);
+}
+
+/* R is what the next layer returned, or -1.  The filter above may not want
+ * to know the error: then ERR is NULL.  Returns what the callback returns.
+ */
+static int
+end_operation (struct operation *o, int r, int *err)
+{
+  if (r == -1 && o->error == 0)
+    o->error = EIO;
+  log_operation (&op_log, o->op, o->offset, o->count, r == -1 ? o->error : 0,
+                 &o->verdict);
+  free (o->verdict.stopped);
+  if (r == -1 && err)
+    *err = o->error;
+  return r;
 }
 
 /* Writes a piece (BUF), or zeroes it (NULL). */
 static int
 put (nbdkit_next *next, const struct disk *disk, const char *buf,
-     uint32_t count, uint64_t offset, uint32_t flags, int *err)
+     uint32_t count, uint64_t offset, uint32_t flags, int *error)
 {
   int r;
 
-  *err = 0;
-  r = buf ? next->pwrite (next, buf, count, offset, flags, err)
-          : next->zero (next, count, offset, flags, err);
+  *error = 0;
+  r = buf ? next->pwrite (next, buf, count, offset, flags, error)
+          : next->zero (next, count, offset, flags, error);
   if (r == 0)
     areas_written (&areas, disk, offset, count);
   return r;
@@ -186,32 +199,31 @@ put (nbdkit_next *next, const struct disk *disk, const char *buf,
  */
 static void
 put_partly (nbdkit_next *next, const struct disk *disk, const char *buf,
-            uint32_t count, uint64_t offset, uint32_t flags,
-            const struct verdict *verdict)
+            uint32_t flags, const struct operation *o)
 {
-  const uint64_t end = offset + count;
-  const sector_t begin = offset >> SECTOR_SHIFT;
-  uint64_t from = offset;       /* of the piece that is being collected */
-  uint64_t at = offset;
+  const uint64_t end = o->offset + o->count;
+  const sector_t begin = sector_of (o->offset);
+  uint64_t from = o->offset;    /* of the piece that is being collected */
+  uint64_t at = from;
 
-  if (verdict->stopped == NULL)
+  if (o->verdict.stopped == NULL)
     return;
   while (at < end) {
-    const sector_t sector = at >> SECTOR_SHIFT;
+    const sector_t sector = sector_of (at);
     const size_t i = (size_t) (sector - begin);
-    bool skip = verdict->stopped[i / 8] >> (i % 8) & 1;
+    bool skip = o->verdict.stopped[i / 8] >> (i % 8) & 1;
     int ignored;
 
     if (!skip && params.partial == PARTIAL_RANDOM)
-      skip = random_coin (&params.choice, offset, count, sector);
+      skip = random_coin (&params.choice, o->offset, o->count, sector);
     if (skip && from < at)
-      put (next, disk, buf ? buf + (from - offset) : NULL,
+      put (next, disk, buf ? buf + (from - o->offset) : NULL,
            (uint32_t) (at - from), from, flags, &ignored);
     at = (sector + 1) << SECTOR_SHIFT;
     if (skip)
       from = at;
     else if (at >= end)
-      put (next, disk, buf ? buf + (from - offset) : NULL,
+      put (next, disk, buf ? buf + (from - o->offset) : NULL,
            (uint32_t) (end - from), from, flags, &ignored);
   }
 }
@@ -220,17 +232,26 @@ static int
 write_or_zero (enum op op, nbdkit_next *next, void *handle, const void *buf,
                uint32_t count, uint64_t offset, uint32_t flags, int *err)
 {
-  struct verdict verdict;
-  int r;
+  struct operation o = { .op = op, .offset = offset, .count = count };
+  int r = begin_operation (&o, handle);
 
-  if (is_gone (op, count, offset, err))
-    return -1;
-  r = begin_operation (op, handle, count, offset, &verdict, err);
   if (r == 0)
-    r = put (next, handle, buf, count, offset, flags, err);
+    r = put (next, handle, buf, count, offset, flags, &o.error);
   else
-    put_partly (next, handle, buf, count, offset, flags, &verdict);
-  return end_operation (op, count, offset, &verdict, r, err);
+    put_partly (next, handle, buf, flags, &o);
+  return end_operation (&o, r, err);
+}
+
+static int
+baddisk_pread (nbdkit_next *next, void *handle, void *buf, uint32_t count,
+               uint64_t offset, uint32_t flags, int *err)
+{
+  struct operation o = { .op = OP_READ, .offset = offset, .count = count };
+  int r = begin_operation (&o, handle);
+
+  if (r == 0)
+    r = next->pread (next, buf, count, offset, flags, &o.error);
+  return end_operation (&o, r, err);
 }
 
 static int
@@ -253,63 +274,53 @@ static int
 baddisk_trim (nbdkit_next *next, void *handle, uint32_t count,
               uint64_t offset, uint32_t flags, int *err)
 {
-  struct verdict verdict;
-  int r;
+  struct operation o = { .op = OP_TRIM, .offset = offset, .count = count };
+  int r = begin_operation (&o, handle);
 
-  if (is_gone (OP_TRIM, count, offset, err))
-    return -1;
-  r = begin_operation (OP_TRIM, handle, count, offset, &verdict, err);
   if (r == 0)
-    r = next->trim (next, count, offset, flags, err);
-  return end_operation (OP_TRIM, count, offset, &verdict, r, err);
+    r = next->trim (next, count, offset, flags, &o.error);
+  return end_operation (&o, r, err);
 }
 
+/* A caller that passes NULL for ERR doesn't look at what is returned either,
+ * but nbdkit does, and looks for the error of a call that failed: so it
+ * mustn't have failed.  Nothing is lost, as filling a cache is a hint.
+ */
 static int
 baddisk_cache (nbdkit_next *next, void *handle, uint32_t count,
                uint64_t offset, uint32_t flags, int *err)
 {
-  struct verdict verdict;
-  int r;
+  struct operation o = { .op = OP_CACHE, .offset = offset, .count = count };
+  int r = begin_operation (&o, handle);
 
-  if (is_gone (OP_CACHE, count, offset, err))
-    return -1;
-  r = begin_operation (OP_CACHE, handle, count, offset, &verdict, err);
   if (r == 0)
-    r = next->cache (next, count, offset, flags, err);
-  return end_operation (OP_CACHE, count, offset, &verdict, r, err);
+    r = next->cache (next, count, offset, flags, &o.error);
+  r = end_operation (&o, r, err);
+  return err ? r : 0;
 }
 
 static int
 baddisk_flush (nbdkit_next *next, void *handle, uint32_t flags, int *err)
 {
-  struct verdict verdict = { 0 };
-  int r;
+  struct operation o = { .op = OP_FLUSH };
+  int r = begin_operation (&o, handle);
 
-  if (is_gone (OP_FLUSH, 0, 0, err))
-    return -1;
-  if (!params.clock)
-    wait_ns (params.delay);
-  *err = 0;
-  r = next->flush (next, flags, err);
-  return end_operation (OP_FLUSH, 0, 0, &verdict, r, err);
+  if (r == 0)
+    r = next->flush (next, flags, &o.error);
+  return end_operation (&o, r, err);
 }
 
-/* What is allocated is a matter of the filesystem below: bad sectors
- * don't matter, and there is nothing to wait for.
- */
 static int
 baddisk_extents (nbdkit_next *next, void *handle, uint32_t count,
                  uint64_t offset, uint32_t flags,
                  struct nbdkit_extents *extents, int *err)
 {
-  struct verdict verdict = { 0 };
-  int r;
+  struct operation o = { .op = OP_EXTENTS, .offset = offset, .count = count };
+  int r = begin_operation (&o, handle);
 
-  if (is_gone (OP_EXTENTS, count, offset, err))
-    return -1;
-  *err = 0;
-  r = next->extents (next, count, offset, flags, extents, err);
-  return end_operation (OP_EXTENTS, count, offset, &verdict, r, err);
+  if (r == 0)
+    r = next->extents (next, count, offset, flags, extents, &o.error);
+  return end_operation (&o, r, err);
 }
 
 static struct nbdkit_filter filter = {

@@ -95,13 +95,13 @@ log_operation (struct op_log *log, enum op op, uint64_t offset,
   atomic_fetch_add_explicit (&log->totals[op], 1, memory_order_relaxed);
   if (error)
     atomic_fetch_add_explicit (&log->failed[op], 1, memory_order_relaxed);
-  if (!error && !(verdict && verdict->touched))
+  if (!error && !verdict->touched)
     return;
 
   len = snprintf (line, sizeof line, "%s %" PRIu64 " %" PRIu32 " %s %" PRIu32,
                   names[op].one, offset, count,
                   error ? error_name (error, buf) : "ok",
-                  verdict ? verdict->attempt : 0);
+                  verdict->attempt);
   if (log->clock) {
     c = clock_now (log->clock);
     len += snprintf (line + len, sizeof line - len, " %.3f",

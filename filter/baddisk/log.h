@@ -26,7 +26,7 @@ extern int log_start (struct op_log *log, const char *path,
 
 /* Counts an operation that ended with ERROR (0: well), and writes a line
  * for it if it failed or the verdict says that it touched a bad sector.
- * VERDICT may be NULL: then nobody judged.  Any thread.
+ * Any thread.
  */
 extern void log_operation (struct op_log *log, enum op op, uint64_t offset,
                            uint32_t count, int error,
