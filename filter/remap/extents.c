@@ -64,7 +64,7 @@ extents_get (const struct remap *remap, nbdkit_next *next, uint32_t count,
       r = add_direct_extents (remap, next, len, offset, flags, extents);
     else
       r = nbdkit_add_extent (extents, offset, len, 0);
-    if (r == -1)
+    if (r == -1 && err)
       *err = errno;
     offset += len;
     count -= len;

@@ -220,14 +220,24 @@ remap_can_zero (nbdkit_next *next, void *handle)
   return NBDKIT_ZERO_NATIVE;
 }
 
+/* What a callback returns.  The filter above may not want to know the error:
+ * then ERR is NULL.
+ */
+static int
+result (int error, int *err)
+{
+  if (error && err)
+    *err = error;
+  return error ? -1 : 0;
+}
+
 static int
 remap_pread (nbdkit_next *next, void *handle, void *buf, uint32_t count,
              uint64_t offset, uint32_t flags, int *err)
 {
   struct connection *c = handle;
 
-  *err = engine_pread (&c->conn, buf, count, offset);
-  return *err ? -1 : 0;
+  return result (engine_pread (&c->conn, buf, count, offset), err);
 }
 
 static int
@@ -236,9 +246,8 @@ remap_pwrite (nbdkit_next *next, void *handle, const void *buf,
 {
   struct connection *c = handle;
 
-  *err = engine_pwrite (&c->conn, buf, count, offset,
-                        flags & NBDKIT_FLAG_FUA);
-  return *err ? -1 : 0;
+  return result (engine_pwrite (&c->conn, buf, count, offset,
+                                flags & NBDKIT_FLAG_FUA), err);
 }
 
 static int
@@ -246,8 +255,7 @@ remap_flush (nbdkit_next *next, void *handle, uint32_t flags, int *err)
 {
   struct connection *c = handle;
 
-  *err = engine_flush (&c->conn);
-  return *err ? -1 : 0;
+  return result (engine_flush (&c->conn), err);
 }
 
 static int
@@ -261,9 +269,8 @@ remap_zero (nbdkit_next *next, void *handle, uint32_t count, uint64_t offset,
     f |= DEVICE_MAY_TRIM;
   if (flags & NBDKIT_FLAG_FAST_ZERO)
     f |= DEVICE_FAST_ZERO;
-  *err = engine_zero (&c->conn, count, offset, f,
-                      flags & NBDKIT_FLAG_FUA);
-  return *err ? -1 : 0;
+  return result (engine_zero (&c->conn, count, offset, f,
+                              flags & NBDKIT_FLAG_FUA), err);
 }
 
 static int
@@ -272,19 +279,22 @@ remap_trim (nbdkit_next *next, void *handle, uint32_t count, uint64_t offset,
 {
   struct connection *c = handle;
 
-  *err = engine_trim (&c->conn, count, offset,
-                      flags & NBDKIT_FLAG_FUA);
-  return *err ? -1 : 0;
+  return result (engine_trim (&c->conn, count, offset,
+                              flags & NBDKIT_FLAG_FUA), err);
 }
 
+/* A caller that passes NULL for ERR doesn't look at what is returned either,
+ * but nbdkit does, and looks for the error of a call that failed: so it
+ * mustn't have failed.  Nothing is lost, as filling a cache is a hint.
+ */
 static int
 remap_cache (nbdkit_next *next, void *handle, uint32_t count,
              uint64_t offset, uint32_t flags, int *err)
 {
   struct connection *c = handle;
+  const int error = engine_cache (&c->conn, count, offset, next_cache);
 
-  *err = engine_cache (&c->conn, count, offset, next_cache);
-  return *err ? -1 : 0;
+  return err ? result (error, err) : 0;
 }
 
 static int
