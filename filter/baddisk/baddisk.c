@@ -22,9 +22,11 @@
 #include "clock.h"
 #include "log.h"
 #include "parameters.h"
+#include "slow.h"
 
 static struct params params = DEFAULT_PARAMS;
 static struct areas areas;
+static struct slow_areas slow;
 static struct drive_clock drive_clock;
 static struct op_log op_log = { .fd = -1 };
 
@@ -33,6 +35,7 @@ baddisk_unload (void)
 {
   log_end (&op_log);
   areas_free (&areas);
+  slow_free (&slow);
   params_free (&params);
 }
 
@@ -55,9 +58,11 @@ baddisk_get_ready (int thread_model)
   if (params.clock)
     clock_start (&drive_clock, params.delay, params.fail_delay,
                  params.stream);
-  if (areas_start (&areas, &params) == -1)
+  if (areas_start (&areas, &params) == -1 ||
+      slow_start (&slow, params.slow, params.block, params.slow_time) == -1)
     return -1;
-  return log_start (&op_log, params.log, params.clock ? &drive_clock : NULL);
+  return log_start (&op_log, params.log, params.clock ? &drive_clock : NULL,
+                    params.slow != NULL);
 }
 
 static void *
@@ -118,7 +123,7 @@ is_gone (void)
   return params.gone && access (params.gone, F_OK) == 0;
 }
 
-/* What bad sectors and time mean for an operation on a range. */
+/* What bad sectors, slow areas and time mean for an operation on a range. */
 static int
 judge (struct operation *o, const struct disk *disk)
 {
@@ -129,8 +134,10 @@ judge (struct operation *o, const struct disk *disk)
     o->verdict.fails = true;
     return -1;
   }
+  o->verdict.extra = slow_time (&slow, o->op, o->offset, o->count);
   if (!params.clock)
-    wait_ns (o->verdict.fails ? params.fail_delay : params.delay);
+    wait_ns ((o->verdict.fails ? params.fail_delay : params.delay) +
+             o->verdict.extra);
   else if (o->op != OP_TRIM)
     clock_operation (&drive_clock, o->offset, o->count, &o->verdict);
   o->error = o->verdict.fails ? params.error : 0;

@@ -10,6 +10,7 @@
  * ahead; an access otherwise.  Then the data passes by, up to the end, or
  * up to the bad sector that makes the operation fail, which costs what the
  * drive's own attempts take.  The head is behind that sector afterwards.
+ * Slow areas add what they take longer.
  */
 
 #include <config.h>
@@ -58,6 +59,7 @@ clock_operation (struct drive_clock *clock, uint64_t offset, uint32_t count,
 
   pthread_mutex_lock (&clock->lock);
   move_head (clock, offset);
+  clock->sums.slow += verdict->extra;
   if (verdict->fails) {
     clock->sums.stream += stream_ns (clock, max_u64 (verdict->bad, offset) -
                                      offset);

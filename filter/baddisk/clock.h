@@ -16,6 +16,7 @@
 
 struct clock_sums {
   uint64_t seek, stream, fail;
+  uint64_t slow;                /* in slow areas */
   uint64_t seeks;               /* accesses elsewhere */
 };
 
@@ -41,7 +42,7 @@ extern struct clock_sums clock_now (struct drive_clock *clock);
 static inline uint64_t
 clock_total (const struct clock_sums *sums)
 {
-  return sums->seek + sums->stream + sums->fail;
+  return sums->seek + sums->stream + sums->fail + sums->slow;
 }
 
 #endif /* BADDISK_CLOCK_H */

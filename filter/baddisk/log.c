@@ -57,21 +57,28 @@ seconds (uint64_t ns)
 
 /* Appends what the clock says to the totals. */
 static size_t
-add_clock (struct drive_clock *clock, char *s, size_t size)
+add_clock (const struct op_log *log, char *s, size_t size)
 {
-  const struct clock_sums c = clock_now (clock);
+  const struct clock_sums c = clock_now (log->clock);
+  size_t len;
 
-  return (size_t) snprintf (s, size, " clock=%.3f seek=%.3f stream=%.3f"
-                            " fail=%.3f seeks=%" PRIu64,
-                            seconds (clock_total (&c)),
-                            seconds (c.seek), seconds (c.stream),
-                            seconds (c.fail), c.seeks);
+  len = (size_t) snprintf (s, size, " clock=%.3f seek=%.3f stream=%.3f"
+                           " fail=%.3f seeks=%" PRIu64,
+                           seconds (clock_total (&c)),
+                           seconds (c.seek), seconds (c.stream),
+                           seconds (c.fail), c.seeks);
+  if (log->slow)
+    len += (size_t) snprintf (s + len, size - len, " slow=%.3f",
+                              seconds (c.slow));
+  return len;
 }
 
 int
-log_start (struct op_log *log, const char *path, struct drive_clock *clock)
+log_start (struct op_log *log, const char *path, struct drive_clock *clock,
+           bool slow)
 {
   log->path = path;
+  log->slow = slow;
   log->clock = clock;
   if (path == NULL)
     return 0;
@@ -128,7 +135,7 @@ log_end (struct op_log *log)
                               names[i].many, (uint64_t) log->totals[i],
                               names[i].many, (uint64_t) log->failed[i]);
   if (log->clock)
-    len += add_clock (log->clock, line + len, sizeof line - len);
+    len += add_clock (log, line + len, sizeof line - len);
   line[len++] = '\n';
   write_line (log, line, len);
   close (log->fd);

@@ -15,14 +15,17 @@
 struct op_log {
   const char *path;             /* not owned; NULL: no file */
   struct drive_clock *clock;    /* whose time lines have; NULL: none */
+  bool slow;                    /* there are slow areas */
   int fd;                       /* -1: no file, or not started yet */
   atomic_bool broken;           /* that has been reported */
   atomic_uint_least64_t totals[NR_OPS], failed[NR_OPS];
 };
 
-/* PATH and CLOCK may be NULL.  -1: error, reported. */
+/* PATH and CLOCK may be NULL; SLOW says whether the totals have the clock's
+ * slow areas.  -1: error, reported.
+ */
 extern int log_start (struct op_log *log, const char *path,
-                      struct drive_clock *clock);
+                      struct drive_clock *clock, bool slow);
 
 /* Counts an operation that ended with ERROR (0: well), and writes a line
  * for it if it failed or the verdict says that it touched a bad sector.

@@ -17,12 +17,13 @@ enum op {
   NR_OPS,
 };
 
-/* What the bad sectors mean for one operation. */
+/* What bad sectors and slow areas mean for one operation. */
 struct verdict {
   bool touched;                 /* covers at least one bad sector */
   bool fails;
   uint32_t attempt;             /* reads: which try of that sector; or 0 */
   uint64_t bad;                 /* offset of the sector that it fails at */
+  uint64_t extra;               /* how much longer it takes, nanoseconds */
 
   /* Writes and zeroes that fail, unless nothing of them is to reach the
    * disk: a bit for each sector of the operation, set where it can't be

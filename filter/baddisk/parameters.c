@@ -40,6 +40,7 @@ const char params_help[] =
   "(default off).\n"
   "baddisk-stream=<MS>        With the clock: the time of 128K "
   "(default 0.15).\n"
+  "baddisk-slow=<FILE>,<MS>   Areas that take MS milliseconds longer.\n"
   "baddisk-gone=<FILE>        While FILE exists, everything fails.\n"
   "baddisk-gone-errno=<ERRNO> What with (default ENODEV).\n"
   "baddisk-log=<FILE>         Log of operations that touched bad sectors.";
@@ -210,6 +211,31 @@ parse_path (const char *key, const char *value, char **path)
   return *path ? 1 : -1;
 }
 
+/* FILE,MS: the last comma counts, as a file's name may have others. */
+static int
+parse_slow (struct params *params, const char *key, const char *value)
+{
+  const char *comma = strrchr (value, ',');
+  char *path;
+  int r;
+
+  if (comma == NULL) {
+    nbdkit_error ("%s=%s: expected FILE,MS: a list of areas, and how many "
+                  "milliseconds longer they take", key, value);
+    return -1;
+  }
+  if (parse_delay (key, comma + 1, &params->slow_time) == -1)
+    return -1;
+  path = strndup (value, (size_t) (comma - value));
+  if (path == NULL) {
+    nbdkit_error ("strndup: %m");
+    return -1;
+  }
+  r = parse_path (key, path, &params->slow);
+  free (path);
+  return r;
+}
+
 static int
 parse_cluster (struct params *params, const char *key, const char *value)
 {
@@ -274,6 +300,8 @@ params_set (struct params *params, const char *key, const char *value)
     return parse_clock (params, value);
   if (strcmp (key, "baddisk-stream") == 0)
     return parse_delay (key, value, &params->stream);
+  if (strcmp (key, "baddisk-slow") == 0)
+    return parse_slow (params, key, value);
   if (strcmp (key, "baddisk-gone") == 0)
     return parse_path (key, value, &params->gone);
   if (strcmp (key, "baddisk-gone-errno") == 0)
@@ -287,7 +315,8 @@ void
 params_free (struct params *params)
 {
   free (params->list);
+  free (params->slow);
   free (params->gone);
   free (params->log);
-  params->list = params->gone = params->log = NULL;
+  params->list = params->slow = params->gone = params->log = NULL;
 }

@@ -21,7 +21,7 @@ enum partial { PARTIAL_NONE, PARTIAL_GOOD, PARTIAL_RANDOM };
 /* Paths are absolute, and owned.  Times are in nanoseconds. */
 struct params {
   char *list;                   /* NULL: none */
-  uint32_t block;               /* of a badblocks list, bytes */
+  uint32_t block;               /* of badblocks lists, bytes */
   bool random;                  /* areas at random */
   struct random_choice choice;  /* which */
   bool fail[NR_OPS];            /* read (and cache), write, zero */
@@ -32,6 +32,8 @@ struct params {
   uint64_t delay, fail_delay;
   bool clock;                   /* sum delays up, don't wait */
   uint64_t stream;              /* for STREAM_UNIT bytes, with the clock */
+  char *slow;                   /* list of slow areas; NULL: none */
+  uint64_t slow_time;           /* what they take longer */
   char *gone;                   /* NULL: never */
   int gone_error;               /* errno */
   char *log;                    /* NULL: none */

@@ -24,7 +24,8 @@ static const char *const keys[] = {
   "baddisk-list", "baddisk-block", "baddisk-random", "baddisk-seed",
   "baddisk-cluster", "baddisk-fail", "baddisk-errno", "baddisk-recover",
   "baddisk-heal", "baddisk-partial", "baddisk-delay", "baddisk-fail-delay",
-  "baddisk-gone", "baddisk-gone-errno", "baddisk-log",
+  "baddisk-gone", "baddisk-gone-errno", "baddisk-log", "baddisk-clock",
+  "baddisk-stream", "baddisk-slow",
 };
 #define NR_KEYS (sizeof keys / sizeof keys[0])
 
