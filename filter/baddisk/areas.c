@@ -8,6 +8,9 @@
  * operations have changed is kept apart, by sector: the number of reads
  * that failed, or HEALED.  A sector that leaves the list forgets both, so
  * whoever wants it bad again puts it back.
+ *
+ * What is on a dead head is bad as well, and nothing changes that: so its
+ * sectors have no number, which for a whole disk would be many.
  */
 
 #include <config.h>
@@ -122,6 +125,17 @@ covers_sector (sector_t sector, uint64_t size, uint64_t offset, uint64_t end)
     (end >= size || end - start >= SECTOR_SIZE);
 }
 
+/* An operation that fails at the sector of OFFSET, and perhaps at others. */
+static void
+fail_at (struct verdict *verdict, uint64_t offset, uint32_t attempt)
+{
+  if (!verdict->fails || offset < verdict->bad) {
+    verdict->bad = round_down (offset, SECTOR_SIZE);
+    verdict->attempt = attempt;
+  }
+  verdict->fails = true;
+}
+
 /* A read of one bad sector.  Under lock. */
 static int
 judge_read (struct areas *areas, enum op op, sector_t sector,
@@ -136,17 +150,29 @@ judge_read (struct areas *areas, enum op op, sector_t sector,
       verdict->attempt = attempt;
     return 0;
   }
-  if (!verdict->fails) {
-    verdict->attempt = attempt;
-    verdict->bad = sector << SECTOR_SHIFT;
-  }
-  verdict->fails = true;
+  fail_at (verdict, sector << SECTOR_SHIFT, attempt);
   if (before < MAX_TRIES) {
     value = tries_make (&areas->tries, sector);
     if (value == NULL)
       return ENOMEM;
     *value = attempt;
   }
+  return 0;
+}
+
+/* Keeps a write from the INDEXth of the COUNT sectors of its operation. */
+static int
+stop_at (const struct params *params, size_t index, size_t count,
+         struct verdict *verdict)
+{
+  if (params->partial == PARTIAL_NONE)
+    return 0;
+  if (verdict->stopped == NULL) {
+    verdict->stopped = calloc (count / 8 + 1, 1);
+    if (verdict->stopped == NULL)
+      return ENOMEM;
+  }
+  verdict->stopped[index / 8] |= (unsigned char) (1U << (index % 8));
   return 0;
 }
 
@@ -158,18 +184,32 @@ judge_write (const struct params *params, enum op op, sector_t sector,
 {
   if (!params->fail[op] || (params->heal_write && covered))
     return 0;
-  if (!verdict->fails)
-    verdict->bad = sector << SECTOR_SHIFT;
-  verdict->fails = true;
-  if (params->partial == PARTIAL_NONE)
-    return 0;
-  if (verdict->stopped == NULL) {
-    verdict->stopped = calloc (count / 8 + 1, 1);
-    if (verdict->stopped == NULL)
-      return ENOMEM;
+  fail_at (verdict, sector << SECTOR_SHIFT, 0);
+  return stop_at (params, index, count, verdict);
+}
+
+/* What the dead heads make of an operation, after all else has. */
+static int
+judge_heads (const struct params *params, enum op op, uint64_t offset,
+             uint64_t end, struct verdict *verdict)
+{
+  const sector_t begin = sector_of (offset);
+  const size_t sectors = sectors_in (offset, end);
+  uint64_t from, to;
+  int r = 0;
+
+  for (; r == 0 && heads_next_dead (&params->heads, offset, end, &from, &to);
+       offset = to) {
+    verdict->touched = true;
+    if (!params->heads_fail[op])
+      continue;
+    fail_at (verdict, from, 0);
+    if (op == OP_WRITE || op == OP_ZERO)
+      for (sector_t s = sector_of (from); r == 0 && s <= sector_of (to - 1);
+           s++)
+        r = stop_at (params, (size_t) (s - begin), sectors, verdict);
   }
-  verdict->stopped[index / 8] |= (unsigned char) (1U << (index % 8));
-  return 0;
+  return r;
 }
 
 int
@@ -250,6 +290,8 @@ areas_judge (struct areas *areas, const struct disk *disk, enum op op,
   }
   pthread_mutex_unlock (&areas->lock);
 
+  if (r == 0)
+    r = judge_heads (areas->params, op, offset, end, verdict);
   if (r != 0) {
     free (verdict->stopped);
     verdict->stopped = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Which sectors are bad now: the list, the random areas, and what reads and
- * writes have changed.
+ * Which sectors are bad now: the list, the random areas, what reads and
+ * writes have changed, and dead heads.
  */
 
 #ifndef BADDISK_AREAS_H

@@ -26,6 +26,11 @@ const char params_help[] =
   "baddisk-seed=<N>           Another choice of random sectors (default 0).\n"
   "baddisk-cluster=<N>        Random bad sectors come in runs of N "
   "(default 1).\n"
+  "baddisk-heads=<N>,<DEAD>,<RUN>  N heads, in runs of RUN bytes; DEAD "
+  "ones\n"
+  "                           (from 0; with + between them) fail.\n"
+  "baddisk-heads-fail=read,write,zero  Which operations fail there "
+  "(default read).\n"
   "baddisk-fail=read,write,zero  Which operations fail (default all).\n"
   "baddisk-errno=<ERRNO>      What they fail with (default EIO).\n"
   "baddisk-recover=<N>        The Nth read of a bad sector succeeds "
@@ -170,6 +175,63 @@ parse_block (struct params *params, const char *key, const char *value)
   return 1;
 }
 
+/* A decimal number up to MAX at *S, which goes on behind it. */
+static bool
+parse_digits (const char **s, unsigned max, unsigned *n)
+{
+  if (**s < '0' || **s > '9')
+    return false;
+  for (*n = 0; **s >= '0' && **s <= '9'; (*s)++) {
+    *n = *n * 10 + (unsigned) (**s - '0');
+    if (*n > max)
+      return false;
+  }
+  return true;
+}
+
+/* N,DEAD+DEAD...,RUN.  1: well; 0: it isn't; -1: error, reported. */
+static int
+parse_heads_value (const char *s, struct heads *heads)
+{
+  unsigned head;
+  int64_t run;
+
+  if (!parse_digits (&s, MAX_HEADS, &heads->count) || heads->count == 0 ||
+      *s != ',')
+    return 0;
+  heads->dead = 0;
+  do {
+    s++;
+    if (!parse_digits (&s, heads->count - 1, &head))
+      return 0;
+    heads->dead |= UINT64_C (1) << head;
+  } while (*s == '+');
+  if (*s != ',')
+    return 0;
+  run = nbdkit_parse_size (s + 1);
+  if (run == -1)
+    return -1;
+  heads->run = (uint64_t) run;
+  return run > 0 && run % SECTOR_SIZE == 0;
+}
+
+static int
+parse_heads (struct params *params, const char *key, const char *value)
+{
+  struct heads heads;
+  const int r = parse_heads_value (value, &heads);
+
+  if (r == 1)
+    params->heads = heads;
+  if (r != 0)
+    return r;
+  nbdkit_error ("%s=%s: expected N,DEAD,RUN: how many heads there are (at "
+                "most %d), the dead ones (numbers from 0, with + between "
+                "them), and the bytes of a run (a multiple of %u), such as "
+                "4,1+2,8M", key, value, MAX_HEADS, SECTOR_SIZE);
+  return -1;
+}
+
 static int
 parse_partial (struct params *params, const char *key, const char *value)
 {
@@ -282,6 +344,10 @@ params_set (struct params *params, const char *key, const char *value)
     return parse_u64 (key, value, &params->choice.seed);
   if (strcmp (key, "baddisk-cluster") == 0)
     return parse_cluster (params, key, value);
+  if (strcmp (key, "baddisk-heads") == 0)
+    return parse_heads (params, key, value);
+  if (strcmp (key, "baddisk-heads-fail") == 0)
+    return parse_fail (key, value, params->heads_fail);
   if (strcmp (key, "baddisk-fail") == 0)
     return parse_fail (key, value, params->fail);
   if (strcmp (key, "baddisk-errno") == 0)

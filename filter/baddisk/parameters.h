@@ -12,6 +12,7 @@
 
 #include <errno.h>
 
+#include "heads.h"
 #include "operation.h"
 #include "random.h"
 
@@ -24,6 +25,8 @@ struct params {
   uint32_t block;               /* of badblocks lists, bytes */
   bool random;                  /* areas at random */
   struct random_choice choice;  /* which */
+  struct heads heads;
+  bool heads_fail[NR_OPS];      /* on dead heads; as fail */
   bool fail[NR_OPS];            /* read (and cache), write, zero */
   int error;                    /* errno */
   uint32_t recover;             /* the try that succeeds; 0: none does */
@@ -46,6 +49,7 @@ struct params {
   {                                                                        \
     .block = 1024,                                                         \
     .choice.cluster = 1,                                                   \
+    .heads_fail = { [OP_READ] = true, [OP_CACHE] = true },                 \
     .fail = { [OP_READ] = true, [OP_WRITE] = true, [OP_ZERO] = true,       \
               [OP_CACHE] = true },                                         \
     .error = EIO,                                                          \

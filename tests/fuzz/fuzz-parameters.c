@@ -25,7 +25,7 @@ static const char *const keys[] = {
   "baddisk-cluster", "baddisk-fail", "baddisk-errno", "baddisk-recover",
   "baddisk-heal", "baddisk-partial", "baddisk-delay", "baddisk-fail-delay",
   "baddisk-gone", "baddisk-gone-errno", "baddisk-log", "baddisk-clock",
-  "baddisk-stream", "baddisk-slow",
+  "baddisk-stream", "baddisk-slow", "baddisk-heads", "baddisk-heads-fail",
 };
 #define NR_KEYS (sizeof keys / sizeof keys[0])
 
