@@ -4,7 +4,7 @@
  * A filter that makes any plugin behave like a failing disk.
  *
  * nbdkit-baddisk-filter(1) says what each operation does.  In this order:
- * is the disk gone; is a sector bad, and does that make the operation
+ * is the disk away; is a sector bad, and does that make the operation
  * fail; wait, as a disk does, or sum that up; do it, or the part of it that
  * a failing disk would have done; log it; answer.
  */
@@ -14,11 +14,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <nbdkit-filter.h>
 
 #include "areas.h"
+#include "away.h"
 #include "clock.h"
 #include "log.h"
 #include "parameters.h"
@@ -26,6 +26,7 @@
 
 static struct params params = DEFAULT_PARAMS;
 static struct areas areas;
+static struct away away;
 static struct slow_areas slow;
 static struct drive_clock drive_clock;
 static struct op_log op_log = { .fd = -1 };
@@ -35,6 +36,7 @@ baddisk_unload (void)
 {
   log_end (&op_log);
   areas_free (&areas);
+  away_free (&away);
   slow_free (&slow);
   params_free (&params);
 }
@@ -54,12 +56,21 @@ baddisk_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
 static int
 baddisk_get_ready (int thread_model)
 {
+  uint64_t vanish_time;
+
   params_complete (&params);
   if (params.clock)
     clock_start (&drive_clock, params.delay, params.fail_delay,
                  params.stream);
   if (areas_start (&areas, &params) == -1 ||
       slow_start (&slow, params.slow, params.block, params.slow_time) == -1)
+    return -1;
+  /* That is counted from when the operation that makes it vanish is answered,
+   * so that it isn't over by then.
+   */
+  vanish_time = params.vanish_time + (params.clock ? 0 : params.fail_delay);
+  if (away_start (&away, params.gone, params.vanish, params.block, vanish_time,
+                  params.vanish_requests) == -1)
     return -1;
   return log_start (&op_log, params.log, params.clock ? &drive_clock : NULL,
                     params.slow != NULL);
@@ -114,13 +125,20 @@ struct operation {
   uint64_t offset;
   uint32_t count;               /* 0: a flush */
   struct verdict verdict;
+  uint64_t vanished;            /* how often the disk had when it began */
   int error;                    /* errno, or 0 */
 };
 
-static bool
-is_gone (void)
+/* Fails what was under way when the disk vanished. */
+static int
+unless_away (struct operation *o, int r)
 {
-  return params.gone && access (params.gone, F_OK) == 0;
+  if (!away_since (&away, o->vanished))
+    return r;
+  o->error = params.gone_error;
+  free (o->verdict.stopped);
+  o->verdict.stopped = NULL;
+  return -1;
 }
 
 /* What bad sectors, slow areas and time mean for an operation on a range. */
@@ -151,7 +169,12 @@ judge (struct operation *o, const struct disk *disk)
 static int
 begin_operation (struct operation *o, const struct disk *disk)
 {
-  if (is_gone ()) {
+  const enum presence presence =
+    away_look (&away, o->op, o->offset, o->count, &o->vanished);
+
+  if (presence != HERE) {
+    if (presence == VANISHES)
+      o->verdict.attempt = (uint32_t) o->vanished;
     if (!params.clock)
       wait_ns (params.fail_delay);
     o->error = params.gone_error;
@@ -160,14 +183,14 @@ begin_operation (struct operation *o, const struct disk *disk)
   if (o->op == OP_FLUSH) {
     if (!params.clock)
       wait_ns (params.delay);
-    return 0;
+    return unless_away (o, 0);
   }
   /* What is allocated is a matter of the filesystem below: bad sectors
    * don't matter, and there is nothing to wait for.
    */
   if (o->op == OP_EXTENTS)
     return 0;
-  return judge (o, disk);
+  return unless_away (o, judge (o, disk));
 }
 
 /* R is what the next layer returned, or -1.  The filter above may not want
@@ -176,7 +199,9 @@ begin_operation (struct operation *o, const struct disk *disk)
 static int
 end_operation (struct operation *o, int r, int *err)
 {
-  if (r == -1 && o->error == 0)
+  if (r == 0)
+    r = unless_away (o, r);
+  else if (o->error == 0)
     o->error = EIO;
   log_operation (&op_log, o->op, o->offset, o->count, r == -1 ? o->error : 0,
                  &o->verdict);

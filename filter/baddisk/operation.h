@@ -21,7 +21,7 @@ enum op {
 struct verdict {
   bool touched;                 /* covers at least one bad sector */
   bool fails;
-  uint32_t attempt;             /* reads: which try of that sector; or 0 */
+  uint32_t attempt;             /* what the log has as TRY */
   uint64_t bad;                 /* offset of the sector that it fails at */
   uint64_t extra;               /* how much longer it takes, nanoseconds */
 

@@ -48,6 +48,11 @@ const char params_help[] =
   "baddisk-slow=<FILE>,<MS>   Areas that take MS milliseconds longer.\n"
   "baddisk-gone=<FILE>        While FILE exists, everything fails.\n"
   "baddisk-gone-errno=<ERRNO> What with (default ENODEV).\n"
+  "baddisk-vanish=<FILE>      Sectors that make the disk vanish when they "
+  "are read.\n"
+  "baddisk-vanish-time=<MS>   How long it is away then (default 1000).\n"
+  "baddisk-vanish-requests=<N>  How many requests fail then "
+  "(default 0).\n"
   "baddisk-log=<FILE>         Log of operations that touched bad sectors.";
 
 static int
@@ -321,14 +326,17 @@ parse_clock (struct params *params, const char *value)
   return 1;
 }
 
-/* A clock without delays would stand still: its default is a hard disk. */
 void
 params_complete (struct params *params)
 {
+  /* A clock without delays would stand still: its default is a hard disk. */
   if (params->delay == DELAY_UNSET)
     params->delay = params->clock ? UINT64_C (9) * MILLION : 0;
   if (params->fail_delay == DELAY_UNSET)
     params->fail_delay = params->clock ? UINT64_C (3000) * MILLION : 0;
+  if (params->vanish_time == DELAY_UNSET)
+    params->vanish_time =
+      params->vanish_requests ? 0 : UINT64_C (1000) * MILLION;
 }
 
 int
@@ -372,6 +380,12 @@ params_set (struct params *params, const char *key, const char *value)
     return parse_path (key, value, &params->gone);
   if (strcmp (key, "baddisk-gone-errno") == 0)
     return parse_error (key, value, &params->gone_error);
+  if (strcmp (key, "baddisk-vanish") == 0)
+    return parse_path (key, value, &params->vanish);
+  if (strcmp (key, "baddisk-vanish-time") == 0)
+    return parse_delay (key, value, &params->vanish_time);
+  if (strcmp (key, "baddisk-vanish-requests") == 0)
+    return parse_u32 (key, value, &params->vanish_requests);
   if (strcmp (key, "baddisk-log") == 0)
     return parse_path (key, value, &params->log);
   return 0;
@@ -383,6 +397,8 @@ params_free (struct params *params)
   free (params->list);
   free (params->slow);
   free (params->gone);
+  free (params->vanish);
   free (params->log);
-  params->list = params->slow = params->gone = params->log = NULL;
+  params->list = params->slow = params->gone = params->vanish = NULL;
+  params->log = NULL;
 }

@@ -38,6 +38,9 @@ struct params {
   char *slow;                   /* list of slow areas; NULL: none */
   uint64_t slow_time;           /* what they take longer */
   char *gone;                   /* NULL: never */
+  char *vanish;                 /* list of sectors; NULL: none */
+  uint64_t vanish_time;         /* how long it is away then, at least */
+  uint32_t vanish_requests;     /* how many fail then, at least */
   int gone_error;               /* errno */
   char *log;                    /* NULL: none */
 };
@@ -56,6 +59,7 @@ struct params {
     .delay = DELAY_UNSET,                                                  \
     .fail_delay = DELAY_UNSET,                                             \
     .stream = 150000,                                                      \
+    .vanish_time = DELAY_UNSET,                                            \
     .gone_error = ENODEV,                                                  \
   }
 

@@ -26,6 +26,7 @@ static const char *const keys[] = {
   "baddisk-heal", "baddisk-partial", "baddisk-delay", "baddisk-fail-delay",
   "baddisk-gone", "baddisk-gone-errno", "baddisk-log", "baddisk-clock",
   "baddisk-stream", "baddisk-slow", "baddisk-heads", "baddisk-heads-fail",
+  "baddisk-vanish", "baddisk-vanish-time", "baddisk-vanish-requests",
 };
 #define NR_KEYS (sizeof keys / sizeof keys[0])
 
