@@ -124,6 +124,7 @@ struct operation {
   enum op op;
   uint64_t offset;
   uint32_t count;               /* 0: a flush */
+  bool fast_zero;               /* fails unless it is fast */
   struct verdict verdict;
   uint64_t vanished;            /* how often the disk had when it began */
   int error;                    /* errno, or 0 */
@@ -203,6 +204,9 @@ end_operation (struct operation *o, int r, int *err)
     r = unless_away (o, r);
   else if (o->error == 0)
     o->error = EIO;
+  /* nbdkit takes this of other zeroes for a bug, and aborts. */
+  if (o->error == EOPNOTSUPP && o->op == OP_ZERO && !o->fast_zero)
+    o->error = EINVAL;
   log_operation (&op_log, o->op, o->offset, o->count, r == -1 ? o->error : 0,
                  &o->verdict);
   free (o->verdict.stopped);
@@ -264,7 +268,10 @@ static int
 write_or_zero (enum op op, nbdkit_next *next, void *handle, const void *buf,
                uint32_t count, uint64_t offset, uint32_t flags, int *err)
 {
-  struct operation o = { .op = op, .offset = offset, .count = count };
+  struct operation o = {
+    .op = op, .offset = offset, .count = count,
+    .fast_zero = flags & NBDKIT_FLAG_FAST_ZERO,
+  };
   int r = begin_operation (&o, handle);
 
   if (r == 0)

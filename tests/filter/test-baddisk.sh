@@ -351,6 +351,21 @@ serve baddisk-list=bad.txt baddisk-errno=4095 baddisk-log=number.txt
 client <<<'read(1)'
 assert_grep '^read 512 512 4095 1$' number.txt
 stop_nbdkit errno
+# nbdkit ends at once if a zero fails with these, unless it had to be fast.
+for e in EOPNOTSUPP ENOTSUP; do
+  serve baddisk-list=bad.txt baddisk-errno=$e baddisk-gone=gone \
+        baddisk-gone-errno=$e
+  client <<'PY'
+fast = nbd.CMD_FLAG_FAST_ZERO
+is_([read(1), write(1), zero(1), zero(1, 1, fast)],
+    ["EINVAL", "EINVAL", "EINVAL", "ENOTSUP"])
+open("gone", "w").close()
+is_([read(0), write(0), zero(0), zero(0, 1, fast)],
+    ["EINVAL", "EINVAL", "EINVAL", "ENOTSUP"])
+os.unlink("gone")
+is_(zero(0), "ok")
+PY
+done
 
 section "baddisk-recover"
 bad_sectors bad.txt 1 3 5
