@@ -4,9 +4,9 @@
  * A filter that makes any plugin behave like a failing disk.
  *
  * nbdkit-baddisk-filter(1) says what each operation does.  In this order:
- * is the disk away; is a sector bad, and does that make the operation
- * fail; wait, as a disk does, or sum that up; do it, or the part of it that
- * a failing disk would have done; log it; answer.
+ * is the disk away; does it refuse writes; is a sector bad, and does that
+ * make the operation fail; wait, as a disk does, or sum that up; do it, or
+ * the part of it that a failing disk would have done; log it; answer.
  */
 
 #include <config.h>
@@ -22,11 +22,13 @@
 #include "clock.h"
 #include "log.h"
 #include "parameters.h"
+#include "readonly.h"
 #include "slow.h"
 
 static struct params params = DEFAULT_PARAMS;
 static struct areas areas;
 static struct away away;
+static struct readonly readonly_disk;
 static struct slow_areas slow;
 static struct drive_clock drive_clock;
 static struct op_log op_log = { .fd = -1 };
@@ -72,6 +74,7 @@ baddisk_get_ready (int thread_model)
   if (away_start (&away, params.gone, params.vanish, params.block, vanish_time,
                   params.vanish_requests) == -1)
     return -1;
+  readonly_start (&readonly_disk, params.readonly, params.readonly_after);
   return log_start (&op_log, params.log, params.clock ? &drive_clock : NULL,
                     params.slow != NULL);
 }
@@ -185,6 +188,12 @@ begin_operation (struct operation *o, const struct disk *disk)
     if (!params.clock)
       wait_ns (params.delay);
     return unless_away (o, 0);
+  }
+  if (readonly_refuses (&readonly_disk, o->op)) {
+    if (!params.clock)
+      wait_ns (params.delay);
+    o->error = params.readonly_error;
+    return unless_away (o, -1);
   }
   /* What is allocated is a matter of the filesystem below: bad sectors
    * don't matter, and there is nothing to wait for.

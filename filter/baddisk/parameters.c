@@ -53,6 +53,11 @@ const char params_help[] =
   "baddisk-vanish-time=<MS>   How long it is away then (default 1000).\n"
   "baddisk-vanish-requests=<N>  How many requests fail then "
   "(default 0).\n"
+  "baddisk-readonly=<FILE>    While FILE exists, everything that writes "
+  "fails.\n"
+  "baddisk-readonly-after=<N>  After N writes, zeroes and trims "
+  "(default: never).\n"
+  "baddisk-readonly-errno=<ERRNO>  What with (default EROFS).\n"
   "baddisk-log=<FILE>         Log of operations that touched bad sectors.";
 
 static int
@@ -386,6 +391,12 @@ params_set (struct params *params, const char *key, const char *value)
     return parse_delay (key, value, &params->vanish_time);
   if (strcmp (key, "baddisk-vanish-requests") == 0)
     return parse_u32 (key, value, &params->vanish_requests);
+  if (strcmp (key, "baddisk-readonly") == 0)
+    return parse_path (key, value, &params->readonly);
+  if (strcmp (key, "baddisk-readonly-after") == 0)
+    return parse_u64 (key, value, &params->readonly_after);
+  if (strcmp (key, "baddisk-readonly-errno") == 0)
+    return parse_error (key, value, &params->readonly_error);
   if (strcmp (key, "baddisk-log") == 0)
     return parse_path (key, value, &params->log);
   return 0;
@@ -398,7 +409,8 @@ params_free (struct params *params)
   free (params->slow);
   free (params->gone);
   free (params->vanish);
+  free (params->readonly);
   free (params->log);
   params->list = params->slow = params->gone = params->vanish = NULL;
-  params->log = NULL;
+  params->readonly = params->log = NULL;
 }

@@ -15,6 +15,7 @@
 #include "heads.h"
 #include "operation.h"
 #include "random.h"
+#include "readonly.h"
 
 /* What a failed write leaves on the disk. */
 enum partial { PARTIAL_NONE, PARTIAL_GOOD, PARTIAL_RANDOM };
@@ -42,6 +43,9 @@ struct params {
   uint64_t vanish_time;         /* how long it is away then, at least */
   uint32_t vanish_requests;     /* how many fail then, at least */
   int gone_error;               /* errno */
+  char *readonly;               /* NULL: none */
+  uint64_t readonly_after;      /* writes; or NEVER */
+  int readonly_error;           /* errno */
   char *log;                    /* NULL: none */
 };
 
@@ -61,6 +65,8 @@ struct params {
     .stream = 150000,                                                      \
     .vanish_time = DELAY_UNSET,                                            \
     .gone_error = ENODEV,                                                  \
+    .readonly_after = NEVER,                                               \
+    .readonly_error = EROFS,                                               \
   }
 
 /* What --help says of them. */

@@ -27,6 +27,7 @@ static const char *const keys[] = {
   "baddisk-gone", "baddisk-gone-errno", "baddisk-log", "baddisk-clock",
   "baddisk-stream", "baddisk-slow", "baddisk-heads", "baddisk-heads-fail",
   "baddisk-vanish", "baddisk-vanish-time", "baddisk-vanish-requests",
+  "baddisk-readonly", "baddisk-readonly-after", "baddisk-readonly-errno",
 };
 #define NR_KEYS (sizeof keys / sizeof keys[0])
 
