@@ -23,6 +23,7 @@
 #include "log.h"
 #include "parameters.h"
 #include "readonly.h"
+#include "reads.h"
 #include "slow.h"
 
 static struct params params = DEFAULT_PARAMS;
@@ -32,11 +33,13 @@ static struct readonly readonly_disk;
 static struct slow_areas slow;
 static struct drive_clock drive_clock;
 static struct op_log op_log = { .fd = -1 };
+static struct reads reads;
 
 static void
 baddisk_unload (void)
 {
   log_end (&op_log);
+  reads_end (&reads);
   areas_free (&areas);
   away_free (&away);
   slow_free (&slow);
@@ -75,8 +78,10 @@ baddisk_get_ready (int thread_model)
                   params.vanish_requests) == -1)
     return -1;
   readonly_start (&readonly_disk, params.readonly, params.readonly_after);
-  return log_start (&op_log, params.log, params.clock ? &drive_clock : NULL,
-                    params.slow != NULL);
+  if (log_start (&op_log, params.log, params.clock ? &drive_clock : NULL,
+                 params.slow != NULL) == -1)
+    return -1;
+  return reads_start (&reads, params.reads);
 }
 
 static void *
@@ -216,6 +221,8 @@ end_operation (struct operation *o, int r, int *err)
   /* nbdkit takes this of other zeroes for a bug, and aborts. */
   if (o->error == EOPNOTSUPP && o->op == OP_ZERO && !o->fast_zero)
     o->error = EINVAL;
+  if (r == 0 && o->op == OP_READ)
+    reads_count (&reads, o->offset, o->count);
   log_operation (&op_log, o->op, o->offset, o->count, r == -1 ? o->error : 0,
                  &o->verdict);
   free (o->verdict.stopped);

@@ -58,7 +58,8 @@ const char params_help[] =
   "baddisk-readonly-after=<N>  After N writes, zeroes and trims "
   "(default: never).\n"
   "baddisk-readonly-errno=<ERRNO>  What with (default EROFS).\n"
-  "baddisk-log=<FILE>         Log of operations that touched bad sectors.";
+  "baddisk-log=<FILE>         Log of operations that touched bad sectors.\n"
+  "baddisk-reads=<FILE>       How often each sector was read.";
 
 static int
 parse_error (const char *key, const char *value, int *error)
@@ -399,6 +400,8 @@ params_set (struct params *params, const char *key, const char *value)
     return parse_error (key, value, &params->readonly_error);
   if (strcmp (key, "baddisk-log") == 0)
     return parse_path (key, value, &params->log);
+  if (strcmp (key, "baddisk-reads") == 0)
+    return parse_path (key, value, &params->reads);
   return 0;
 }
 
@@ -411,6 +414,7 @@ params_free (struct params *params)
   free (params->vanish);
   free (params->readonly);
   free (params->log);
+  free (params->reads);
   params->list = params->slow = params->gone = params->vanish = NULL;
-  params->readonly = params->log = NULL;
+  params->readonly = params->log = params->reads = NULL;
 }

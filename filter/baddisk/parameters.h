@@ -47,6 +47,7 @@ struct params {
   uint64_t readonly_after;      /* writes; or NEVER */
   int readonly_error;           /* errno */
   char *log;                    /* NULL: none */
+  char *reads;                  /* NULL: they are not counted */
 };
 
 /* Not given: params_complete knows the default. */

@@ -53,6 +53,15 @@ enlarge (struct tries *tries)
   return 0;
 }
 
+static int
+compare_chunks (const void *a, const void *b)
+{
+  const uint64_t x = (*(struct tries_chunk *const *) a)->number;
+  const uint64_t y = (*(struct tries_chunk *const *) b)->number;
+
+  return x < y ? -1 : x > y;
+}
+
 uint32_t *
 tries_find (const struct tries *tries, sector_t sector)
 {
@@ -96,6 +105,32 @@ tries_forget (struct tries *tries,
           !keep (opaque, (chunk->number << CHUNK_SHIFT) + j))
         chunk->value[j] = 0;
   }
+}
+
+int
+tries_each (const struct tries *tries,
+            void (*fn) (void *opaque, sector_t sector, uint32_t number),
+            void *opaque)
+{
+  struct tries_chunk **sorted;
+  size_t n = 0;
+
+  if (tries->used == 0)
+    return 0;
+  sorted = calloc (tries->used, sizeof *sorted);
+  if (sorted == NULL)
+    return -1;
+  for (size_t i = 0; i < tries->size; i++)
+    if (tries->v[i])
+      sorted[n++] = tries->v[i];
+  qsort (sorted, n, sizeof *sorted, compare_chunks);
+  for (size_t i = 0; i < n; i++)
+    for (unsigned j = 0; j < CHUNK_SECTORS; j++)
+      if (sorted[i]->value[j])
+        fn (opaque, (sorted[i]->number << CHUNK_SHIFT) + j,
+            sorted[i]->value[j]);
+  free (sorted);
+  return 0;
 }
 
 void

@@ -30,6 +30,14 @@ extern void tries_forget (struct tries *tries,
                           bool (*keep) (const void *opaque, sector_t sector),
                           const void *opaque);
 
+/* Calls FN (OPAQUE, sector, number) for each number that isn't 0, in the order
+ * of sectors.  Returns 0, or -1: out of memory, and nothing has been called.
+ */
+extern int tries_each (const struct tries *tries,
+                       void (*fn) (void *opaque, sector_t sector,
+                                   uint32_t number),
+                       void *opaque);
+
 extern void tries_free (struct tries *tries);
 
 #endif /* BADDISK_TRIES_H */

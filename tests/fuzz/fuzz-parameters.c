@@ -28,6 +28,7 @@ static const char *const keys[] = {
   "baddisk-stream", "baddisk-slow", "baddisk-heads", "baddisk-heads-fail",
   "baddisk-vanish", "baddisk-vanish-time", "baddisk-vanish-requests",
   "baddisk-readonly", "baddisk-readonly-after", "baddisk-readonly-errno",
+  "baddisk-reads",
 };
 #define NR_KEYS (sizeof keys / sizeof keys[0])
 
