@@ -26,8 +26,8 @@
  * all that others have to wait for because of it, in the order of arrival.
  * So nobody waits for a unit that they don't need, and as only what came
  * before counts, nobody starves.  Those that wait for each other do so in
- * the order of the list, those that were granted wait for nobody: so there
- * is no deadlock.
+ * the order of the list, and those that were granted wait for no other hold
+ * of this lock: so there is no deadlock.
  *
  * When the table is full, a shared hold goes into the list as well.
  */

@@ -4,25 +4,28 @@
  * A lock of byte ranges: shared or exclusive, no effect where ranges don't
  * overlap.
  *
- * Who writes DIRECT sectors or reads slots holds its range shared.  Who
- * changes the state of sectors, overwrites slots, or reads, modifies and
- * writes a block holds it exclusive.  Since a request takes the lock
- * before it looks the map up, an exclusive holder knows that nobody acts
- * on what the map said before (promise 8 of remap-promises(7)).
+ * A request that writes DIRECT sectors or reads slots holds their range
+ * shared.  One that changes the state of sectors, overwrites slots, or
+ * reads, modifies and writes a block holds the range exclusively.  Since a
+ * request takes the lock before it looks the map up, an exclusive holder
+ * knows that nobody acts on what the map said before (promise 8 of
+ * remap-promises(7)).
  *
- * A lock is granted from its start on, as far as nobody is in the way:
- * that much is returned, and is what the caller holds.  The edges within
- * are multiples of the lock's unit, so a range within one unit is always
- * granted whole.  What is left is asked for again.  So a large request
- * holds up nobody because of a part that it waits for, be it for a sector
- * that is stuck in main; and nobody is overtaken by who comes later, so
- * nobody starves.
+ * A range is granted from its start on, as far as nobody is in the way.
+ * How far that is, is returned: the caller holds that part, and asks again
+ * for the rest when it has given that part up.  The edges of the parts are
+ * multiples of the lock's unit, so a range within one unit is always
+ * granted whole.  A large request that has to wait for one sector, perhaps
+ * one that is stuck in main, therefore keeps nobody from the others.  Locks
+ * are granted in the order in which they were asked for, so nobody starves.
  *
  * A shared lock that meets no exclusive one costs a few atomic operations:
  * no mutex, no allocation, no system call (promise 24).
  *
- * Holds live on the caller's stack.  A thread takes no other lock of this
- * kind while it holds one.
+ * Holds live on the caller's stack.  A thread that holds a range doesn't
+ * ask the same lock for another one: two threads could wait for each other.
+ * It may ask another lock, if all threads take the two in one order.  The
+ * engine has two, and takes RANGES before FLUSHES.
  */
 
 #ifndef REMAP_RANGELOCK_H
@@ -44,9 +47,9 @@ struct range_hold {
   struct range_hold *next, **prev;
 };
 
-/* A shared hold that is published; on a cache line of its own. */
 #define RANGE_CACHE_LINE 64
 
+/* A shared hold that is published; on a cache line of its own. */
 struct shared_entry {
   _Alignas (RANGE_CACHE_LINE) _Atomic uint64_t end;     /* 0: not published */
   _Atomic uint64_t start;
@@ -96,13 +99,13 @@ extern uint64_t range_lock_exclusive (struct range_lock *rl,
 extern void range_unlock_exclusive (struct range_lock *rl,
                                     struct exclusive_hold *h);
 
-/* The rest is for those who count instructions. */
+/* The rest is for callers that count instructions. */
 
 /* Where the thread's search for an entry begins, see base/shard.h. */
 extern _Thread_local intptr_t range_home;
 extern intptr_t range_choose_home (void);
 
-/* Wakes who waits: a shared hold may have been in the way. */
+/* Wakes all that wait: a shared hold may have been in the way. */
 extern void range_wake (struct range_lock *rl);
 
 static inline bool
@@ -128,9 +131,9 @@ range_leave_shared (struct range_lock *rl, struct shared_entry *entry)
     range_wake (rl);
 }
 
-/* A shared lock of the whole range and at once, or not at all.  It may fail
- * whenever anybody holds a range exclusively: then range_lock_shared is for
- * it.
+/* A shared lock of the whole range and at once, or not at all: false.  It
+ * may fail whenever anybody holds a range exclusively; range_lock_shared is
+ * for that case.
  */
 static inline bool
 range_try_shared (struct range_lock *rl, struct shared_entry **entry,
