@@ -243,7 +243,7 @@ command_import (struct ctl *ctl, int argc, char **argv)
   text = read_file (im.path, &len);
   if (text == NULL)
     return STATUS_REFUSED;
-  r = mapfile_parse (text, len, block, &list, &message);
+  r = areas_parse (text, len, block, &list, &message);
   free (text);
   if (r) {
     error ("%s: %s", im.path, message.text);

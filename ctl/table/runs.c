@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "exit-status.h"
 #include "table/runs.h"
 #include "text.h"
@@ -16,15 +17,12 @@ table_add (struct table *t, const struct history_run *run)
 {
   struct history_run *v;
 
-  if (t->n == t->cap) {
-    t->cap = t->cap ? t->cap * 2 : 256;
-    v = realloc (t->v, t->cap * sizeof *v);
-    if (v == NULL) {
-      error ("out of memory");
-      exit (STATUS_REFUSED);
-    }
-    t->v = v;
+  v = array_room (t->v, t->n, &t->cap, sizeof *v, 256);
+  if (v == NULL) {
+    error ("out of memory");
+    exit (STATUS_REFUSED);
   }
+  t->v = v;
   t->v[t->n++] = *run;
 }
 

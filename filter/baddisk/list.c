@@ -166,7 +166,7 @@ read_list (const char *path, uint32_t block, struct area_list *list,
   if (r != 0)
     return r;
 
-  r = mapfile_parse (text, len, block, list, message);
+  r = areas_parse (text, len, block, list, message);
   free (text);
   if (r == 0)
     widen (list);

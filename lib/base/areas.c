@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/areas.h"
+#include "base/array.h"
 
 #define MAX_COLUMNS 3           /* more are allowed, and mean nothing */
 
@@ -120,7 +121,7 @@ static int
 add_area (struct parser *p, uint64_t offset, uint64_t count)
 {
   struct area_list *list = p->list;
-  struct area *last = list->n ? &list->v[list->n - 1] : NULL;
+  struct area *last = list->n ? &list->v[list->n - 1] : NULL, *v;
 
   if (count == 0)
     return 0;
@@ -136,18 +137,12 @@ add_area (struct parser *p, uint64_t offset, uint64_t count)
       p->sorted = false;
   }
 
-  if (list->n == p->cap) {
-    const size_t cap = p->cap ? p->cap * 2 : 64;
-    struct area *v;
-
-    if (cap > SIZE_MAX / sizeof *v ||
-        (v = realloc (list->v, cap * sizeof *v)) == NULL) {
-      message_set (p->message, "line %" PRIu64 ": out of memory", p->line);
-      return ENOMEM;
-    }
-    list->v = v;
-    p->cap = cap;
+  v = array_room (list->v, list->n, &p->cap, sizeof *v, 64);
+  if (v == NULL) {
+    message_set (p->message, "line %" PRIu64 ": out of memory", p->line);
+    return ENOMEM;
   }
+  list->v = v;
   list->v[list->n++] = (struct area) { .offset = offset, .count = count };
   return 0;
 }
@@ -306,8 +301,8 @@ join_areas (struct area_list *list)
 }
 
 int
-mapfile_parse (const char *text, size_t len, uint32_t block,
-               struct area_list *list, struct message *message)
+areas_parse (const char *text, size_t len, uint32_t block,
+             struct area_list *list, struct message *message)
 {
   struct parser p = {
     .block = block, .sorted = true, .list = list, .message = message,

@@ -8,8 +8,8 @@
  * line it found what.
  */
 
-#ifndef REMAP_MAPFILE_H
-#define REMAP_MAPFILE_H
+#ifndef REMAP_AREAS_H
+#define REMAP_AREAS_H
 
 #include "base/message.h"
 #include "base/sector.h"
@@ -31,12 +31,12 @@ struct area_list {
  * empty lines are skipped in both.  Areas may come in any order.
  * Returns 0, EINVAL (MESSAGE says which line), or ENOMEM.
  */
-extern int mapfile_parse (const char *text, size_t len, uint32_t block,
-                          struct area_list *list, struct message *message);
+extern int areas_parse (const char *text, size_t len, uint32_t block,
+                        struct area_list *list, struct message *message);
 extern void area_list_free (struct area_list *list);
 
 /* The first area that overlaps the byte range, or NULL. */
 extern const struct area *area_list_find (const struct area_list *list,
                                           uint64_t offset, uint64_t count);
 
-#endif /* REMAP_MAPFILE_H */
+#endif /* REMAP_AREAS_H */

@@ -4,8 +4,8 @@
  * The operations of a device: what the core asks of main and of the spare.
  *
  * Whoever embeds the core implements this: the nbdkit filter over the
- * layer below it, file.c over a file or block device, the tests over
- * memory that fails, tears and crashes on command.
+ * layer below it, host/sparefile.c over a file or block device, the tests
+ * over memory that fails, tears and crashes on command.
  *
  * All functions return 0, or a positive errno value; a short read or
  * write is an error (EIO).  Offsets and counts are bytes.  All of them

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
+
 #define SECTOR_SHIFT 9
 #define SECTOR_SIZE 512U
 
@@ -105,6 +107,16 @@ run_part (const struct run *run, sector_t start, sector_t end)
   part.start = start;
   part.count = end - start;
   return part;
+}
+
+/* What a run has in common with the sectors from START to before END; there
+ * must be something.
+ */
+static inline struct run
+run_clip (const struct run *run, sector_t start, sector_t end)
+{
+  return run_part (run, max_u64 (run->start, start),
+                   min_u64 (run_end_sector (run), end));
 }
 
 #endif /* REMAP_SECTOR_H */

@@ -43,7 +43,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   struct area_list list;
   int err;
 
-  err = mapfile_parse ((const char *) in.p, in.left, block, &list, &message);
+  err = areas_parse ((const char *) in.p, in.left, block, &list, &message);
   if (err == 0)
     check (&list);
   else {

@@ -47,7 +47,7 @@ parse_exact (const char *text, size_t len, uint32_t block,
 
   CU_ASSERT_PTR_NOT_NULL_FATAL (copy);
   memcpy (copy, text, len);
-  r = mapfile_parse (copy, len, block, list, message);
+  r = areas_parse (copy, len, block, list, message);
   free (copy);
   return r;
 }
@@ -413,7 +413,7 @@ test_large (void)
   CU_ASSERT_PTR_NOT_NULL_FATAL (text);
   for (unsigned i = N; i > 0; i--)
     len += (size_t) snprintf (text + len, N * 8 - len, "%u\n", i * 2);
-  CU_ASSERT_FATAL (mapfile_parse (text, len, 512, &list, &message) == 0);
+  CU_ASSERT_FATAL (areas_parse (text, len, 512, &list, &message) == 0);
   CU_ASSERT_EQUAL_FATAL (list.n, N);
   check_list (&list);
   CU_ASSERT_EQUAL (list.v[0].offset, 1024);
@@ -437,7 +437,7 @@ test_no_memory (void)
     len += snprintf (text + len, sizeof text - len, "%u\n", 2 * i);
   for (n = 1;; n++) {
     malloc_countdown = n;
-    r = mapfile_parse (text, len, 512, &list, &message);
+    r = areas_parse (text, len, 512, &list, &message);
     if (malloc_countdown > 0)
       break;
     CU_ASSERT_EQUAL (r, ENOMEM);
