@@ -109,6 +109,18 @@ run_part (const struct run *run, sector_t start, sector_t end)
   return part;
 }
 
+/* Takes the first sectors, COUNT at most, off a run. */
+static inline struct run
+run_take (struct run *run, uint64_t count)
+{
+  const sector_t end = run_end_sector (run);
+  const sector_t cut = run->start + min_u64 (count, run->count);
+  const struct run taken = run_part (run, run->start, cut);
+
+  *run = run_part (run, cut, end);
+  return taken;
+}
+
 /* What a run has in common with the sectors from START to before END; there
  * must be something.
  */

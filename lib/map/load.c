@@ -16,6 +16,9 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "base/array.h"
+#include "map/load.h"
+#include "map/node.h"
 #include "map/tree.h"
 
 #ifndef MADV_COLLAPSE           /* Linux 6.1, glibc 2.37 */
@@ -35,54 +38,26 @@ struct loader {
   size_t n, cap;
 
   /* The leaf that is being filled. */
+  struct entry entry[MAP_LEAF_MAX];
   unsigned leaf_n;
-  sector_t start[MAP_LEAF_MAX];
-  uint64_t value[MAP_LEAF_MAX];
 };
-
-void
-map_loader_free (struct loader *loader)
-{
-  size_t i;
-
-  if (loader == NULL)
-    return;
-  for (i = 0; i < loader->n; i++)
-    map_free_tree (loader->node[i]);
-  free (loader->node);
-  free (loader);
-}
 
 static int
 finish_leaf (struct loader *l)
 {
+  struct node **node;
   struct leaf *leaf;
-  unsigned i;
 
   if (l->leaf_n == 0)
     return 0;
-  if (l->n == l->cap) {
-    const size_t cap = l->cap > 0 ? 2 * l->cap : 64;
-    struct node **node = realloc (l->node, cap * sizeof *node);
+  node = array_room (l->node, l->n, &l->cap, sizeof *node, 64);
+  if (node == NULL)
+    return ENOMEM;
+  l->node = node;
 
-    if (node == NULL)
-      return ENOMEM;
-    l->node = node;
-    l->cap = cap;
-  }
-
-  leaf = map_new_leaf (l->leaf_n);
+  leaf = map_build_leaf (l->entry, l->leaf_n);
   if (leaf == NULL)
     return ENOMEM;
-  leaf->h.n = l->leaf_n;
-  leaf->base = l->start[0];
-  for (i = 0; i < l->leaf_n; i++) {
-    leaf->key[i] = l->start[i] - leaf->base;
-    leaf_reach (leaf, l->value[i]);
-  }
-  memcpy (leaf_values (leaf), l->value, l->leaf_n * sizeof l->value[0]);
-  leaf_note_blocks (leaf);
-
   l->node[l->n++] = &leaf->h;
   l->totals.bytes += node_size (&leaf->h);
   l->leaf_n = 0;
@@ -93,25 +68,20 @@ static int
 store_last (struct loader *l)
 {
   const uint64_t max = map_entry_max (l->last.state);
-  uint64_t left = l->last.count;
-  struct run piece = l->last;
+  struct run rest = l->last, piece;
+  struct entry e;
 
-  while (left > 0) {
-    piece.count = left < max ? left : max;
+  while (rest.count > 0) {
+    piece = run_take (&rest, max);
     if (l->leaf_n == MAP_LEAF_MAX
-        || (l->leaf_n > 0 && piece.start - l->start[0] >= MAP_LEAF_SPAN)) {
+        || (l->leaf_n > 0
+            && piece.start - l->entry[0].start >= MAP_LEAF_SPAN)) {
       if (finish_leaf (l) != 0)
         return ENOMEM;
     }
-    l->start[l->leaf_n] = piece.start;
-    l->value[l->leaf_n] = map_pack (&piece);
-    map_count_entry (&l->totals, l->value[l->leaf_n], true);
-    l->leaf_n++;
-
-    left -= piece.count;
-    piece.start += piece.count;
-    if (piece.state == REMAPPED)
-      piece.slot += piece.count;
+    e = (struct entry) { piece.start, map_pack (&piece) };
+    map_count_entry (&l->totals, e.value, true);
+    l->entry[l->leaf_n++] = e;
   }
   l->last.count = 0;
   return 0;
@@ -131,43 +101,11 @@ is_valid (const struct run *run)
   return run->state == LOST || run->state == ZERO;
 }
 
-int
-map_load (struct map *map, const struct run *run)
-{
-  struct loader *l = map->loader;
-  struct run *last;
-
-  assert (map->work.node == NULL && !map->open);
-  if (l == NULL) {
-    l = map->loader = calloc (1, sizeof *l);
-    if (l == NULL)
-      return ENOMEM;
-  }
-
-  last = &l->last;
-  if (!is_valid (run) || run->start < last->start + last->count)
-    return EINVAL;
-  if (last->count > 0) {
-    struct run next = *run;
-
-    if (run->state != REMAPPED && run->state != MAP_NOTE)
-      next.slot = last->slot;
-    if (map_continues (last, &next)) {
-      last->count += run->count;
-      return 0;
-    }
-    if (store_last (l) != 0)
-      return ENOMEM;
-  }
-  *last = *run;
-  return 0;
-}
-
 /* Replaces the nodes of the array by the level above them. */
 static int
 build_level (struct loader *l)
 {
-  const size_t count = (l->n + FILL - 1) / FILL;
+  const size_t count = div_up (l->n, FILL);
   size_t i, in = 0, end;
 
   for (i = 0; i < count; i++) {
@@ -193,8 +131,8 @@ build_level (struct loader *l)
 static void
 advise (uintptr_t start, uintptr_t end)
 {
-  start = (start + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-  end = end / HUGE_PAGE * HUGE_PAGE;
+  start = round_up (start, HUGE_PAGE);
+  end = round_down (end, HUGE_PAGE);
   if (start >= end)
     return;
   /* At once, or else when the kernel finds the time.  It may refuse both. */
@@ -220,6 +158,51 @@ advise_leaves (const struct loader *l)
     end = at + node_size (l->node[i]);
   }
   advise (start, end);
+}
+
+void
+map_loader_free (struct loader *loader)
+{
+  size_t i;
+
+  if (loader == NULL)
+    return;
+  for (i = 0; i < loader->n; i++)
+    map_free_tree (loader->node[i]);
+  free (loader->node);
+  free (loader);
+}
+
+int
+map_load (struct map *map, const struct run *run)
+{
+  struct loader *l = map->loader;
+  struct run *last;
+
+  assert (map->work.node == NULL && !map->open);
+  if (l == NULL) {
+    l = map->loader = calloc (1, sizeof *l);
+    if (l == NULL)
+      return ENOMEM;
+  }
+
+  last = &l->last;
+  if (!is_valid (run) || run->start < run_end_sector (last))
+    return EINVAL;
+  if (last->count > 0) {
+    struct run next = *run;
+
+    if (run->state != REMAPPED && run->state != MAP_NOTE)
+      next.slot = last->slot;
+    if (map_continues (last, &next)) {
+      last->count += run->count;
+      return 0;
+    }
+    if (store_last (l) != 0)
+      return ENOMEM;
+  }
+  *last = *run;
+  return 0;
 }
 
 int

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The map: readers, publishing, memory.  Updates are in map-update.c and
- * map-replace.c, the linear build of a whole map is in map-load.c.
+ * The map: readers, publishing, memory.  A change of a run begins in
+ * update.c, replace.c puts it into the tree, load.c builds a whole map in
+ * linear time, search.h finds things, and node.h has the nodes.
  *
  * What the map has to be good at, in this order: (1) a disk without bad
  * sectors must not notice it; (2) lookups come from every thread, all the
@@ -69,6 +70,9 @@
 
 #include <urcu-bp.h>
 
+#include "map/load.h"
+#include "map/node.h"
+#include "map/search.h"
 #include "map/tree.h"
 
 /* ThreadSanitizer sees atomic operations, but not what a grace period
@@ -108,44 +112,42 @@ get_root (const struct map *map)
   return __atomic_load_n (&map->head.root, __ATOMIC_ACQUIRE);
 }
 
-struct leaf *
-map_new_leaf (unsigned cap)
+static struct run
+tree_lookup (const struct node *node, sector_t start, uint64_t count)
 {
-  struct leaf *leaf;
+  struct spot s;
+  struct run run;
+  uint64_t skip;
 
-  cap += cap & 1;               /* values are 8 bytes, aligned */
-  leaf = malloc (sizeof *leaf
-                 + cap * (sizeof (uint32_t) + sizeof (uint64_t)));
-  if (leaf != NULL) {
-    memset (&leaf->h, 0, sizeof leaf->h);
-    leaf->h.cap = cap;
-  }
-  return leaf;
+  if (!map_find_holder (node, start, true, &s))
+    return (struct run) {
+      .start = start, .state = DIRECT, .slot = NO_SLOT,
+      .count = s.next - start < count ? s.next - start : count,
+    };
+
+  skip = start - s.entry.start;
+  run = (struct run) {
+    .start = start, .count = s.entry.count - skip, .state = s.entry.state,
+    .slot = s.entry.state == REMAPPED ? s.entry.slot + skip : s.entry.slot,
+  };
+  if (run.count < count)
+    map_join_forward (node, &s, &run, count);
+  if (run.count > count)
+    run.count = count;
+  return run;
 }
 
-struct inner *
-map_new_inner (unsigned height)
-{
-  struct inner *inner = malloc (sizeof *inner);
-
-  if (inner != NULL) {
-    memset (&inner->h, 0, sizeof inner->h);
-    inner->h.cap = MAP_INNER_MAX;
-    inner->h.height = height;
-  }
-  return inner;
-}
-
-void
-map_free_tree (struct node *node)
+/* Frees the nodes that only the open update knows. */
+static void
+free_private (const struct map *map, struct node *node)
 {
   unsigned i;
 
-  if (node == NULL)
+  if (node == NULL || node->update != map->update)
     return;
   if (node->height > 0) {
     for (i = 0; i < node->n; i++)
-      map_free_tree (((struct inner *) node)->child[i]);
+      free_private (map, ((struct inner *) node)->child[i]);
   }
   free (node);
 }
@@ -169,158 +171,6 @@ map_free (struct map *map)
   map_loader_free (map->loader);
   map_free_tree (map->work.node);
   free (map);
-}
-
-/* Finds the last entry that begins at or before K, and the beginning of
- * the one that follows.  NODE is the root of a tree, not NULL.  S->entry is
- * not set here.  WANT_VALUE: the caller is going to read the entry.  Inline
- * wherever it is used, so that *S is in registers: that and the vectors of
- * count_up_to_64 spare a lookup an eighth of its time.
- */
-static inline __attribute__ ((always_inline)) void
-find_position (const struct node *node, sector_t k, bool want_value,
-               struct spot *s)
-{
-  const struct leaf *leaf;
-  unsigned i;
-
-  s->found = false;
-  s->next = NO_SECTOR;
-  while (node->height > 0) {
-    const struct inner *inner = (const struct inner *) node;
-
-    i = count_up_to_64 (inner->key, node->n, k);
-    if (i < node->n)
-      s->next = inner->key[i];
-    if (i == 0)
-      return;
-    node = inner->child[i-1];
-  }
-
-  leaf = (const struct leaf *) node;
-  i = leaf_count_up_to (leaf, k, want_value);
-  if (i < node->n)
-    s->next = leaf->base + leaf->key[i];
-  if (i == 0)
-    return;
-  s->found = true;
-  s->leaf = leaf;
-  s->pos = i - 1;
-}
-
-static inline void
-find (const struct node *node, sector_t k, struct spot *s)
-{
-  find_position (node, k, true, s);
-  if (s->found)
-    s->entry = leaf_entry (s->leaf, s->pos);
-}
-
-/* The same; returns whether the entry holds K, and sets it only then. */
-static inline bool
-find_holder (const struct node *node, sector_t k, bool want_value,
-             struct spot *s)
-{
-  find_position (node, k, want_value, s);
-  if (!s->found || !leaf_may_reach (s->leaf, s->pos, k))
-    return false;
-  s->entry = leaf_entry (s->leaf, s->pos);
-  return k - s->entry.start < s->entry.count;
-}
-
-void
-map_find (const struct node *node, sector_t k, struct spot *s)
-{
-  find (node, k, s);
-}
-
-/* True if a longer run than the entry may begin there. */
-static inline bool
-may_continue (const struct spot *s)
-{
-  return s->entry.start + s->entry.count == s->next
-    && (s->entry.state == REMAPPED || s->entry.state == MAP_NOTE);
-}
-
-/* Appends to RUN, whose last entry is S, the entries that continue it
- * until it has at least COUNT sectors.
- */
-static void
-join_forward (const struct node *node, struct spot *s, struct run *run,
-              uint64_t count)
-{
-  while (run->count < count && may_continue (s)) {
-    find (node, s->next, s);
-    if (!map_continues (run, &s->entry))
-      break;
-    run->count += s->entry.count;
-  }
-}
-
-/* The same towards sector 0, as far as it goes. */
-static void
-join_backward (const struct node *node, struct spot *s, struct run *run)
-{
-  while ((run->state == REMAPPED || run->state == MAP_NOTE)
-         && run->start > 0) {
-    if (s->pos > 0) {
-      s->pos--;
-      s->entry = leaf_entry (s->leaf, s->pos);
-    }
-    else
-      find (node, run->start - 1, s);
-    if (!s->found || !map_continues (&s->entry, run))
-      break;
-    run->start = s->entry.start;
-    run->count += s->entry.count;
-    run->slot = s->entry.slot;
-  }
-}
-
-bool
-map_tree_next (const struct node *node, sector_t start, struct run *run)
-{
-  struct spot s, first;
-
-  if (node == NULL)
-    return false;
-  find (node, start, &s);
-  if (!s.found || s.entry.start + s.entry.count <= start) {
-    if (s.next == NO_SECTOR)
-      return false;
-    find (node, s.next, &s);
-  }
-
-  first = s;
-  *run = s.entry;
-  join_forward (node, &s, run, UINT64_MAX);
-  join_backward (node, &first, run);
-  return true;
-}
-
-static struct run
-tree_lookup (const struct node *node, sector_t start, uint64_t count)
-{
-  struct spot s;
-  struct run run;
-  uint64_t skip;
-
-  if (!find_holder (node, start, true, &s))
-    return (struct run) {
-      .start = start, .state = DIRECT, .slot = NO_SLOT,
-      .count = s.next - start < count ? s.next - start : count,
-    };
-
-  skip = start - s.entry.start;
-  run = (struct run) {
-    .start = start, .count = s.entry.count - skip, .state = s.entry.state,
-    .slot = s.entry.state == REMAPPED ? s.entry.slot + skip : s.entry.slot,
-  };
-  if (run.count < count)
-    join_forward (node, &s, &run, count);
-  if (run.count > count)
-    run.count = count;
-  return run;
 }
 
 struct run
@@ -353,7 +203,8 @@ map_search_all_direct (const struct map *map, sector_t start, uint64_t count)
   if (root != NULL) {
     struct spot s;
 
-    r = !find_holder (root->node, start, false, &s) && s.next - start >= count;
+    r = !map_find_holder (root->node, start, false, &s) &&
+      s.next - start >= count;
   }
   read_unlock ();
   return r;
@@ -425,21 +276,6 @@ map_publish (struct map *map)
     map->garbage = node->link;
     free (node);
   }
-}
-
-/* Frees the nodes that only the open update knows. */
-static void
-free_private (const struct map *map, struct node *node)
-{
-  unsigned i;
-
-  if (node == NULL || node->update != map->update)
-    return;
-  if (node->height > 0) {
-    for (i = 0; i < node->n; i++)
-      free_private (map, ((struct inner *) node)->child[i]);
-  }
-  free (node);
 }
 
 void

@@ -15,6 +15,9 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "map/node.h"
+#include "map/replace.h"
+#include "map/search.h"
 #include "map/tree.h"
 
 /* The way from the root to a leaf, which is child INDEX of the last step;
@@ -61,37 +64,6 @@ leaf_ref (struct map *map, const struct path *path)
     : &path->step[n-1].node->child[path->step[n-1].index];
 }
 
-/* Puts COUNT children in place of child I.  There is room. */
-static void
-inner_replace (struct inner *inner, unsigned i, struct node *const *child,
-               unsigned count)
-{
-  const unsigned rest = inner->h.n - (i + 1);
-  unsigned j;
-
-  assert (inner->h.n - 1 + count <= MAP_INNER_MAX);
-  memmove (&inner->key[i+count], &inner->key[i+1],
-           rest * sizeof inner->key[0]);
-  memmove (&inner->child[i+count], &inner->child[i+1],
-           rest * sizeof inner->child[0]);
-  for (j = 0; j < count; j++) {
-    inner->key[i+j] = node_first (child[j]);
-    inner->child[i+j] = child[j];
-  }
-  inner->h.n += count;
-  inner->h.n--;
-}
-
-static void
-inner_append (struct inner *to, const struct inner *from, unsigned first,
-              unsigned count)
-{
-  memcpy (&to->key[to->h.n], &from->key[first], count * sizeof to->key[0]);
-  memcpy (&to->child[to->h.n], &from->child[first],
-          count * sizeof to->child[0]);
-  to->h.n += count;
-}
-
 /* Makes *REF, an inner node of the tree, private. */
 static int
 make_inner_private (struct map *map, struct node **ref)
@@ -103,7 +75,7 @@ make_inner_private (struct map *map, struct node **ref)
   copy = map_new_inner ((*ref)->height);
   if (copy == NULL)
     return ENOMEM;
-  inner_append (copy, (struct inner *) *ref, 0, (*ref)->n);
+  map_inner_append (copy, (struct inner *) *ref, 0, (*ref)->n);
   release (map, *ref);
   *ref = &copy->h;
   adopt (map, *ref);
@@ -171,12 +143,12 @@ split_inner (struct map *map, struct inner *parent, unsigned i)
 
   if (right == NULL)
     return ENOMEM;
-  inner_append (right, left, keep, left->h.n - keep);
+  map_inner_append (right, left, keep, left->h.n - keep);
   left->h.n = keep;
   adopt (map, &right->h);
   both[0] = &left->h;
   both[1] = &right->h;
-  inner_replace (parent, i, both, 2);
+  map_inner_replace (parent, i, both, 2);
   return 0;
 }
 
@@ -280,11 +252,11 @@ merge_child (struct map *map, struct inner *parent, unsigned i)
     else {
       if (make_inner_private (map, left) != 0)
         return ENOMEM;
-      inner_append ((struct inner *) *left, (struct inner *) right, 0,
+      map_inner_append ((struct inner *) *left, (struct inner *) right, 0,
                     right->n);
     }
     parent->key[l] = node_first (*left);
-    inner_replace (parent, l + 1, NULL, 0);
+    map_inner_replace (parent, l + 1, NULL, 0);
     release (map, right);
     return 0;
   }
@@ -305,7 +277,7 @@ rebalance (struct map *map, const struct path *path, unsigned steps)
 
     node = parent->child[i];
     if (node->n == 0) {
-      inner_replace (parent, i, NULL, 0);
+      map_inner_replace (parent, i, NULL, 0);
       release (map, node);
       continue;
     }
@@ -332,7 +304,7 @@ remove_leaf (struct map *map, const struct path *path)
   if (n == 0)
     map->work.node = NULL;
   else
-    inner_replace (path->step[n-1].node, path->step[n-1].index, NULL, 0);
+    map_inner_replace (path->step[n-1].node, path->step[n-1].index, NULL, 0);
   release (map, leaf);
   return n == 0 ? 0 : rebalance (map, path, n - 1);
 }
@@ -348,25 +320,6 @@ take_entries (const struct entry *e, unsigned n, unsigned max)
       break;
   }
   return i;
-}
-
-static struct leaf *
-build_leaf (const struct entry *e, unsigned n)
-{
-  struct leaf *leaf = map_new_leaf (n);
-  unsigned i;
-
-  if (leaf == NULL)
-    return NULL;
-  leaf->h.n = n;
-  leaf->base = e[0].start;
-  for (i = 0; i < n; i++) {
-    leaf->key[i] = e[i].start - e[0].start;
-    leaf_values (leaf)[i] = e[i].value;
-    leaf_reach (leaf, e[i].value);
-  }
-  leaf_note_blocks (leaf);
-  return leaf;
 }
 
 /* Puts new leaves with N > 0 entries in place of the leaf on the path, or
@@ -385,7 +338,7 @@ rebuild_leaf (struct map *map, struct path *path, const struct entry *e,
   do {
     take = take_entries (e + i, n - i, max);
     assert (count < MAP_SPREAD);
-    new[count] = (struct node *) build_leaf (e + i, take);
+    new[count] = (struct node *) map_build_leaf (e + i, take);
     if (new[count] == NULL)
       goto nomem;
     count++;
@@ -412,7 +365,7 @@ rebuild_leaf (struct map *map, struct path *path, const struct entry *e,
   if (path->n == 0)
     map->work.node = new[0];
   else
-    inner_replace (path->step[path->n-1].node,
+    map_inner_replace (path->step[path->n-1].node,
                    path->step[path->n-1].index, new, count);
   return rebalance (map, path, path->n);
 

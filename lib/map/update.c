@@ -3,28 +3,16 @@
  *
  * The map: updates.  Here a run becomes the entries that stand for it,
  * joined with what it continues and without what it replaces;
- * map-replace.c puts these into the tree.  The design is at the top of
- * map.c.
+ * replace.c puts these into the tree.  The design is at the top of map.c.
  */
 
 #include <string.h>
 #include <assert.h>
 #include <errno.h>
 
+#include "map/replace.h"
+#include "map/search.h"
 #include "map/tree.h"
-
-/* The part of ENTRY from sector A to before sector B. */
-static struct run
-cut (const struct run *entry, sector_t a, sector_t b)
-{
-  struct run run = *entry;
-
-  if (run.state == REMAPPED)
-    run.slot += a - run.start;
-  run.start = a;
-  run.count = b - a;
-  return run;
-}
 
 /* Sets *LEFT and *RIGHT to the pieces at both ends of RUN that have to be
  * written anew with it (count 0: none): what it leaves of entries that it
@@ -35,7 +23,7 @@ static bool
 look_around (const struct node *node, const struct run *run,
              struct run *left, struct run *right)
 {
-  const sector_t end = run->start + run->count;
+  const sector_t end = run_end_sector (run);
   struct spot s = { .found = false, .next = NO_SECTOR };
   sector_t entry_end = 0;
   struct run same;
@@ -44,10 +32,10 @@ look_around (const struct node *node, const struct run *run,
   if (node != NULL)
     map_find (node, run->start, &s);
   if (s.found)
-    entry_end = s.entry.start + s.entry.count;
+    entry_end = run_end_sector (&s.entry);
 
   if (entry_end > run->start) {
-    same = cut (&s.entry, run->start, end);
+    same = run_part (&s.entry, run->start, end);
     if (entry_end >= end && same.state == run->state
         && same.slot == run->slot)
       return false;
@@ -60,9 +48,9 @@ look_around (const struct node *node, const struct run *run,
     struct spot r;
 
     map_find (node, end, &r);
-    if (r.found && r.entry.start + r.entry.count > end) {
+    if (r.found && run_end_sector (&r.entry) > end) {
       if (r.entry.start < end)
-        *right = cut (&r.entry, end, r.entry.start + r.entry.count);
+        *right = run_part (&r.entry, end, run_end_sector (&r.entry));
       else if (map_continues (run, &r.entry))
         *right = r.entry;
     }
@@ -71,9 +59,9 @@ look_around (const struct node *node, const struct run *run,
   if (s.found && s.entry.start == run->start && run->start > 0)
     map_find (node, run->start - 1, &s);
   if (s.found && s.entry.start < run->start) {
-    entry_end = s.entry.start + s.entry.count;
+    entry_end = run_end_sector (&s.entry);
     if (entry_end > run->start)
-      *left = cut (&s.entry, s.entry.start, run->start);
+      *left = run_part (&s.entry, s.entry.start, run->start);
     else if (map_continues (&s.entry, run))
       *left = s.entry;
   }
@@ -87,7 +75,7 @@ set_piece (struct map *map, const struct run *run)
   const uint64_t max = map_entry_max (run->state);
   struct run around[3], out[3];
   struct entry e[3];
-  sector_t a = run->start, b = run->start + run->count;
+  sector_t a = run->start, b = run_end_sector (run);
   unsigned n = 0, i;
 
   if (!look_around (map->work.node, run, &around[0], &around[2]))
@@ -120,9 +108,8 @@ set_piece (struct map *map, const struct run *run)
 int
 map_set (struct map *map, const struct run *run)
 {
-  struct run piece = *run;
   const uint64_t max = map_entry_max (run->state);
-  uint64_t left = run->count;
+  struct run rest = *run, piece;
   int r;
 
   assert (map->open);
@@ -134,16 +121,12 @@ map_set (struct map *map, const struct run *run)
   assert (run->state != MAP_NOTE || run->slot < MAP_MAX_SLOT);
 
   if (run->state != REMAPPED && run->state != MAP_NOTE)
-    piece.slot = NO_SLOT;
-  while (left > 0) {
-    piece.count = left < max ? left : max;
+    rest.slot = NO_SLOT;
+  while (rest.count > 0) {
+    piece = run_take (&rest, max);
     r = set_piece (map, &piece);
     if (r != 0)
       return r;
-    left -= piece.count;
-    piece.start += piece.count;
-    if (piece.state == REMAPPED)
-      piece.slot += piece.count;
   }
   return 0;
 }

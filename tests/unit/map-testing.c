@@ -17,7 +17,7 @@
 #include <CUnit/Basic.h>
 
 #include "map-testing.h"
-#include "map/tree.h"
+#include "map/node.h"
 
 uint64_t test_seed;
 unsigned test_divide = 1;
