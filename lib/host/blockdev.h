@@ -6,8 +6,8 @@
  * that is not a small text file there.
  */
 
-#ifndef REMAP_DISK_H
-#define REMAP_DISK_H
+#ifndef REMAP_BLOCKDEV_H
+#define REMAP_BLOCKDEV_H
 
 #include <sys/types.h>
 
@@ -48,4 +48,4 @@ extern bool disk_number (dev_t dev, const char *name, uint64_t *value);
  */
 extern bool disk_is_same (dev_t a, dev_t b);
 
-#endif /* REMAP_DISK_H */
+#endif /* REMAP_BLOCKDEV_H */

@@ -1,14 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * A block device as the spare is used with O_DIRECT: a slot that can't be
- * written says so at once, alone, and another one is taken (promise 17 of
- * remap-promises(7)), where through the page cache the next flush would fail,
- * and the whole spare with it.
- *
- * What isn't aligned goes through a buffer.  Slots and the log's pages are
- * aligned to 512 bytes, so only where sectors are larger is a sector ever
- * read, modified and written: the caller locks that.
  */
 
 #include <config.h>
@@ -19,12 +10,12 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "host/sparefile.h"
+#include "host/directio.h"
 
 #define BUFFER_SIZE (UINT32_C (64) << 10)       /* a multiple of any sector */
 
-int
-file_read_all (int fd, uint8_t *buf, uint32_t count, uint64_t offset)
+static int
+read_all (int fd, uint8_t *buf, uint32_t count, uint64_t offset)
 {
   ssize_t r;
 
@@ -43,8 +34,8 @@ file_read_all (int fd, uint8_t *buf, uint32_t count, uint64_t offset)
   return 0;
 }
 
-int
-file_write_all (int fd, const uint8_t *buf, uint32_t count, uint64_t offset)
+static int
+write_all (int fd, const uint8_t *buf, uint32_t count, uint64_t offset)
 {
   ssize_t r;
 
@@ -63,51 +54,67 @@ file_write_all (int fd, const uint8_t *buf, uint32_t count, uint64_t offset)
   return 0;
 }
 
-bool
-file_is_aligned (const struct spare_file *sf, uint64_t offset, uint32_t count)
-{
-  return sf->sector == 0 || ((offset | count) & (sf->sector - 1)) == 0;
-}
-
-/* Neither in memory nor on the device is there anything to do. */
+/* Can the kernel do it as it is, without a buffer? */
 static bool
-is_plain (const struct spare_file *sf, const void *buf, uint64_t offset,
-          uint32_t count)
+is_plain (uint32_t sector, const void *buf, uint64_t offset, uint32_t count)
 {
-  return file_is_aligned (sf, offset, count) &&
-    ((uintptr_t) buf & (sf->sector - 1)) == 0;
+  return sector == 0 || (directio_is_aligned (sector, offset, count) &&
+                         ((uintptr_t) buf & (sector - 1)) == 0);
 }
 
 /* How much of COUNT bytes at OFFSET goes through the buffer at a time: whole
  * sectors, from START to END.
  */
 static uint32_t
-piece (const struct spare_file *sf, uint64_t offset, uint32_t count,
-       uint64_t *start, uint64_t *end)
+piece (uint32_t sector, uint64_t offset, uint32_t count, uint64_t *start,
+       uint64_t *end)
 {
-  *start = round_down (offset, sf->sector);
-  if (count > *start + BUFFER_SIZE - offset)
-    count = *start + BUFFER_SIZE - offset;
-  *end = round_up (offset + count, sf->sector);
+  *start = round_down (offset, sector);
+  count = min_u64 (count, *start + BUFFER_SIZE - offset);
+  *end = round_up (offset + count, sector);
   return count;
 }
 
+/* Puts into B, of which START .. END - 1 will be written, the sectors at the
+ * ends of which OFFSET .. OFFSET + N - 1 is a part only.
+ */
+static int
+read_edges (int fd, uint32_t sector, uint8_t *b, uint64_t start, uint64_t end,
+            uint64_t offset, uint32_t n)
+{
+  int err = 0;
+
+  if (offset > start)
+    err = read_all (fd, b, sector, start);
+  /* Unless that was the last sector as well. */
+  if (err == 0 && offset + n < end &&
+      (offset == start || end - start > sector))
+    err = read_all (fd, b + (end - start) - sector, sector, end - sector);
+  return err;
+}
+
+bool
+directio_is_aligned (uint32_t sector, uint64_t offset, uint32_t count)
+{
+  return sector == 0 || ((offset | count) & (sector - 1)) == 0;
+}
+
 int
-file_direct_read (const struct spare_file *sf, uint8_t *buf, uint32_t count,
-                  uint64_t offset)
+directio_read (int fd, uint32_t sector, uint8_t *buf, uint32_t count,
+               uint64_t offset)
 {
   uint64_t start, end;
   void *p;
   uint32_t n;
   int err = 0;
 
-  if (is_plain (sf, buf, offset, count))
-    return file_read_all (sf->fd, buf, count, offset);
+  if (is_plain (sector, buf, offset, count))
+    return read_all (fd, buf, count, offset);
   if (posix_memalign (&p, BUFFER_SIZE, BUFFER_SIZE) != 0)
     return ENOMEM;
   for (; count > 0 && err == 0; buf += n, offset += n, count -= n) {
-    n = piece (sf, offset, count, &start, &end);
-    err = file_read_all (sf->fd, p, end - start, start);
+    n = piece (sector, offset, count, &start, &end);
+    err = read_all (fd, p, end - start, start);
     if (err == 0)
       memcpy (buf, (uint8_t *) p + (offset - start), n);
   }
@@ -116,8 +123,8 @@ file_direct_read (const struct spare_file *sf, uint8_t *buf, uint32_t count,
 }
 
 int
-file_direct_write (const struct spare_file *sf, const uint8_t *buf,
-                   uint32_t count, uint64_t offset)
+directio_write (int fd, uint32_t sector, const uint8_t *buf, uint32_t count,
+                uint64_t offset)
 {
   uint64_t start, end;
   uint8_t *b;
@@ -125,22 +132,17 @@ file_direct_write (const struct spare_file *sf, const uint8_t *buf,
   uint32_t n;
   int err = 0;
 
-  if (is_plain (sf, buf, offset, count))
-    return file_write_all (sf->fd, buf, count, offset);
+  if (is_plain (sector, buf, offset, count))
+    return write_all (fd, buf, count, offset);
   if (posix_memalign (&p, BUFFER_SIZE, BUFFER_SIZE) != 0)
     return ENOMEM;
   b = p;
   for (; count > 0 && err == 0; buf += n, offset += n, count -= n) {
-    n = piece (sf, offset, count, &start, &end);
-    if (offset > start)
-      err = file_read_all (sf->fd, b, sf->sector, start);
-    if (err == 0 && offset + n < end &&
-        (offset == start || end - start > sf->sector))
-      err = file_read_all (sf->fd, b + (end - start) - sf->sector, sf->sector,
-                           end - sf->sector);
+    n = piece (sector, offset, count, &start, &end);
+    err = read_edges (fd, sector, b, start, end, offset, n);
     if (err == 0) {
       memcpy (b + (offset - start), buf, n);
-      err = file_write_all (sf->fd, b, end - start, start);
+      err = write_all (fd, b, end - start, start);
     }
   }
   free (p);

@@ -1,5 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * The spare as a file or block device of the host.
+ *
+ * One user at a time (promise 22 of remap-promises(7)): whoever opens the
+ * spare takes flock(2), shared if it only reads, and a block device is
+ * opened with O_EXCL as well, so that nobody can mount it.  The lock belongs
+ * to the open file, and the kernel gives it up when the process ends,
+ * however it ends.  Between the open and the lock another server may remove
+ * the file that it had created; so after locking it is made sure that the
+ * path still leads to what was opened.  For the same reason a file is only
+ * removed again by the open that has created it, and while it has the lock.
+ *
+ * A block device is used with O_DIRECT.  A slot that can't be written says
+ * so at once, alone, and another one is taken (promise 17); through the page
+ * cache the next flush would fail, and the whole spare with it.  O_DIRECT
+ * wants whole sectors of the device.  Slots and the log's pages are aligned
+ * to 512 bytes, so on a disk with sectors of 4096 a slot is a part of one,
+ * and directio.c has to read, modify and write it.  A regular file goes
+ * through the page cache: not every filesystem can do O_DIRECT, and most of
+ * them say no more of a bad sector than the flush would.
+ *
+ * Hence the lock, and hence one for reading and writing: most writes are of
+ * whole sectors, don't touch each other (the core sees to that), and hold it
+ * shared; a write of a part of a sector may share the sector with a write
+ * that it knows nothing of, and holds it exclusively.  So does what makes
+ * room by writing back what is there.  Reads need no lock: nobody reads a
+ * slot while it is written.
+ *
+ * What a failed write left in a page cache is not what is on the disk, and a
+ * second fsync(2) would say that all is well.  Before a spare is loaded the
+ * cache is therefore written back and dropped (promise 16): what is read
+ * then is what is there.
+ *
+ * Room is made before it is needed (promise 17), with fallocate(2); where
+ * the filesystem can't do that, by writing what is there already.
  */
 
 #include <config.h>
@@ -15,6 +50,8 @@
 #include <sys/stat.h>
 #include <linux/fs.h>
 
+#include "base/bytes.h"
+#include "host/directio.h"
 #include "host/sparefile.h"
 
 static bool
@@ -30,8 +67,7 @@ file_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
 
   if (!in_range (sf, count, offset))
     return EIO;
-  return sf->sector ? file_direct_read (sf, buf, count, sf->offset + offset)
-    : file_read_all (sf->fd, buf, count, sf->offset + offset);
+  return directio_read (sf->fd, sf->sector, buf, count, sf->offset + offset);
 }
 
 static int
@@ -40,8 +76,7 @@ write_unlocked (struct spare_file *sf, const uint8_t *buf, uint32_t count,
 {
   if (!in_range (sf, count, offset) || sf->read_only)
     return EIO;
-  return sf->sector ? file_direct_write (sf, buf, count, sf->offset + offset)
-    : file_write_all (sf->fd, buf, count, sf->offset + offset);
+  return directio_write (sf->fd, sf->sector, buf, count, sf->offset + offset);
 }
 
 static int
@@ -50,7 +85,7 @@ file_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
   struct spare_file *sf = ctx;
   int err;
 
-  if (file_is_aligned (sf, sf->offset + offset, count))
+  if (directio_is_aligned (sf->sector, sf->offset + offset, count))
     pthread_rwlock_rdlock (&sf->writing);
   else
     pthread_rwlock_wrlock (&sf->writing);
@@ -78,7 +113,7 @@ allocate_by_writing (struct spare_file *sf, uint64_t offset, uint64_t count)
   int err;
 
   for (; count > 0; offset += n, count -= n) {
-    n = count < sizeof buf ? count : sizeof buf;
+    n = min_u64 (count, sizeof buf);
     pthread_rwlock_wrlock (&sf->writing);
     err = file_pread (sf, buf, n, offset);
     if (err == 0)
@@ -372,7 +407,6 @@ spare_file_next_data (void *ctx, uint64_t offset)
 int
 spare_file_is_blank (struct spare_file *sf, uint64_t start, uint64_t end)
 {
-  static const char zeroes[4096];
   const uint32_t size = 1024 * 1024;
   char *buf;
   uint32_t n;
@@ -382,12 +416,10 @@ spare_file_is_blank (struct spare_file *sf, uint64_t start, uint64_t end)
   if (buf == NULL)
     return ENOMEM;
   while (err == 0 && (start = spare_file_next_data (sf, start)) < end) {
-    n = end - start < size ? end - start : size;
+    n = min_u64 (end - start, size);
     err = file_pread (sf, buf, n, start);
-    for (uint32_t i = 0; i < n && err == 0; i += sizeof zeroes)
-      if (memcmp (buf + i, zeroes,
-                  n - i < sizeof zeroes ? n - i : sizeof zeroes) != 0)
-        err = EEXIST;
+    if (err == 0 && !is_zero (buf, n))
+      err = EEXIST;
     start += n;
   }
   free (buf);

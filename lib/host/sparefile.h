@@ -3,10 +3,15 @@
  *
  * A file or block device as the spare: opened, locked, and wrapped as a
  * struct device whose offset 0 is the beginning of the spare.
+ *
+ * The struct is the caller's, who opens and closes it and may read its
+ * fields; it must not move while it is open, since the device points to it.
+ * The device may be used from any number of threads at once.  The other
+ * functions are for one thread at a time, except spare_file_next_data.
  */
 
-#ifndef REMAP_FILE_H
-#define REMAP_FILE_H
+#ifndef REMAP_SPAREFILE_H
+#define REMAP_SPAREFILE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,9 +32,10 @@ struct spare_file {
   uint64_t offset;     /* bytes, where the spare begins */
   _Atomic uint64_t size; /* bytes from there to the end; it may grow */
 
-  /* Held for writing where room is made by writing what is there, and where
-   * less than a sector is written: nothing else may be written in between,
-   * or it would be undone.
+  /* Guards what is on the disk.  Writes of whole sectors hold it shared, as
+   * they may run side by side.  What reads, modifies and writes holds it
+   * exclusively: nothing else may be written in between, or it would be
+   * undone.  Readers don't take it.
    */
   pthread_rwlock_t writing;
   struct device device;
@@ -79,20 +85,4 @@ extern uint64_t spare_file_next_data (void *ctx, uint64_t offset);
 extern int spare_file_is_blank (struct spare_file *sf, uint64_t start,
                                 uint64_t end);
 
-/* file-direct.c: the I/O itself.  OFFSET is of the file or device.  Those
- * named direct are for a device, and take any alignment; the lock for writing
- * is held if !file_is_aligned.
- */
-extern bool file_is_aligned (const struct spare_file *sf, uint64_t offset,
-                             uint32_t count);
-extern int file_read_all (int fd, uint8_t *buf, uint32_t count,
-                          uint64_t offset);
-extern int file_write_all (int fd, const uint8_t *buf, uint32_t count,
-                           uint64_t offset);
-extern int file_direct_read (const struct spare_file *sf, uint8_t *buf,
-                             uint32_t count, uint64_t offset);
-extern int file_direct_write (const struct spare_file *sf,
-                              const uint8_t *buf, uint32_t count,
-                              uint64_t offset);
-
-#endif /* REMAP_FILE_H */
+#endif /* REMAP_SPAREFILE_H */

@@ -20,6 +20,7 @@
 #include "engine-rig.h"
 #include "fail-malloc.h"
 #include "fail-syscall.h"
+#include "host/directio.h"
 #include "host/sparefile.h"
 
 static bool strdup_fails;
@@ -176,7 +177,7 @@ test_pieces (void)
 
   make (&sf, 100, 20000);
   /* No write to a file has to wait for another one. */
-  CU_ASSERT (file_is_aligned (&sf, 50, sizeof buf));
+  CU_ASSERT (directio_is_aligned (sf.sector, 50, sizeof buf));
   fill (buf, 0, sizeof buf, 2);
   call_most = 999;
   atomic_store (&calls[CALL_PWRITE], 0);
