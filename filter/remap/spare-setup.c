@@ -197,9 +197,7 @@ prepare_new (struct spare_setup *s)
     nbdkit_error ("remap: getrandom: %m");
     return -1;
   }
-  /* RFC 4122, version 4: random. */
-  s->identity.uuid[6] = (s->identity.uuid[6] & 0x0f) | 0x40;
-  s->identity.uuid[8] = (s->identity.uuid[8] & 0x3f) | 0x80;
+  spare_uuid_set_version (s->identity.uuid);
   spare_uuid_text (s->identity.uuid, uuid);
   say ("creating a new spare: %s, UUID %s", s->config->spare_path, uuid);
   return 0;

@@ -17,7 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spare/internal.h"
+#include "base/bytes.h"
+#include "spare/checkpoint.h"
+#include "spare/errors.h"
+#include "spare/header.h"
+#include "spare/leader.h"
+#include "spare/notes.h"
+#include "spare/pages.h"
 
 /* Reads the reasons and times of the active area.  Returns 0 or ENOMEM. */
 static int
@@ -29,7 +35,7 @@ read_notes (struct spare *s, struct notes *n)
   err = notes_init (n, true);
   if (err)
     return err;
-  err = notes_read (s, n, &s->hdr, 0, s->pos, &bad);
+  err = notes_read (s->dev, n, &s->hdr, 0, s->pos, &bad);
   if (err) {
     notes_free (n);
     return err;
@@ -65,7 +71,7 @@ write_window (struct writer *w)
   if (w->in_window == 0)
     return 0;
   err = device_pwrite (w->s->dev, w->window, w->in_window * SPARE_PAGE,
-                       w->area->offset + first * SPARE_PAGE);
+                       log_page_offset (w->area, first));
   w->in_window = 0;
   memset (w->window, 0, (size_t) WINDOW_PAGES * SPARE_PAGE);
   return err;
@@ -95,7 +101,7 @@ emit (struct writer *w, const struct log_entry *whole)
   int err;
 
   for (; left > 0; left -= e.count) {
-    e.count = left < MAX_ENTRY_COUNT ? left : MAX_ENTRY_COUNT;
+    e.count = min_u64 (left, MAX_ENTRY_COUNT);
     w->entries++;
     if (w->window != NULL) {
       if (w->info.count == ENTRIES_PER_PAGE) {
@@ -111,9 +117,9 @@ emit (struct writer *w, const struct log_entry *whole)
       log_page_put (w->window + (size_t) w->in_window * SPARE_PAGE,
                     w->info.count++, &e);
     }
-    if (e.kind != CHANGE_RETIRE)
+    if (change_has_sector (e.kind))
       e.sector += e.count;
-    if (e.kind == CHANGE_REMAP || e.kind == CHANGE_RETIRE)
+    if (change_has_slot (e.kind))
       e.slot += e.count;
   }
   return 0;
@@ -167,12 +173,12 @@ emit_all (struct writer *w)
   uint64_t i;
   int err;
 
-  for (i = 0; map_next (w->s->retired, i, &run); i = run.start + run.count) {
+  for (i = 0; map_next (w->s->retired, i, &run); i = run_end_sector (&run)) {
     err = emit_run (w, n ? n->slots : NULL, &run, true);
     if (err)
       return err;
   }
-  for (i = 0; map_next (w->s->map, i, &run); i = run.start + run.count) {
+  for (i = 0; map_next (w->s->map, i, &run); i = run_end_sector (&run)) {
     err = emit_run (w, n ? n->sectors : NULL, &run, false);
     if (err)
       return err;
@@ -187,15 +193,12 @@ emit_all (struct writer *w)
 static uint32_t
 count_pages (struct writer *w)
 {
-  uint64_t remain = w->area->pages / 64, pages;
+  const uint64_t remain = max_u64 (w->area->pages / 64, w->need);
+  uint64_t pages;
 
-  if (remain < w->need)
-    remain = w->need;
   w->entries = 0;
   emit_all (w);
-  pages = (w->entries + ENTRIES_PER_PAGE - 1) / ENTRIES_PER_PAGE;
-  if (pages == 0)
-    pages = 1;
+  pages = log_pages_for (w->entries);
   return remain < w->area->pages && pages <= w->area->pages - remain
     ? pages : 0;
 }
@@ -232,11 +235,9 @@ write_with (struct spare *s, const struct log_area *area, uint64_t need,
 {
   struct writer w = {
     .s = s, .area = area, .need = need, .notes = notes,
-    .now = spare_now (s),
+    .now = min_u64 (spare_now (s), NOTE_TIME_MAX),
   };
 
-  if (w.now > NOTE_TIME_MAX)
-    w.now = NOTE_TIME_MAX;
   *pages = count_pages (&w);
   if (*pages == 0)
     return ERANGE;
@@ -272,26 +273,22 @@ checkpoint_write (struct spare *s, const struct log_area *area,
       return 0;
   }
   spare_new_nonce (s);
-  if (is_space_error (err))
-    return ENOSPC;
-  if (err == ENOMEM)
-    return ENOMEM;
-  if (fatal)
+  err = spare_error (err);
+  if (fatal && err == EIO)
     spare_set_failed (s);
-  return EIO;
+  return err;
 }
 
 void
 checkpoint_header (const struct spare *s, struct header *h, unsigned area,
                    uint32_t pages)
 {
-  uint64_t high = (uint64_t) pages + HIGH_WATER_STEP;
-
   h->active = area;
   h->generation = s->hdr.generation + 1;
   h->checkpoint_commit = s->number + 1;
   h->checkpoint_pages = pages;
-  h->high_water = high < h->area[area].pages ? high : h->area[area].pages;
+  h->high_water = min_u64 ((uint64_t) pages + HIGH_WATER_STEP,
+                           h->area[area].pages);
   h->commit_floor = h->checkpoint_commit;
 }
 
@@ -326,4 +323,17 @@ log_checkpoint (struct spare *s, uint64_t need)
     return err;
   checkpoint_adopt (s);
   return 0;
+}
+
+int
+spare_checkpoint (struct spare *s)
+{
+  int err;
+
+  if (s->read_only)
+    return EROFS;
+  spare_lead (s);
+  err = atomic_load (&s->failed) ? EIO : log_checkpoint (s, 1);
+  spare_unlead (s);
+  return err;
 }

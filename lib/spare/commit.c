@@ -20,33 +20,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
-#include "spare/internal.h"
+#include "spare/checkpoint.h"
+#include "spare/errors.h"
+#include "spare/header.h"
+#include "spare/leader.h"
+#include "spare/pages.h"
+#include "spare/slots.h"
 
-int
-change_list_add (struct change_list *list, const struct change *change)
-{
-  size_t cap;
-  void *p;
-
-  if (list->n == list->cap) {
-    cap = list->cap ? list->cap * 2 : 4;
-    p = realloc (list->v, cap * sizeof *list->v);
-    if (p == NULL)
-      return ENOMEM;
-    list->v = p;
-    list->cap = cap;
-  }
-  list->v[list->n++] = *change;
-  return 0;
-}
-
-void
-change_list_free (struct change_list *list)
-{
-  free (list->v);
-  memset (list, 0, sizeof *list);
-}
+struct slot_range {
+  slot_t slot;
+  uint64_t count;
+};
 
 /* One group commit, and the waiters for whom it is made. */
 struct batch {
@@ -66,6 +52,12 @@ struct batch {
   size_t nreleased, cap;
 };
 
+static const struct log_area *
+active_area (const struct spare *s)
+{
+  return &s->hdr.area[s->hdr.active];
+}
+
 static bool
 change_ok (const struct spare *s, const struct change *c)
 {
@@ -74,10 +66,10 @@ change_ok (const struct spare *s, const struct change *c)
 
   if (c->kind > CHANGE_RETIRE || c->reason > WHY_CLIENT || c->count == 0)
     return false;
-  if (c->kind != CHANGE_RETIRE &&
+  if (change_has_sector (c->kind) &&
       (c->sector > sectors || c->count > sectors - c->sector))
     return false;
-  return (c->kind != CHANGE_RETIRE && c->kind != CHANGE_REMAP) ||
+  return !change_has_slot (c->kind) ||
          (c->slot <= nslots && c->count <= nslots - c->slot);
 }
 
@@ -87,15 +79,9 @@ list_entries (const struct change_list *list)
   uint64_t n = 0;
   size_t i;
 
-  for (i = 0; i < list->n; ++i)
-    n += (list->v[i].count + MAX_ENTRY_COUNT - 1) / MAX_ENTRY_COUNT;
+  for (i = 0; i < list->n; i++)
+    n += log_entries_for (list->v[i].count);
   return n;
-}
-
-static uint64_t
-pages_of (uint64_t entries)
-{
-  return entries ? (entries + ENTRIES_PER_PAGE - 1) / ENTRIES_PER_PAGE : 1;
 }
 
 /* Takes as many waiters from the queue as fit into ROOM pages, and
@@ -109,10 +95,10 @@ choose_batch (struct batch *b, uint64_t room)
   uint64_t entries = 0, pages;
 
   pthread_mutex_lock (&s->lock);
-  b->need = pages_of (list_entries (s->queue->list));
+  b->need = log_pages_for (list_entries (s->queue->list));
   for (w = s->queue; w != NULL; w = w->next) {
     entries += list_entries (w->list);
-    pages = pages_of (entries);
+    pages = log_pages_for (entries);
     if (pages > room || (last != NULL && pages > BATCH_PAGES))
       break;
     b->entries = entries;
@@ -132,17 +118,12 @@ choose_batch (struct batch *b, uint64_t room)
 static int
 note_released (struct batch *b, slot_t slot, uint64_t count)
 {
-  size_t cap;
-  void *p;
+  struct slot_range *v = array_room (b->released, b->nreleased, &b->cap,
+                                     sizeof *v, 16);
 
-  if (b->nreleased == b->cap) {
-    cap = b->cap ? b->cap * 2 : 16;
-    p = realloc (b->released, cap * sizeof *b->released);
-    if (p == NULL)
-      return ENOMEM;
-    b->released = p;
-    b->cap = cap;
-  }
+  if (v == NULL)
+    return ENOMEM;
+  b->released = v;
   b->released[b->nreleased++] = (struct slot_range) { slot, count };
   return 0;
 }
@@ -152,22 +133,21 @@ static int
 find_released (struct batch *b, const struct change *c)
 {
   const sector_t end = c->sector + c->count;
-  sector_t i = c->sector, from, to;
+  sector_t i = c->sector;
   struct run run;
   int err;
 
   for (; i < end && map_update_next (b->s->map, i, &run) && run.start < end;
-       i = run.start + run.count) {
-    if (run.state != REMAPPED)
-      continue;
-    from = run.start > c->sector ? run.start : c->sector;
-    to = run.start + run.count < end ? run.start + run.count : end;
-    const slot_t slot = run.slot + (from - run.start);
+       i = run_end_sector (&run)) {
+    const struct run part = run_clip (&run, c->sector, end);
 
-    /* A sector that keeps its slot doesn't release it. */
-    if (c->kind == CHANGE_REMAP && slot == c->slot + (from - c->sector))
+    if (part.state != REMAPPED)
       continue;
-    err = note_released (b, slot, to - from);
+    /* A sector that keeps its slot doesn't release it. */
+    if (c->kind == CHANGE_REMAP &&
+        part.slot == c->slot + (part.start - c->sector))
+      continue;
+    err = note_released (b, part.slot, part.count);
     if (err)
       return err;
   }
@@ -179,32 +159,28 @@ static uint64_t
 newly_retired (struct batch *b, const struct change *c)
 {
   const slot_t end = c->slot + c->count;
-  uint64_t n = c->count, from, to;
+  uint64_t n = c->count;
   slot_t i = c->slot;
   struct run run;
 
   for (; i < end && map_update_next (b->s->retired, i, &run) &&
-         run.start < end; i = run.start + run.count) {
-    from = run.start > c->slot ? run.start : c->slot;
-    to = run.start + run.count < end ? run.start + run.count : end;
-    n -= to - from;
-  }
+         run.start < end; i = run_end_sector (&run))
+    n -= run_clip (&run, c->slot, end).count;
   return n;
 }
 
 static void
 put_change (struct batch *b, const struct change *c)
 {
-  const bool has_sector = c->kind != CHANGE_RETIRE;
-  const bool has_slot = c->kind == CHANGE_RETIRE || c->kind == CHANGE_REMAP;
+  const bool has_sector = change_has_sector (c->kind);
+  const bool has_slot = change_has_slot (c->kind);
   uint64_t done = 0;
 
   while (done < c->count) {
-    const uint64_t left = c->count - done;
     const struct log_entry e = {
       .sector = has_sector ? c->sector + done : 0,
       .slot = has_slot ? c->slot + done : 0,
-      .count = left < MAX_ENTRY_COUNT ? left : MAX_ENTRY_COUNT,
+      .count = min_u64 (c->count - done, MAX_ENTRY_COUNT),
       .kind = c->kind, .reason = c->reason, .time = b->now,
     };
 
@@ -218,10 +194,7 @@ put_change (struct batch *b, const struct change *c)
 static int
 apply_change (struct batch *b, const struct change *c)
 {
-  struct run run = {
-    .start = c->sector, .count = c->count,
-    .state = (enum sector_state) c->kind, .slot = NO_SLOT,
-  };
+  const struct run run = change_run (c->kind, c->sector, c->slot, c->count);
   int err;
 
   put_change (b, c);
@@ -230,15 +203,11 @@ apply_change (struct batch *b, const struct change *c)
     /* Nobody may take it from now on, whether or not this succeeds. */
     slots_hold (b->s, c->slot, c->count);
     b->retired += newly_retired (b, c);
-    run.start = c->slot;
-    run.state = LOST;
     return map_set (b->s->retired, &run);
   }
   err = find_released (b, c);
   if (err)
     return err;
-  if (c->kind == CHANGE_REMAP)
-    run.slot = c->slot;
   return map_set (b->s->map, &run);
 }
 
@@ -263,9 +232,9 @@ build (struct batch *b)
   map_begin (s->map);
   map_begin (s->retired);
   for (w = b->first; w != NULL && err == 0; w = w->next) {
-    for (j = 0; j < w->list->n && err == 0; ++j)
+    for (j = 0; j < w->list->n && err == 0; j++)
       err = apply_change (b, &w->list->v[j]);
-    for (i = 0; w->counters != NULL && i < NR_SPARE_COUNTERS; ++i) {
+    for (i = 0; w->counters != NULL && i < NR_SPARE_COUNTERS; i++) {
       if (i != COUNT_RETIRED)
         b->counters[i] += w->counters[i];
     }
@@ -277,13 +246,13 @@ build (struct batch *b)
   }
   b->counters[COUNT_RETIRED] += b->retired;
 
-  for (i = 0; i < b->pages; ++i) {
+  for (i = 0; i < b->pages; i++) {
     const uint64_t left = b->entries - (uint64_t) i * ENTRIES_PER_PAGE;
     struct log_page info = {
       .generation = s->hdr.generation, .number = s->number + 1,
       .nonce = s->nonce, .position = s->pos + i, .index = i,
       .total = b->pages,
-      .count = left < ENTRIES_PER_PAGE ? left : ENTRIES_PER_PAGE,
+      .count = min_u64 (left, ENTRIES_PER_PAGE),
     };
 
     memcpy (info.uuid, s->hdr.uuid, sizeof info.uuid);
@@ -302,21 +271,17 @@ prepare_headers_and_slots (struct batch *b)
 {
   struct spare *s = b->s;
   struct header h = s->hdr;
-  uint64_t high = (uint64_t) s->pos + b->pages;
+  const uint64_t high = (uint64_t) s->pos + b->pages;
   int err;
 
   err = header_repair (s);
   if (err)
     return err;
   if (high > h.high_water) {
-    high = round_up (high, HIGH_WATER_STEP);
-    if (high > h.area[h.active].pages)
-      high = h.area[h.active].pages;
-    h.high_water = high;
+    h.high_water = min_u64 (round_up (high, HIGH_WATER_STEP),
+                            h.area[h.active].pages);
     h.commit_floor = s->number;
-    err = header_write (s, &h);
-    if (err == 0 && s->header_behind)
-      err = ENOSPC;
+    err = header_write_both (s, &h);
     if (err)
       return err;
   }
@@ -331,8 +296,7 @@ static int
 forget (struct batch *b)
 {
   struct spare *s = b->s;
-  const uint64_t offset = s->hdr.area[s->hdr.active].offset +
-    (uint64_t) s->pos * SPARE_PAGE;
+  const uint64_t offset = log_page_offset (active_area (s), s->pos);
   struct log_page info;
   int err;
 
@@ -357,8 +321,7 @@ static int
 write_commit (struct batch *b, bool *in_doubt)
 {
   struct spare *s = b->s;
-  const uint64_t offset = s->hdr.area[s->hdr.active].offset +
-    (uint64_t) s->pos * SPARE_PAGE;
+  const struct log_area *area = active_area (s);
   uint32_t i, n;
   int err = 0;
 
@@ -368,9 +331,10 @@ write_commit (struct batch *b, bool *in_doubt)
     return err;
 
   for (i = 0; i < b->pages && err == 0; i += n) {
-    n = b->pages - i < WINDOW_PAGES ? b->pages - i : WINDOW_PAGES;
+    n = min_u64 (b->pages - i, WINDOW_PAGES);
     err = device_pwrite (s->dev, b->buf + (size_t) i * SPARE_PAGE,
-                         n * SPARE_PAGE, offset + (uint64_t) i * SPARE_PAGE);
+                         n * SPARE_PAGE,
+                         log_page_offset (area, (uint64_t) s->pos + i));
   }
   if (err == 0) {
     err = spare_flush_device (s);
@@ -392,7 +356,7 @@ free_released (struct batch *b)
   struct run run;
   size_t i;
 
-  for (i = 0; i < b->nreleased; ++i) {
+  for (i = 0; i < b->nreleased; i++) {
     slot_t slot = b->released[i].slot, end = slot + b->released[i].count;
 
     while (slot < end) {
@@ -462,11 +426,11 @@ lead_commit (struct spare *s)
   if (atomic_load (&s->failed))
     err = EIO;
   if (err == 0) {
-    choose_batch (&b, s->hdr.area[s->hdr.active].pages - s->pos);
+    choose_batch (&b, active_area (s)->pages - s->pos);
     if (b.first == NULL) {
       err = log_checkpoint (s, b.need);
       if (err == 0)
-        choose_batch (&b, s->hdr.area[s->hdr.active].pages - s->pos);
+        choose_batch (&b, active_area (s)->pages - s->pos);
     }
   }
   if (err == 0 && b.first == NULL)
@@ -490,17 +454,6 @@ lead_commit (struct spare *s)
     w->done = true;
   }
   pthread_mutex_unlock (&s->lock);
-}
-
-static void
-give_back (struct spare *s, const struct change_list *list)
-{
-  size_t i;
-
-  for (i = 0; i < list->n; ++i) {
-    if (list->v[i].kind == CHANGE_REMAP)
-      slots_free (s, list->v[i].slot, list->v[i].count);
-  }
 }
 
 static int
@@ -540,7 +493,7 @@ spare_commit (struct spare *s, struct change_list *list,
     return 0;
   if (s->read_only)
     return EROFS;
-  for (i = 0; i < list->n; ++i) {
+  for (i = 0; i < list->n; i++) {
     if (!change_ok (s, &list->v[i]))
       return EINVAL;
   }
@@ -550,19 +503,6 @@ spare_commit (struct spare *s, struct change_list *list,
    * until the log has been read again.
    */
   if (err && !list->in_doubt)
-    give_back (s, list);
-  return err;
-}
-
-int
-spare_checkpoint (struct spare *s)
-{
-  int err;
-
-  if (s->read_only)
-    return EROFS;
-  spare_lead (s);
-  err = atomic_load (&s->failed) ? EIO : log_checkpoint (s, 1);
-  spare_unlead (s);
+    slots_give_back (s, list);
   return err;
 }

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #include "spare/examine.h"
-#include "spare/internal.h"
+#include "spare/header.h"
+#include "spare/pages.h"
 
 static const char *
 class_name (const struct header_pair *p, int i)
@@ -28,17 +29,13 @@ int
 spare_examine_headers (const struct device *dev, uint64_t size,
                        struct spare_report *report, struct message *message)
 {
-  static const uint64_t offset[2] = {
-    HEADER_A_PAGE * (uint64_t) SPARE_PAGE,
-    HEADER_B_PAGE * (uint64_t) SPARE_PAGE,
-  };
   struct header_pair p;
   int err;
 
   err = header_read_both (dev, size, &p, message);
   memset (report, 0, sizeof *report);
-  for (int i = 0; i < 2; ++i) {
-    report->header[i].offset = offset[i];
+  for (int i = 0; i < 2; i++) {
+    report->header[i].offset = header_offset (i);
     report->header[i].what = class_name (&p, i);
     report->header[i].complete = p.class[i] == HEADER_COMPLETE;
     report->header[i].sequence = p.copy[i].sequence;
@@ -61,7 +58,7 @@ spare_has_incomplete_commit (struct spare *s)
   if (page_reader_init (&reader, s->dev, &s->hdr.area[s->hdr.active],
                         s->hdr.high_water))
     return false;
-  for (i = s->pos; i < s->hdr.high_water && !found; ++i)
+  for (i = s->pos; i < s->hdr.high_water && !found; i++)
     found = page_reader_get (&reader, i, &page) == 0 &&
       log_page_decode (page, &s->hdr, i, &info) &&
       info.number == s->number + 1;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * See spare-format.h, and remap-spare(5) for the format.
+ * The format itself is documented in remap-spare(5).  Nothing here believes
+ * what is on the disk (promise 23 of remap-promises(7)): what isn't as it
+ * should be is said to be so, and a version or feature that is unknown is
+ * refused (promise 20).
  */
 
 #include <config.h>
@@ -95,18 +98,6 @@ static_assert (sizeof (struct disk_entry) == 32, "entry");
 static_assert (offsetof (struct disk_log_page, entry) == 128, "log page");
 static_assert (sizeof (struct disk_log_page) == SPARE_PAGE, "log page");
 
-bool
-is_space_error (int err)
-{
-  return err == ENOSPC || err == EDQUOT || err == EFBIG;
-}
-
-uint32_t
-spare_crc32c (const void *buf, size_t len)
-{
-  return ~ext2fs_crc32c_le (UINT32_MAX, buf, len);
-}
-
 /* The checksum of a page, its own four bytes at OFFSET taken as zeroes. */
 static uint32_t
 page_crc (const void *page, size_t offset)
@@ -119,6 +110,75 @@ page_crc (const void *page, size_t offset)
   crc = ext2fs_crc32c_le (crc, zeroes, sizeof zeroes);
   crc = ext2fs_crc32c_le (crc, p + offset + 4, SPARE_PAGE - offset - 4);
   return ~crc;
+}
+
+/* Fields that say nothing must be zero, so that a later version can give
+ * them a meaning; if feature bits say that it did, they may be anything.
+ */
+static bool
+header_reserved_ok (const struct disk_header *d)
+{
+  uint32_t n = le32toh (d->nsegments);
+
+  if (d->ro_compat != 0 || d->compat != 0)
+    return true;
+  return is_zero (d->reserved1, sizeof d->reserved1) &&
+         is_zero (d->reserved2, sizeof d->reserved2) &&
+         is_zero (d->reserved3, sizeof d->reserved3) &&
+         is_zero (d->segment + n, (MAX_SEGMENTS - n) * sizeof d->segment[0]);
+}
+
+/* False, and says so in DETAIL, if this program can't know what the header
+ * means.  Its checksum is right.
+ */
+static bool
+header_is_known (const struct disk_header *d, struct message *detail)
+{
+  if (le32toh (d->version) != SPARE_VERSION) {
+    message_set (detail, "the spare has format version %" PRIu32
+                 ", this program knows version %u: use a program that "
+                 "knows both", le32toh (d->version), SPARE_VERSION);
+    return false;
+  }
+  if (d->incompat != 0 || le32toh (d->state) > STATE_FORMATTING ||
+      le32toh (d->page_size) != SPARE_PAGE ||
+      le32toh (d->nsegments) > MAX_SEGMENTS || !header_reserved_ok (d) ||
+      memchr (d->label, 0, d->label_len) != NULL ||
+      (le32toh (d->flags) & ~HEADER_WHOLE) != 0) {
+    message_set (detail, "the spare uses features that this program doesn't "
+                 "know (incompatible features 0x%" PRIx32 ", flags 0x%"
+                 PRIx32 "): use the program that made it",
+                 le32toh (d->incompat), le32toh (d->flags));
+    return false;
+  }
+  return true;
+}
+
+static const char *
+entry_check (const struct log_entry *e, uint64_t sectors, uint64_t nslots)
+{
+  const bool has_sector = change_has_sector (e->kind);
+  const bool has_slot = change_has_slot (e->kind);
+
+  if (e->kind > CHANGE_RETIRE)
+    return "an entry of an unknown kind";
+  if (e->reason > WHY_CLIENT)
+    return "an entry with an unknown reason";
+  if (e->count == 0)
+    return "an empty entry";
+  if (has_sector ? e->sector > sectors || e->count > sectors - e->sector
+                 : e->sector != 0)
+    return "an entry beyond the end of main";
+  if (has_slot ? e->slot > nslots || e->count > nslots - e->slot
+               : e->slot != 0)
+    return "an entry beyond the last slot";
+  return NULL;
+}
+
+uint32_t
+spare_crc32c (const void *buf, size_t len)
+{
+  return ~ext2fs_crc32c_le (UINT32_MAX, buf, len);
 }
 
 void
@@ -150,40 +210,23 @@ header_encode (const struct header *h, void *page)
   d->checkpoint_pages = htole32 (h->checkpoint_pages);
   d->high_water = htole32 (h->high_water);
   d->commit_floor = htole64 (h->commit_floor);
-  for (i = 0; i < 2; ++i) {
+  for (i = 0; i < 2; i++) {
     d->area[i].offset = htole64 (h->area[i].offset);
     d->area[i].pages = htole64 (h->area[i].pages);
   }
   d->label_len = len;
   memcpy (d->label, h->label, len);
-  for (i = 0; i < h->nsegments; ++i) {
+  for (i = 0; i < h->nsegments; i++) {
     d->segment[i].offset = htole64 (h->segment[i].offset);
     d->segment[i].nslots = htole64 (h->segment[i].nslots);
   }
   d->crc = htole32 (page_crc (d, offsetof (struct disk_header, crc)));
 }
 
-/* Fields that say nothing must be zero, so that a later version can give
- * them a meaning; if feature bits say that it did, they may be anything.
- */
-static bool
-header_reserved_ok (const struct disk_header *d)
-{
-  uint32_t n = le32toh (d->nsegments);
-
-  if (d->ro_compat != 0 || d->compat != 0)
-    return true;
-  return is_zero (d->reserved1, sizeof d->reserved1) &&
-         is_zero (d->reserved2, sizeof d->reserved2) &&
-         is_zero (d->reserved3, sizeof d->reserved3) &&
-         is_zero (d->segment + n, (MAX_SEGMENTS - n) * sizeof d->segment[0]);
-}
-
 enum header_class
 header_decode (const void *page, struct header *h, struct message *detail)
 {
   const struct disk_header *d = page;
-  uint32_t state = le32toh (d->state);
   unsigned i;
 
   memset (h, 0, sizeof *h);
@@ -194,26 +237,11 @@ header_decode (const void *page, struct header *h, struct message *detail)
   if (le32toh (d->crc) != page_crc (d, offsetof (struct disk_header, crc)))
     return HEADER_DAMAGED;
 
-  if (le32toh (d->version) != SPARE_VERSION) {
-    message_set (detail, "the spare has format version %" PRIu32
-                 ", this program knows version %u: use a program that "
-                 "knows both", le32toh (d->version), SPARE_VERSION);
+  if (!header_is_known (d, detail))
     return HEADER_UNKNOWN;
-  }
-  if (d->incompat != 0 || state > STATE_FORMATTING ||
-      le32toh (d->page_size) != SPARE_PAGE ||
-      le32toh (d->nsegments) > MAX_SEGMENTS || !header_reserved_ok (d) ||
-      memchr (d->label, 0, d->label_len) != NULL ||
-      (le32toh (d->flags) & ~HEADER_WHOLE) != 0) {
-    message_set (detail, "the spare uses features that this program doesn't "
-                 "know (incompatible features 0x%" PRIx32 ", flags 0x%"
-                 PRIx32 "): use the program that made it",
-                 le32toh (d->incompat), le32toh (d->flags));
-    return HEADER_UNKNOWN;
-  }
 
   h->sequence = le64toh (d->sequence);
-  h->formatting = state == STATE_FORMATTING;
+  h->formatting = le32toh (d->state) == STATE_FORMATTING;
   h->ro_compat = le32toh (d->ro_compat);
   h->compat = le32toh (d->compat);
   h->flags = le32toh (d->flags);
@@ -230,11 +258,11 @@ header_decode (const void *page, struct header *h, struct message *detail)
   h->high_water = le32toh (d->high_water);
   h->commit_floor = le64toh (d->commit_floor);
   memcpy (h->label, d->label, d->label_len);
-  for (i = 0; i < 2; ++i) {
+  for (i = 0; i < 2; i++) {
     h->area[i].offset = le64toh (d->area[i].offset);
     h->area[i].pages = le64toh (d->area[i].pages);
   }
-  for (i = 0; i < h->nsegments && i < MAX_SEGMENTS; ++i) {
+  for (i = 0; i < h->nsegments && i < MAX_SEGMENTS; i++) {
     h->segment[i].offset = le64toh (d->segment[i].offset);
     h->segment[i].nslots = le64toh (d->segment[i].nslots);
   }
@@ -254,159 +282,6 @@ header_same (const struct header *a, const struct header *b)
   header_encode (a, &da);
   header_encode (&c, &db);
   return memcmp (&da, &db, sizeof da) == 0;
-}
-
-uint64_t
-header_slots (const struct header *h)
-{
-  uint64_t n = 0;
-  unsigned i;
-
-  for (i = 0; i < h->nsegments; ++i)
-    n += h->segment[i].nslots;
-  return n;
-}
-
-/* The space that each part of a spare takes, in bytes. */
-struct extent {
-  uint64_t offset, count;
-};
-
-static bool
-extents_ok (const struct extent *v, unsigned n, uint64_t size)
-{
-  unsigned i, j;
-
-  for (i = 0; i < n; ++i) {
-    if (v[i].offset > size || v[i].count > size - v[i].offset)
-      return false;
-    for (j = 0; j < i; ++j) {
-      if (v[i].offset < v[j].offset + v[j].count &&
-          v[j].offset < v[i].offset + v[i].count)
-        return false;
-    }
-  }
-  return true;
-}
-
-static bool
-geometry_ok (const struct header *h)
-{
-  struct extent v[MAX_SEGMENTS + 3];
-  unsigned i, n = 0;
-  uint64_t nslots = 0;
-
-  v[n++] = (struct extent) { 0, METADATA_PAGE * SPARE_PAGE };
-  for (i = 0; i < 2; ++i) {
-    if (h->area[i].pages < 2 || h->area[i].pages > UINT32_MAX ||
-        h->area[i].offset % SPARE_PAGE != 0)
-      return false;
-    v[n++] = (struct extent) { h->area[i].offset,
-                               h->area[i].pages * SPARE_PAGE };
-  }
-  if (h->nsegments < 1 || h->nsegments > MAX_SEGMENTS)
-    return false;
-  for (i = 0; i < h->nsegments; ++i) {
-    if (h->segment[i].nslots < 1 || h->segment[i].nslots >= MAP_MAX_SLOT ||
-        h->segment[i].offset % SECTOR_SIZE != 0)
-      return false;
-    nslots += h->segment[i].nslots;
-    v[n++] = (struct extent) { h->segment[i].offset,
-                               h->segment[i].nslots * SECTOR_SIZE };
-  }
-  return nslots < MAP_MAX_SLOT && extents_ok (v, n, h->size);
-}
-
-int
-header_check (const struct header *h, uint64_t dev_size, bool read_only,
-              struct message *message)
-{
-  uint64_t pages;
-
-  if (h->ro_compat != 0 && !read_only) {
-    message_set (message, "the spare uses features that this program can "
-                 "only read (0x%" PRIx32 "): use the program that made it",
-                 h->ro_compat);
-    return ENOTSUP;
-  }
-  if (h->size < SPARE_MIN_SIZE || h->size > INT64_MAX ||
-      h->claimed < h->size || h->claimed > INT64_MAX ||
-      h->main_size > INT64_MAX || !geometry_ok (h) || h->active > 1) {
-    message_set (message, "the spare's header is damaged: it describes a "
-                 "layout that can't be (size %" PRIu64 " bytes, %" PRIu32
-                 " segments)", h->size, h->nsegments);
-    return EINVAL;
-  }
-  pages = h->area[h->active].pages;
-  if (h->generation < 1 || h->checkpoint_commit < 1 ||
-      h->checkpoint_pages < 1 || h->checkpoint_pages > h->high_water ||
-      h->high_water > pages || h->commit_floor < h->checkpoint_commit ||
-      h->commit_floor >= UINT64_MAX / 2 || h->sequence >= UINT64_MAX / 2 ||
-      h->generation >= UINT64_MAX / 2) {
-    message_set (message, "the spare's header is damaged: it describes a "
-                 "log that can't be (generation %" PRIu64 ", checkpoint of %"
-                 PRIu32 " pages in an area of %" PRIu64 ")",
-                 h->generation, h->checkpoint_pages, pages);
-    return EINVAL;
-  }
-  if (h->size > dev_size) {
-    message_set (message, "the spare is truncated: it needs %" PRIu64
-                 " bytes, the device has %" PRIu64 " for it: restore the "
-                 "missing part", h->size, dev_size);
-    return EINVAL;
-  }
-  return 0;
-}
-
-uint64_t
-area_pages_for (uint64_t nslots, uint64_t others)
-{
-  uint64_t n = nslots + others;
-  uint64_t pages = (n + n / 2 + ENTRIES_PER_PAGE - 1) / ENTRIES_PER_PAGE + 8;
-
-  return pages < 16 ? 16 : pages;
-}
-
-uint64_t
-area_pages_least (uint64_t nslots, uint64_t others, uint64_t commits)
-{
-  return (nslots + others + ENTRIES_PER_PAGE - 1) / ENTRIES_PER_PAGE +
-         commits;
-}
-
-int
-header_layout (struct header *h, uint64_t size, struct message *message)
-{
-  const uint64_t metadata = METADATA_PAGE * SPARE_PAGE;
-  uint64_t low = 12, high, mid, nslots;
-
-  if (size < SPARE_MIN_SIZE || size > INT64_MAX ||
-      size / SECTOR_SIZE >= MAP_MAX_SLOT) {
-    message_set (message, "a spare of %" PRIu64 " bytes can't be made: it "
-                 "must have at least %" PRIu64 " bytes and at most %" PRIu64,
-                 size, SPARE_MIN_SIZE, (MAP_MAX_SLOT - 1) * SECTOR_SIZE);
-    return EINVAL;
-  }
-
-  /* The smallest area that suffices for the slots that it leaves. */
-  high = (size - metadata) / (2 * SPARE_PAGE) - 1;
-  while (low < high) {
-    mid = low + (high - low) / 2;
-    nslots = (size - metadata - 2 * mid * SPARE_PAGE) / SECTOR_SIZE;
-    if (mid >= area_pages_for (nslots, 0))
-      high = mid;
-    else
-      low = mid + 1;
-  }
-  h->area[0].offset = metadata;
-  h->area[0].pages = low;
-  h->area[1].offset = metadata + low * SPARE_PAGE;
-  h->area[1].pages = low;
-  h->nsegments = 1;
-  h->segment[0].offset = metadata + 2 * low * SPARE_PAGE;
-  h->segment[0].nslots = (size - h->segment[0].offset) / SECTOR_SIZE;
-  h->size = h->claimed = size;
-  return 0;
 }
 
 void
@@ -438,7 +313,7 @@ log_page_encode (const struct log_page *info, void *page)
   d->index = htole32 (info->index);
   d->total = htole32 (info->total);
   d->count = htole16 (info->count);
-  for (i = 0; i < NR_SPARE_COUNTERS; ++i)
+  for (i = 0; i < NR_SPARE_COUNTERS; i++)
     d->counters[i] = htole64 (info->counters[i]);
   d->crc = htole32 (page_crc (d, offsetof (struct disk_log_page, crc)));
 }
@@ -468,7 +343,7 @@ log_page_decode (const void *page, const struct header *h,
   info->index = le32toh (d->index);
   info->total = le32toh (d->total);
   info->count = le16toh (d->count);
-  for (i = 0; i < NR_SPARE_COUNTERS; ++i)
+  for (i = 0; i < NR_SPARE_COUNTERS; i++)
     info->counters[i] = le64toh (d->counters[i]);
   return true;
 }
@@ -486,27 +361,6 @@ log_page_get (const void *page, unsigned i, struct log_entry *e)
   e->time = le64toh (d->entry[i].time);
 }
 
-static const char *
-entry_check (const struct log_entry *e, uint64_t sectors, uint64_t nslots)
-{
-  const bool has_sector = e->kind != CHANGE_RETIRE;
-  const bool has_slot = e->kind == CHANGE_REMAP || e->kind == CHANGE_RETIRE;
-
-  if (e->kind > CHANGE_RETIRE)
-    return "an entry of an unknown kind";
-  if (e->reason > WHY_CLIENT)
-    return "an entry with an unknown reason";
-  if (e->count == 0)
-    return "an empty entry";
-  if (has_sector ? e->sector > sectors || e->count > sectors - e->sector
-                 : e->sector != 0)
-    return "an entry beyond the end of main";
-  if (has_slot ? e->slot > nslots || e->count > nslots - e->slot
-               : e->slot != 0)
-    return "an entry beyond the last slot";
-  return NULL;
-}
-
 const char *
 log_page_check (const void *page, const struct log_page *info,
                 uint64_t sectors, uint64_t nslots)
@@ -518,7 +372,7 @@ log_page_check (const void *page, const struct log_page *info,
 
   if (d->flags != 0 || info->count > ENTRIES_PER_PAGE)
     return "unknown flags or too many entries";
-  for (i = 0; i < info->count; ++i) {
+  for (i = 0; i < info->count; i++) {
     if (d->entry[i].reserved != 0)
       return "an entry with reserved bits";
     log_page_get (page, i, &e);

@@ -59,6 +59,13 @@ struct header {
   struct slot_segment segment[MAX_SEGMENTS];
 };
 
+/* Byte offset of header A (COPY 0) or B (COPY 1). */
+static inline uint64_t
+header_offset (unsigned copy)
+{
+  return (copy == 0 ? HEADER_A_PAGE : HEADER_B_PAGE) * (uint64_t) SPARE_PAGE;
+}
+
 /* What a header page is. */
 enum header_class {
   HEADER_BLANK,                /* zeroes */
@@ -79,6 +86,27 @@ struct log_entry {
   uint64_t time;               /* seconds since 1970 */
 };
 
+/* How many entries a change of COUNT sectors or slots takes. */
+static inline uint64_t
+log_entries_for (uint64_t count)
+{
+  return div_up (count, MAX_ENTRY_COUNT);
+}
+
+/* How many pages a commit of so many entries has: one at least. */
+static inline uint64_t
+log_pages_for (uint64_t entries)
+{
+  return max_u64 (div_up (entries, ENTRIES_PER_PAGE), 1);
+}
+
+/* Byte offset of a page of the log. */
+static inline uint64_t
+log_page_offset (const struct log_area *area, uint64_t position)
+{
+  return area->offset + position * SPARE_PAGE;
+}
+
 /* What identifies a log page. */
 struct log_page {
   uint8_t uuid[16];
@@ -91,9 +119,7 @@ struct log_page {
   uint64_t counters[NR_SPARE_COUNTERS];
 };
 
-/* ENOSPC and its relatives: there's no room now, but nothing is broken. */
-extern bool is_space_error (int err);
-
+/* CRC-32C, as remap-spare(5) has it. */
 extern uint32_t spare_crc32c (const void *buf, size_t len);
 
 /* PAGE is SPARE_PAGE bytes, aligned to 8. */
@@ -103,31 +129,8 @@ extern void header_encode (const struct header *h, void *page);
 extern enum header_class header_decode (const void *page, struct header *h,
                                         struct message *detail);
 
-/* Checks everything that a complete header says.  DEV_SIZE is what the
- * device has, in bytes.  Returns 0, EINVAL or ENOTSUP.
- */
-extern int header_check (const struct header *h, uint64_t dev_size,
-                         bool read_only, struct message *message);
-
 /* True if two headers say the same (the sequence aside). */
 extern bool header_same (const struct header *a, const struct header *b);
-
-/* Lays out a new spare of SIZE bytes: areas and one segment of slots. */
-extern int header_layout (struct header *h, uint64_t size,
-                          struct message *message);
-
-/* Pages that a log area should have for that many slots, and for that
- * many other entries (LOST, ZERO).
- */
-extern uint64_t area_pages_for (uint64_t nslots, uint64_t others);
-
-/* The least that works: a checkpoint of all of them, scattered, and COMMITS
- * pages for what comes after it.
- */
-extern uint64_t area_pages_least (uint64_t nslots, uint64_t others,
-                                  uint64_t commits);
-
-extern uint64_t header_slots (const struct header *h);
 
 /* Log pages.  Encoding: log_page_put for each entry, then
  * log_page_encode, over a page that was all zeroes.

@@ -19,7 +19,12 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "spare/internal.h"
+#include "spare/checkpoint.h"
+#include "spare/errors.h"
+#include "spare/header.h"
+#include "spare/layout.h"
+#include "spare/leader.h"
+#include "spare/slots.h"
 
 /* Entries of the log that don't go with a slot. */
 static uint64_t
@@ -28,9 +33,9 @@ count_others (struct spare *s)
   struct run run;
   uint64_t i, n = 0;
 
-  for (i = 0; map_next (s->map, i, &run); i = run.start + run.count) {
+  for (i = 0; map_next (s->map, i, &run); i = run_end_sector (&run)) {
     if (run.state != REMAPPED)
-      n += (run.count + MAX_ENTRY_COUNT - 1) / MAX_ENTRY_COUNT;
+      n += log_entries_for (run.count);
   }
   return n;
 }
@@ -101,16 +106,13 @@ plan (struct spare *s, uint64_t new_size, struct header *h, bool *moved,
 {
   const uint64_t old_slots = header_slots (&s->hdr);
   const uint64_t others = count_others (s);
-  uint64_t pages = s->hdr.area[0].pages;
+  const uint64_t pages = min_u64 (s->hdr.area[0].pages, s->hdr.area[1].pages);
   int err;
 
-  if (s->hdr.area[1].pages < pages)
-    pages = s->hdr.area[1].pages;
   *h = s->hdr;
   *moved = false;
   h->size = new_size;
-  if (h->claimed < new_size)
-    h->claimed = new_size;
+  h->claimed = max_u64 (h->claimed, new_size);
   err = append_slots (h, s->hdr.size, message);
   if (err)
     return err;
@@ -223,6 +225,5 @@ spare_grow (struct spare *s, uint64_t new_size, struct message *message)
   if (err && message != NULL && message->text[0] == 0)
     message_set (message, "growing the spare to %" PRIu64 " bytes failed: %s",
                  new_size, strerror (err));
-  return is_space_error (err) ? ENOSPC
-    : err == 0 || err == EINVAL || err == ENOMEM ? err : EIO;
+  return err == EINVAL ? err : spare_error (err);
 }

@@ -15,24 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spare/internal.h"
-
-static const uint64_t copy_offset[2] = {
-  HEADER_A_PAGE * (uint64_t) SPARE_PAGE,
-  HEADER_B_PAGE * (uint64_t) SPARE_PAGE,
-};
-
-void
-spare_uuid_text (const uint8_t uuid[16], char text[SPARE_UUID_TEXT])
-{
-  char *p = text;
-
-  for (int i = 0; i < 16; i++) {
-    if (i == 4 || i == 6 || i == 8 || i == 10)
-      *p++ = '-';
-    p += sprintf (p, "%02x", uuid[i]);
-  }
-}
+#include "spare/errors.h"
+#include "spare/header.h"
+#include "spare/leader.h"
 
 /* Which of the two complete headers counts. */
 static int
@@ -49,11 +34,37 @@ choose (struct header_pair *p, struct message *message)
       (a->sequence == b->sequence && !header_same (a, b))) {
     message_set (message, "the two headers of the spare, at byte offsets %"
                  PRIu64 " and %" PRIu64 ", contradict each other: "
-                 "restore one of them", copy_offset[0], copy_offset[1]);
+                 "restore one of them", header_offset (0),
+                 header_offset (1));
     return EINVAL;
   }
   p->chosen = b->sequence > a->sequence;
   return 0;
+}
+
+/* Writes one copy.  Returns ENOSPC if it surely wasn't written, 0, or EIO
+ * (then the spare has failed).
+ */
+static int
+write_copy (struct spare *s, unsigned copy, const struct header *h,
+            void *page)
+{
+  struct header found;
+  int err;
+
+  header_encode (h, page);
+  err = device_pwrite (s->dev, page, SPARE_PAGE, header_offset (copy));
+  if (err == 0)
+    return spare_flush_device (s);
+
+  /* There may have been room for it all the same. */
+  if (is_space_error (err) &&
+      device_pread (s->dev, page, SPARE_PAGE, header_offset (copy)) == 0 &&
+      (header_decode (page, &found, NULL) != HEADER_COMPLETE ||
+       found.sequence != h->sequence))
+    return ENOSPC;
+  spare_set_failed (s);
+  return EIO;
 }
 
 int
@@ -69,11 +80,11 @@ header_read_both (const struct device *dev, uint64_t size,
     message_set (message, "out of memory");
     return ENOMEM;
   }
-  for (i = 0; i < 2; ++i) {
+  for (i = 0; i < 2; i++) {
     p->class[i] = HEADER_FOREIGN;
-    if (size < copy_offset[i] + SPARE_PAGE)
+    if (size < header_offset (i) + SPARE_PAGE)
       continue;
-    p->io_error[i] = device_pread (dev, page, SPARE_PAGE, copy_offset[i]);
+    p->io_error[i] = device_pread (dev, page, SPARE_PAGE, header_offset (i));
     if (p->io_error[i] == 0)
       p->class[i] = header_decode (page, &p->copy[i], message);
     if (p->class[i] == HEADER_UNKNOWN)
@@ -81,31 +92,6 @@ header_read_both (const struct device *dev, uint64_t size,
   }
   free (page);
   return r ? r : choose (p, message);
-}
-
-/* Writes one copy.  Returns ENOSPC if it surely wasn't written, 0, or EIO
- * (then the spare has failed).
- */
-static int
-write_copy (struct spare *s, unsigned copy, const struct header *h,
-            void *page)
-{
-  struct header found;
-  int err;
-
-  header_encode (h, page);
-  err = device_pwrite (s->dev, page, SPARE_PAGE, copy_offset[copy]);
-  if (err == 0)
-    return spare_flush_device (s);
-
-  /* There may have been room for it all the same. */
-  if (is_space_error (err) &&
-      device_pread (s->dev, page, SPARE_PAGE, copy_offset[copy]) == 0 &&
-      (header_decode (page, &found, NULL) != HEADER_COMPLETE ||
-       found.sequence != h->sequence))
-    return ENOSPC;
-  spare_set_failed (s);
-  return EIO;
 }
 
 int
@@ -151,14 +137,17 @@ header_write (struct spare *s, const struct header *wanted)
 }
 
 int
+header_write_both (struct spare *s, const struct header *h)
+{
+  const int err = header_write (s, h);
+
+  return err == 0 && s->header_behind ? ENOSPC : err;
+}
+
+int
 header_repair (struct spare *s)
 {
-  int err;
-
-  if (!s->header_behind)
-    return 0;
-  err = header_write (s, &s->hdr);
-  return err ? err : s->header_behind ? ENOSPC : 0;
+  return s->header_behind ? header_write_both (s, &s->hdr) : 0;
 }
 
 int
@@ -181,9 +170,7 @@ spare_relabel (struct spare *s, const char *label, struct message *message)
   memcpy (h.label, label, len);
   err = atomic_load (&s->failed) ? EIO : header_repair (s);
   if (err == 0)
-    err = header_write (s, &h);
-  if (err == 0 && s->header_behind)
-    err = ENOSPC;
+    err = header_write_both (s, &h);
   if (err == 0)
     memcpy (s->id.label, h.label, sizeof s->id.label);
   spare_unlead (s);

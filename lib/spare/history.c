@@ -15,6 +15,7 @@
 
 #include "spare/history.h"
 #include "spare/internal.h"
+#include "spare/notes.h"
 
 /* Generations that may pass while the log is being read. */
 #define MAX_PASSES 4
@@ -86,7 +87,7 @@ update (struct spare_history *h)
   uint32_t pos, bad;
   int err;
 
-  for (int pass = 0; pass < MAX_PASSES; ++pass) {
+  for (int pass = 0; pass < MAX_PASSES; pass++) {
     look_at_log (h->spare, &hdr, &pos);
     if (h->filled && h->generation != hdr.generation)
       drop (h);
@@ -100,7 +101,7 @@ update (struct spare_history *h)
     }
     if (pos == h->pos)
       return 0;
-    err = notes_read (h->spare, &h->notes, &hdr, h->pos, pos, &bad);
+    err = notes_read (h->spare->dev, &h->notes, &hdr, h->pos, pos, &bad);
     if (err)
       return err;
     h->pos = pos;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
- *
- * Notes: reason and time of each change, read from the log.
  */
 
 #include <config.h>
@@ -9,7 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "spare/internal.h"
+#include "base/bytes.h"
+#include "spare/layout.h"
+#include "spare/notes.h"
+#include "spare/pages.h"
 
 int
 notes_init (struct notes *n, bool with_slots)
@@ -39,10 +40,10 @@ add_page (struct notes *n, const uint8_t *page, const struct log_page *info)
   struct log_entry e;
   unsigned i;
 
-  for (i = 0; i < info->count; ++i) {
+  for (i = 0; i < info->count; i++) {
     log_page_get (page, i, &e);
     const bool retire = e.kind == CHANGE_RETIRE;
-    const uint64_t time = e.time < NOTE_TIME_MAX ? e.time : NOTE_TIME_MAX;
+    const uint64_t time = min_u64 (e.time, NOTE_TIME_MAX);
     const struct run run = {
       .start = retire ? e.slot : e.sector, .count = e.count,
       .state = e.kind == CHANGE_DIRECT ? DIRECT : MAP_NOTE,
@@ -59,11 +60,11 @@ add_page (struct notes *n, const uint8_t *page, const struct log_page *info)
 }
 
 int
-notes_read (struct spare *s, struct notes *n, const struct header *h,
+notes_read (const struct device *dev, struct notes *n, const struct header *h,
             uint32_t from, uint32_t to, uint32_t *bad)
 {
   const uint64_t sectors = bytes_to_sectors (h->main_size);
-  const uint64_t nslots = spare_geometry (s)->nslots;
+  const uint64_t nslots = header_slots (h);
   struct page_reader reader;
   struct log_page info;
   const uint8_t *page;
@@ -71,16 +72,16 @@ notes_read (struct spare *s, struct notes *n, const struct header *h,
   int err = 0;
 
   *bad = 0;
-  if (page_reader_init (&reader, s->dev, &h->area[h->active], to))
+  if (page_reader_init (&reader, dev, &h->area[h->active], to))
     return ENOMEM;
   map_begin (n->sectors);
   if (n->slots)
     map_begin (n->slots);
-  for (pos = from; pos < to && err == 0; ++pos) {
+  for (pos = from; pos < to && err == 0; pos++) {
     if (page_reader_get (&reader, pos, &page) != 0 ||
         !log_page_decode (page, h, pos, &info) ||
         log_page_check (page, &info, sectors, nslots) != NULL)
-      ++*bad;
+      (*bad)++;
     else
       err = add_page (n, page, &info);
   }

@@ -15,7 +15,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "spare/internal.h"
+#include "spare/header.h"
+#include "spare/identity.h"
+#include "spare/pages.h"
 
 /* Bytes read at once. */
 #define BLOCK ((uint64_t) WINDOW_PAGES * SPARE_PAGE)
@@ -25,7 +27,7 @@ spare_check_blank (const struct device *dev, uint64_t from, uint64_t to,
                    uint64_t (*next_data) (void *ctx, uint64_t offset),
                    bool *blank, struct message *message)
 {
-  uint64_t offset = from, n, data;
+  uint64_t offset = from, n;
   char *buf;
   int err = 0;
 
@@ -37,13 +39,11 @@ spare_check_blank (const struct device *dev, uint64_t from, uint64_t to,
   }
   while (*blank && offset < to) {
     if (next_data != NULL) {
-      data = next_data (dev->ctx, offset);
-      if (data > offset)
-        offset = data;
+      offset = max_u64 (offset, next_data (dev->ctx, offset));
       if (offset >= to)
         break;
     }
-    n = to - offset < BLOCK ? to - offset : BLOCK;
+    n = min_u64 (to - offset, BLOCK);
     err = device_pread (dev, buf, n, offset);
     if (err) {
       message_set (message, "the spare can't be read at byte offset %" PRIu64
@@ -89,15 +89,12 @@ spare_probe (const struct device *dev, uint64_t size,
   }
   else if (p.class[0] == HEADER_DAMAGED || p.class[1] == HEADER_DAMAGED) {
     message_set (message, "both headers of the spare are damaged (at byte 0 "
-                 "and at byte %u): restore one of them from a copy",
-                 HEADER_B_PAGE * SPARE_PAGE);
+                 "and at byte %" PRIu64 "): restore one of them from a copy",
+                 header_offset (1));
     return EINVAL;
   }
   if (h != NULL) {
-    memcpy (id->uuid, h->uuid, sizeof id->uuid);
-    id->main_size = h->main_size;
-    memcpy (id->label, h->label, sizeof id->label);
-    id->created = h->created;
+    header_identity (h, id);
     return 0;
   }
 

@@ -18,55 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spare/internal.h"
-
-int
-page_reader_init (struct page_reader *r, const struct device *dev,
-                  const struct log_area *area, uint32_t limit)
-{
-  memset (r, 0, sizeof *r);
-  r->dev = dev;
-  r->area = area;
-  r->limit = limit;
-  r->window = malloc ((size_t) (limit < WINDOW_PAGES ? limit : WINDOW_PAGES) *
-                      SPARE_PAGE);
-  return r->window ? 0 : ENOMEM;
-}
-
-void
-page_reader_free (struct page_reader *r)
-{
-  free (r->window);
-  r->window = NULL;
-}
-
-int
-page_reader_get (struct page_reader *r, uint32_t position,
-                 const uint8_t **page)
-{
-  int err;
-
-  if (position - r->first >= r->count) {
-    r->first = position;
-    r->count = r->limit - position;
-    if (r->count > WINDOW_PAGES)
-      r->count = WINDOW_PAGES;
-    err = device_pread (r->dev, r->window, r->count * SPARE_PAGE,
-                        r->area->offset + (uint64_t) position * SPARE_PAGE);
-    if (err && r->count > 1) {
-      /* Perhaps another page of the window is the bad one. */
-      r->count = 1;
-      err = device_pread (r->dev, r->window, SPARE_PAGE,
-                          r->area->offset + (uint64_t) position * SPARE_PAGE);
-    }
-    if (err) {
-      r->count = 0;
-      return err;
-    }
-  }
-  *page = r->window + (size_t) (position - r->first) * SPARE_PAGE;
-  return 0;
-}
+#include "base/bytes.h"
+#include "spare/pages.h"
+#include "spare/replay.h"
+#include "spare/slots.h"
 
 struct replay {
   struct spare *s;
@@ -86,7 +41,7 @@ struct replay {
 static uint64_t
 page_offset (const struct replay *r, uint32_t pos)
 {
-  return r->reader.area->offset + (uint64_t) pos * SPARE_PAGE;
+  return log_page_offset (r->reader.area, pos);
 }
 
 static int
@@ -144,18 +99,7 @@ check_page (struct replay *r)
 static struct run
 entry_run (const struct log_entry *e)
 {
-  struct run run = {
-    .start = e->sector, .count = e->count,
-    .state = (enum sector_state) e->kind, .slot = NO_SLOT,
-  };
-
-  if (e->kind == CHANGE_REMAP)
-    run.slot = e->slot;
-  else if (e->kind == CHANGE_RETIRE) {
-    run.start = e->slot;
-    run.state = LOST;
-  }
-  return run;
+  return change_run (e->kind, e->sector, e->slot, e->count);
 }
 
 /* Marks the slots of a REMAPPED run as used. */
@@ -176,17 +120,16 @@ use_slots (struct replay *r, const struct run *run)
 static void
 release_slots (struct replay *r, const struct run *new)
 {
-  const sector_t end = new->start + new->count;
-  sector_t i = new->start, from, to;
+  const sector_t end = run_end_sector (new);
+  sector_t i = new->start;
   struct run run;
 
   for (; i < end && map_update_next (r->s->map, i, &run) && run.start < end;
-       i = run.start + run.count) {
-    if (run.state != REMAPPED)
-      continue;
-    from = run.start > new->start ? run.start : new->start;
-    to = run.start + run.count < end ? run.start + run.count : end;
-    slots_free (r->s, run.slot + (from - run.start), to - from);
+       i = run_end_sector (&run)) {
+    const struct run part = run_clip (&run, new->start, end);
+
+    if (part.state == REMAPPED)
+      slots_free (r->s, part.slot, part.count);
   }
 }
 
@@ -217,7 +160,7 @@ load_page (struct replay *r)
   err = check_page (r);
   if (err)
     return err;
-  for (i = 0; i < r->info.count; ++i) {
+  for (i = 0; i < r->info.count; i++) {
     log_page_get (r->page, i, &e);
     if (e.kind != CHANGE_RETIRE && !r->in_map) {
       r->in_map = true;
@@ -227,7 +170,7 @@ load_page (struct replay *r)
     if (e.kind == CHANGE_DIRECT || (e.kind == CHANGE_RETIRE && r->in_map) ||
         run.start < r->end)
       return damaged (r, r->pos, "entries of the checkpoint out of order");
-    r->end = run.start + run.count;
+    r->end = run_end_sector (&run);
     err = map_load (r->in_map ? r->s->map : r->s->retired, &run);
     if (err)
       return err == ENOMEM ? out_of_memory (r)
@@ -251,7 +194,7 @@ load_checkpoint (struct replay *r)
   uint32_t i;
   int err;
 
-  for (i = 0; i < s->hdr.checkpoint_pages; ++i) {
+  for (i = 0; i < s->hdr.checkpoint_pages; i++) {
     err = look (r, i);
     if (err)
       return err;
@@ -292,7 +235,7 @@ find_commit (struct replay *r, bool *complete)
   if (!belongs (r, &first, 0) || first.total < 1 ||
       first.total > s->hdr.high_water - s->pos)
     return 0;
-  for (i = 1; i < first.total; ++i) {
+  for (i = 1; i < first.total; i++) {
     err = look (r, s->pos + i);
     if (err)
       return err;
@@ -313,7 +256,7 @@ apply_commit (struct replay *r)
   unsigned j;
   int err;
 
-  for (; i < total; ++i) {
+  for (; i < total; i++) {
     err = look (r, s->pos + i);
     if (err)
       return err;
@@ -327,7 +270,7 @@ apply_commit (struct replay *r)
     err = check_page (r);
     if (err)
       return err;
-    for (j = 0; j < r->info.count; ++j) {
+    for (j = 0; j < r->info.count; j++) {
       log_page_get (r->page, j, &e);
       err = apply_entry (r, &e);
       if (err)
@@ -349,7 +292,7 @@ check_end (struct replay *r)
   uint32_t i;
   int err;
 
-  for (i = s->pos; i < s->hdr.high_water; ++i) {
+  for (i = s->pos; i < s->hdr.high_water; i++) {
     err = look (r, i);
     if (err)
       return err;

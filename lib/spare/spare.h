@@ -24,6 +24,7 @@
 #include "base/device.h"
 #include "base/message.h"
 #include "map/map.h"
+#include "spare/changes.h"
 
 #define SPARE_MIN_SIZE (UINT64_C (1) << 20)         /* bytes */
 #define SPARE_MAX_SIZE ((MAP_MAX_SLOT - 1) * SECTOR_SIZE)
@@ -58,36 +59,6 @@ enum spare_counter {
   COUNT_RETIRED,       /* slots */
   NR_SPARE_COUNTERS = 8,
 };
-
-/* Changes of state.  CHANGE_RETIRE takes SLOT .. SLOT + COUNT - 1 out of
- * use for ever, and has no sector.
- */
-enum change_kind {
-  CHANGE_DIRECT = 0, CHANGE_REMAP = 1, CHANGE_LOST = 2, CHANGE_ZERO = 3,
-  CHANGE_RETIRE = 4,
-};
-
-struct change {
-  sector_t sector;
-  uint64_t count;      /* sectors, or slots to retire */
-  slot_t slot;         /* CHANGE_REMAP, CHANGE_RETIRE */
-  enum change_kind kind;
-  enum change_reason reason;
-};
-
-/* A growing list of changes that will be committed together.  Start with
- * all zeroes; change_list_free releases memory only.  IN_DOUBT is set by
- * spare_commit.
- */
-struct change_list {
-  struct change *v;
-  size_t n, cap;
-  bool in_doubt;
-};
-
-extern int change_list_add (struct change_list *list,
-                            const struct change *change);
-extern void change_list_free (struct change_list *list);
 
 /* What the caller provides; copied. */
 struct spare_env {
@@ -169,6 +140,9 @@ extern int spare_start (struct spare *spare, struct message *message);
 extern void spare_close (struct spare *spare);
 
 extern const struct spare_identity *spare_get_identity (const struct spare *);
+
+/* Makes 16 random bytes a UUID of version 4 (RFC 4122). */
+extern void spare_uuid_set_version (uint8_t uuid[16]);
 
 /* A UUID as people write it (RFC 4122): 36 characters and a NUL. */
 #define SPARE_UUID_TEXT 37

@@ -32,6 +32,7 @@
 
 #include "host/sparefile.h"
 #include "spare/internal.h"
+#include "spare/slots.h"
 
 #define BATCH 65536              /* changes a commit */
 

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "spare/header.h"
+#include "spare/leader.h"
+#include "spare/slots.h"
 #include "world.h"
 
 #define SPARE_SIZE SPARE_MIN_SIZE

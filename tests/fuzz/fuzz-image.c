@@ -11,6 +11,7 @@
 
 #include "fuzz-image.h"
 #include "spare/format.h"
+#include "spare/layout.h"
 
 #define NR_PAGES (IMAGE_MAX / SPARE_PAGE)
 

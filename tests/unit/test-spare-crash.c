@@ -22,6 +22,7 @@
 
 #include <CUnit/Basic.h>
 
+#include "spare/header.h"
 #include "spare/internal.h"
 #include "spare-testing.h"
 

@@ -18,6 +18,7 @@
 #include <CUnit/Basic.h>
 
 #include "spare/internal.h"
+#include "spare/layout.h"
 #include "spare-testing.h"
 
 /* Random numbers as the kernel may deliver them: a byte at a time, and

@@ -15,6 +15,7 @@
 #include <CUnit/Basic.h>
 
 #include "spare/internal.h"
+#include "spare/layout.h"
 #include "spare-testing.h"
 
 static uint64_t seed;

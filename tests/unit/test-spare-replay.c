@@ -14,6 +14,7 @@
 #include <CUnit/Basic.h>
 
 #include "spare/internal.h"
+#include "spare/pages.h"
 #include "spare-testing.h"
 
 /* What happens at the Nth read of a load. */

@@ -14,7 +14,10 @@
 
 #include <CUnit/Basic.h>
 
+#include "spare/header.h"
 #include "spare/internal.h"
+#include "spare/notes.h"
+#include "spare/pages.h"
 #include "spare-testing.h"
 
 /* As after kill -9, and a start. */

@@ -20,6 +20,7 @@
 
 #include "spare/examine.h"
 #include "spare/internal.h"
+#include "spare/slots.h"
 #include "spare-testing.h"
 
 static enum spare_content

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Changes of state, and lists of them that are committed together.
+ *
+ * A part of the spare's interface, see spare.h, which includes this.  A list
+ * belongs to whoever made it, and to one thread at a time.
+ */
+
+#ifndef REMAP_SPARE_CHANGES_H
+#define REMAP_SPARE_CHANGES_H
+
+#include "base/sector.h"
+
+/* What becomes of sectors; the numbers are those of the spare's format.
+ * CHANGE_RETIRE takes SLOT .. SLOT + COUNT - 1 out of use for ever, and has
+ * no sector.
+ */
+enum change_kind {
+  CHANGE_DIRECT = 0, CHANGE_REMAP = 1, CHANGE_LOST = 2, CHANGE_ZERO = 3,
+  CHANGE_RETIRE = 4,
+};
+
+/* A kind that sectors have is the state that they get. */
+_Static_assert ((int) CHANGE_DIRECT == (int) DIRECT &&
+                (int) CHANGE_REMAP == (int) REMAPPED &&
+                (int) CHANGE_LOST == (int) LOST &&
+                (int) CHANGE_ZERO == (int) ZERO, "kinds and states");
+
+struct change {
+  sector_t sector;
+  uint64_t count;      /* sectors, or slots to retire */
+  slot_t slot;         /* CHANGE_REMAP, CHANGE_RETIRE */
+  enum change_kind kind;
+  enum change_reason reason;
+};
+
+/* Begins as all zeroes.  IN_DOUBT is set by spare_commit. */
+struct change_list {
+  struct change *v;
+  size_t n, cap;
+  bool in_doubt;
+};
+
+static inline bool
+change_has_sector (enum change_kind kind)
+{
+  return kind != CHANGE_RETIRE;
+}
+
+static inline bool
+change_has_slot (enum change_kind kind)
+{
+  return kind == CHANGE_REMAP || kind == CHANGE_RETIRE;
+}
+
+/* What a change makes of the map; or, if it retires slots, of the retired
+ * set, whose runs are LOST and have the number of the slot for a sector's.
+ */
+static inline struct run
+change_run (enum change_kind kind, sector_t sector, slot_t slot,
+            uint64_t count)
+{
+  if (kind == CHANGE_RETIRE)
+    return (struct run) {
+      .start = slot, .count = count, .state = LOST, .slot = NO_SLOT,
+    };
+  return (struct run) {
+    .start = sector, .count = count, .state = (enum sector_state) kind,
+    .slot = kind == CHANGE_REMAP ? slot : NO_SLOT,
+  };
+}
+
+/* Returns 0 or ENOMEM. */
+extern int change_list_add (struct change_list *list,
+                            const struct change *change);
+
+/* Frees the memory, not the slots of a list that was never committed: see
+ * spare_abandon.
+ */
+extern void change_list_free (struct change_list *list);
+
+#endif /* REMAP_SPARE_CHANGES_H */
