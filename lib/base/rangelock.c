@@ -38,37 +38,7 @@
 
 #include "base/rangelock.h"
 
-struct range_lock *
-range_lock_new (uint32_t unit)
-{
-  struct range_lock *rl;
-
-  rl = aligned_alloc (RANGE_CACHE_LINE, sizeof *rl);
-  if (rl == NULL)
-    return NULL;
-  for (size_t i = 0; i < RANGE_ENTRIES; i++) {
-    atomic_init (&rl->entry[i].taken, false);
-    atomic_init (&rl->entry[i].start, 0);
-    atomic_init (&rl->entry[i].end, 0);
-  }
-  atomic_init (&rl->nr_exclusive, 0);
-  rl->unit = unit;
-  pthread_mutex_init (&rl->mutex, NULL);
-  pthread_cond_init (&rl->cond, NULL);
-  rl->holds = NULL;
-  rl->holds_tail = &rl->holds;
-  return rl;
-}
-
-void
-range_lock_free (struct range_lock *rl)
-{
-  if (rl == NULL)
-    return;
-  pthread_cond_destroy (&rl->cond);
-  pthread_mutex_destroy (&rl->mutex);
-  free (rl);
-}
+_Thread_local intptr_t range_home = SHARD_UNKNOWN;
 
 /* The mutex is held. */
 static void
@@ -155,18 +125,6 @@ grant (struct range_hold *h, uint64_t end)
   h->granted = true;
 }
 
-_Thread_local intptr_t range_home = SHARD_UNKNOWN;
-
-intptr_t
-range_choose_home (void)
-{
-  static atomic_uint nr_threads;
-
-  range_home = shard_choose (&nr_threads, RANGE_ENTRIES,
-                             sizeof (struct shared_entry));
-  return range_home;
-}
-
 /* An entry for the caller alone, or NULL if all are taken. */
 static struct shared_entry *
 take_entry (struct range_lock *rl)
@@ -184,14 +142,6 @@ take_entry (struct range_lock *rl)
       return entry;
   }
   return NULL;
-}
-
-void
-range_wake (struct range_lock *rl)
-{
-  pthread_mutex_lock (&rl->mutex);
-  pthread_cond_broadcast (&rl->cond);
-  pthread_mutex_unlock (&rl->mutex);
 }
 
 /* There are exclusive holds, or the table is full.  The entry, if there is
@@ -223,6 +173,56 @@ lock_shared_slow (struct range_lock *rl, struct shared_hold *h,
   grant (&h->hold, got);
   pthread_mutex_unlock (&rl->mutex);
   return got;
+}
+
+struct range_lock *
+range_lock_new (uint32_t unit)
+{
+  struct range_lock *rl;
+
+  rl = aligned_alloc (RANGE_CACHE_LINE, sizeof *rl);
+  if (rl == NULL)
+    return NULL;
+  for (size_t i = 0; i < RANGE_ENTRIES; i++) {
+    atomic_init (&rl->entry[i].taken, false);
+    atomic_init (&rl->entry[i].start, 0);
+    atomic_init (&rl->entry[i].end, 0);
+  }
+  atomic_init (&rl->nr_exclusive, 0);
+  rl->unit = unit;
+  pthread_mutex_init (&rl->mutex, NULL);
+  pthread_cond_init (&rl->cond, NULL);
+  rl->holds = NULL;
+  rl->holds_tail = &rl->holds;
+  return rl;
+}
+
+void
+range_lock_free (struct range_lock *rl)
+{
+  if (rl == NULL)
+    return;
+  pthread_cond_destroy (&rl->cond);
+  pthread_mutex_destroy (&rl->mutex);
+  free (rl);
+}
+
+intptr_t
+range_choose_home (void)
+{
+  static atomic_uint nr_threads;
+
+  range_home = shard_choose (&nr_threads, RANGE_ENTRIES,
+                             sizeof (struct shared_entry));
+  return range_home;
+}
+
+void
+range_wake (struct range_lock *rl)
+{
+  pthread_mutex_lock (&rl->mutex);
+  pthread_cond_broadcast (&rl->cond);
+  pthread_mutex_unlock (&rl->mutex);
 }
 
 uint64_t

@@ -175,6 +175,50 @@ disk_identity (dev_t disk, char *id, size_t size)
     read_attribute (disk, "md/uuid", id, size);
 }
 
+static void
+add_disk (struct disks *disks, dev_t dev)
+{
+  for (unsigned i = 0; i < disks->n; i++)
+    if (disks->dev[i] == dev)
+      return;
+  if (disks->n < MAX_DISKS)
+    disks->dev[disks->n++] = dev;
+}
+
+static void
+collect (struct disks *disks, dev_t dev, unsigned depth)
+{
+  char path[PATH_MAX], attribute[NAME_MAX + 16], value[PATH_MAX];
+  struct dirent *d;
+  struct stat st;
+  dev_t below;
+  DIR *dir;
+
+  dev = whole_disk (dev);
+  add_disk (disks, dev);
+  if (depth == MAX_DEPTH)
+    return;
+
+  if (read_attribute (dev, "loop/backing_file", value, sizeof value) &&
+      stat (value, &st) == 0)
+    collect (disks, S_ISBLK (st.st_mode) ? st.st_rdev : st.st_dev,
+             depth + 1);
+
+  snprintf (path, sizeof path, "%s/%u:%u/slaves", disk_sysfs, major (dev),
+            minor (dev));
+  dir = opendir (path);
+  if (dir == NULL)
+    return;
+  while ((d = readdir (dir)) != NULL) {
+    if (d->d_name[0] == '.')
+      continue;
+    snprintf (attribute, sizeof attribute, "slaves/%s/dev", d->d_name);
+    if (read_dev (dev, attribute, &below))
+      collect (disks, below, depth + 1);
+  }
+  closedir (dir);
+}
+
 bool
 disk_label (dev_t dev, char *label, size_t size)
 {
@@ -272,50 +316,6 @@ disk_number (dev_t dev, const char *name, uint64_t *value)
     return false;
   *value = strtoull (text, &end, 0);
   return *end == '\0';
-}
-
-static void
-add_disk (struct disks *disks, dev_t dev)
-{
-  for (unsigned i = 0; i < disks->n; i++)
-    if (disks->dev[i] == dev)
-      return;
-  if (disks->n < MAX_DISKS)
-    disks->dev[disks->n++] = dev;
-}
-
-static void
-collect (struct disks *disks, dev_t dev, unsigned depth)
-{
-  char path[PATH_MAX], attribute[NAME_MAX + 16], value[PATH_MAX];
-  struct dirent *d;
-  struct stat st;
-  dev_t below;
-  DIR *dir;
-
-  dev = whole_disk (dev);
-  add_disk (disks, dev);
-  if (depth == MAX_DEPTH)
-    return;
-
-  if (read_attribute (dev, "loop/backing_file", value, sizeof value) &&
-      stat (value, &st) == 0)
-    collect (disks, S_ISBLK (st.st_mode) ? st.st_rdev : st.st_dev,
-             depth + 1);
-
-  snprintf (path, sizeof path, "%s/%u:%u/slaves", disk_sysfs, major (dev),
-            minor (dev));
-  dir = opendir (path);
-  if (dir == NULL)
-    return;
-  while ((d = readdir (dir)) != NULL) {
-    if (d->d_name[0] == '.')
-      continue;
-    snprintf (attribute, sizeof attribute, "slaves/%s/dev", d->d_name);
-    if (read_dev (dev, attribute, &below))
-      collect (disks, below, depth + 1);
-  }
-  closedir (dir);
 }
 
 bool

@@ -10,7 +10,10 @@
  * The order, on which recovery rests (promises 13 and 15 of
  * remap-promises(7)): slot contents are durable before the record that
  * refers to them is written; the record is durable before the map shows
- * it; and only then are the slots that it replaced free again.
+ * it; and only then are the slots that it replaced free again (promises 1
+ * and 8).  If a record finds no room, nothing has changed (promise 18).
+ *
+ * The interface, spare_commit, is in spare.h.
  */
 
 #include <config.h>

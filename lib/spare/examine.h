@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * For who looks after a spare offline: what a spare that can be used, and
- * so shows nothing of it, has in its headers and at the end of its log.
- * Writes nothing.
+ * A closer look at a spare, for tools that open it while no server does.
+ * A spare with one damaged header, or with half a commit at the end of its
+ * log, can be used like any other; what is wrong with it can be seen here.
+ * Nothing is written.
  */
 
 #ifndef REMAP_SPARE_EXAMINE_H
@@ -32,7 +33,8 @@ extern int spare_examine_headers (const struct device *dev, uint64_t size,
                                   struct message *message);
 
 /* Does a commit that isn't complete follow the log's end?  That is what a
- * crash leaves behind.  The spare must be loaded, and not in use.
+ * crash leaves behind.  The spare must be loaded, and not in use.  False as
+ * well where the pages can't be read, or there is no memory.
  */
 extern bool spare_has_incomplete_commit (struct spare *spare);
 

@@ -31,43 +31,12 @@ struct spare_history {
   uint32_t pos;
 };
 
-struct spare_history *
-spare_history_new (struct spare *spare, const struct map *map)
-{
-  struct spare_history *h = calloc (1, sizeof *h);
-
-  if (h == NULL)
-    return NULL;
-  h->spare = spare;
-  h->map = map;
-  pthread_mutex_init (&h->mutex, NULL);
-  return h;
-}
-
 static void
 drop (struct spare_history *h)
 {
   if (h->filled)
     notes_free (&h->notes);
   h->filled = false;
-}
-
-void
-spare_history_free (struct spare_history *h)
-{
-  if (h == NULL)
-    return;
-  drop (h);
-  pthread_mutex_destroy (&h->mutex);
-  free (h);
-}
-
-void
-spare_history_drop (struct spare_history *h)
-{
-  pthread_mutex_lock (&h->mutex);
-  drop (h);
-  pthread_mutex_unlock (&h->mutex);
 }
 
 /* How far the log goes. */
@@ -113,17 +82,6 @@ update (struct spare_history *h)
       return 0;
   }
   return 0;
-}
-
-int
-spare_history_update (struct spare_history *h)
-{
-  int err;
-
-  pthread_mutex_lock (&h->mutex);
-  err = update (h);
-  pthread_mutex_unlock (&h->mutex);
-  return err;
 }
 
 /* What is known of sector START, and how many of COUNT it holds for. */
@@ -196,6 +154,48 @@ find_next (struct spare_history *h, sector_t start, sector_t end,
     run->run.count += more.run.count;
   }
   return true;
+}
+
+struct spare_history *
+spare_history_new (struct spare *spare, const struct map *map)
+{
+  struct spare_history *h = calloc (1, sizeof *h);
+
+  if (h == NULL)
+    return NULL;
+  h->spare = spare;
+  h->map = map;
+  pthread_mutex_init (&h->mutex, NULL);
+  return h;
+}
+
+void
+spare_history_free (struct spare_history *h)
+{
+  if (h == NULL)
+    return;
+  drop (h);
+  pthread_mutex_destroy (&h->mutex);
+  free (h);
+}
+
+void
+spare_history_drop (struct spare_history *h)
+{
+  pthread_mutex_lock (&h->mutex);
+  drop (h);
+  pthread_mutex_unlock (&h->mutex);
+}
+
+int
+spare_history_update (struct spare_history *h)
+{
+  int err;
+
+  pthread_mutex_lock (&h->mutex);
+  err = update (h);
+  pthread_mutex_unlock (&h->mutex);
+  return err;
 }
 
 bool

@@ -1,29 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The structs that the parts of an open spare share.  What each part does
- * is in its own header; those that a part may use come before it:
+ * The structs that the parts of an open spare share.  Each part uses those
+ * above it, never those below:
  *
- *   format layout identity     the bytes, and where things lie
- *   changes pages leader       lists of changes; reading log pages; leading
- *   header slots notes         both headers; which slots are free; reasons
- *   store probe replay         contents of slots; what a device holds; the log
- *   checkpoint history examine the log anew; reasons, and damage, for people
- *   open commit grow
- *   create                     formatting
+ *   format      the bytes of headers and log pages
+ *   layout      where log areas and slots lie
+ *   identity    what a spare belongs to, UUIDs
+ *   changes     lists of changes
+ *   pages       reading the pages of a log area
+ *   leader      being the one that writes; flushing, failing, warning
+ *
+ *   header      both headers: reading, choosing, writing
+ *   slots       where slots are, and which are free
+ *   notes       reasons and times, read from the log
+ *
+ *   store       the contents of slots
+ *   checkpoint  the whole state, written into the other log area
+ *   replay      reading the log
+ *   probe       what is on a device
+ *   history     reasons and times, for people
+ *   examine     what is damaged, for people
+ *
+ *   open        opening and closing
+ *   commit      commits
+ *   grow        growth
+ *
+ *   create      formatting
  *
  * Locks, in the order in which they are taken:
  *
- * leader      Not a mutex: whoever has set `busy` under `lock` is the
- *             leader, alone writes log and headers, and owns the fields
- *             marked so.  Of these HDR and POS, which others look at, are
- *             changed with `lock` held as well.
+ * leader      Not a mutex: the thread that has set `busy` under `lock` is
+ *             the leader, which alone writes log and headers, and owns the
+ *             fields marked so.  Others look at HDR and POS under `lock`,
+ *             and so the leader changes these two with `lock` held.
  * lock        Guards the queue of waiting commits, busy, and counters.
  * alloc_lock  Guards the bitmap and all that belongs to it.
  * flush_lock  Serialises flushes of the device.
  *
- * Atomic, read by anybody without a lock: failed, slots_dirty, geometry,
- * failures, the statistics.
+ * Atomic, and used without a lock: failed, slots_dirty, failures,
+ * failed_place, geometry, and the statistics.
  */
 
 #ifndef REMAP_SPARE_INTERNAL_H
@@ -34,7 +50,8 @@
 
 #include "spare/format.h"
 
-#define BATCH_PAGES 64U         /* a group commit isn't made longer */
+/* A commit for several waiters isn't made longer than this. */
+#define BATCH_PAGES 64U
 
 /* The slots' places.  Immutable: growth publishes another one, and the
  * older ones stay until the end, since readers hold no reference.
@@ -61,7 +78,7 @@ struct waiter {
 
 struct spare {
   const struct device *dev;
-  struct map *map;
+  struct map *map;              /* only the leader changes it */
   struct spare_env env;
   struct spare_identity id;
   bool read_only;

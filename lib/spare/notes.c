@@ -12,28 +12,6 @@
 #include "spare/notes.h"
 #include "spare/pages.h"
 
-int
-notes_init (struct notes *n, bool with_slots)
-{
-  n->sectors = map_new ();
-  n->slots = with_slots ? map_new () : NULL;
-  if (n->sectors == NULL || (with_slots && n->slots == NULL)) {
-    notes_free (n);
-    return ENOMEM;
-  }
-  return 0;
-}
-
-void
-notes_free (struct notes *n)
-{
-  if (n->sectors)
-    map_free (n->sectors);
-  if (n->slots)
-    map_free (n->slots);
-  n->sectors = n->slots = NULL;
-}
-
 static int
 add_page (struct notes *n, const uint8_t *page, const struct log_page *info)
 {
@@ -57,6 +35,28 @@ add_page (struct notes *n, const uint8_t *page, const struct log_page *info)
       return ENOMEM;
   }
   return 0;
+}
+
+int
+notes_init (struct notes *n, bool with_slots)
+{
+  n->sectors = map_new ();
+  n->slots = with_slots ? map_new () : NULL;
+  if (n->sectors == NULL || (with_slots && n->slots == NULL)) {
+    notes_free (n);
+    return ENOMEM;
+  }
+  return 0;
+}
+
+void
+notes_free (struct notes *n)
+{
+  if (n->sectors)
+    map_free (n->sectors);
+  if (n->slots)
+    map_free (n->slots);
+  n->sectors = n->slots = NULL;
 }
 
 int

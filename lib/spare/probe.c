@@ -5,6 +5,8 @@
  *
  * What isn't blank and isn't a spare is never formatted (promise 21 of
  * remap-promises(7)): so when in doubt it is something else.
+ *
+ * The interface, spare_probe and spare_check_blank, is in spare.h.
  */
 
 #include <config.h>

@@ -9,6 +9,9 @@
  * commit, or a header that knows of one.  Then the spare is refused, since
  * a log that is cut off takes acknowledged changes with it (promise 15 of
  * remap-promises(7)).
+ *
+ * An entry that is intact may still be wrong: it is checked before the map
+ * or the bitmap of slots sees it (promise 23).
  */
 
 #include <config.h>

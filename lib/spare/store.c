@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The contents of slots.  The interface is in spare.h.
+ * The contents of slots.  The interface is in spare.h: spare_store,
+ * spare_abandon, spare_read, spare_read_part, and spare_write.
  *
  * Data that is to be kept is written into free slots until all of it has a
  * place (promise 17 of remap-promises(7)).  A run of slots that can't be
