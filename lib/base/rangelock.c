@@ -16,10 +16,10 @@
  * way, so neither waits for ever.
  *
  * An exclusive locker may read an entry that is being reused.  That is
- * harmless: whoever published after the number was raised takes the mutex,
- * sees the exclusive hold in the list and decides then, so only entries
- * published before matter, and those are read whole (start is written
- * before end, end is the flag).
+ * harmless: a locker that published after the number was raised takes the
+ * mutex, sees the exclusive hold in the list and decides then.  So only
+ * entries published before matter, and those are read whole (start is
+ * written before end, and end is the flag).
  *
  * A locker gets what it can have from its start on, in whole units, and
  * waits only if that is nothing; then for its first unit alone, which is
@@ -36,6 +36,7 @@
 
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/rangelock.h"
 
 _Thread_local intptr_t range_home = SHARD_UNKNOWN;
@@ -74,7 +75,7 @@ cut (const struct range_lock *rl, const struct range_hold *h, uint64_t end,
   if (x_start >= end || x_end <= h->start)
     return end;
   x_start = round_down (x_start, rl->unit);
-  return x_start > h->start ? x_start : h->start;
+  return max_u64 (x_start, h->start);
 }
 
 /* The mutex is held, and H is in the list.  How far it may have what it
@@ -109,7 +110,7 @@ wait_for_turn (struct range_lock *rl, struct range_hold *h, uint64_t end)
 {
   uint64_t got, unit_end = round_down (h->start, rl->unit) + rl->unit;
 
-  h->end = unit_end < end ? unit_end : end;
+  h->end = min_u64 (unit_end, end);
   do {
     pthread_cond_wait (&rl->cond, &rl->mutex);
     got = reach (rl, h, end);

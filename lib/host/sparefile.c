@@ -3,38 +3,36 @@
  *
  * The spare as a file or block device of the host.
  *
- * One user at a time (promise 22 of remap-promises(7)): whoever opens the
- * spare takes flock(2), shared if it only reads, and a block device is
- * opened with O_EXCL as well, so that nobody can mount it.  The lock belongs
- * to the open file, and the kernel gives it up when the process ends,
- * however it ends.  Between the open and the lock another server may remove
- * the file that it had created; so after locking it is made sure that the
- * path still leads to what was opened.  For the same reason a file is only
- * removed again by the open that has created it, and while it has the lock.
+ * One user at a time (promise 22 of remap-promises(7)): opening the spare
+ * takes flock(2), shared for a reader, and a block device is opened with
+ * O_EXCL as well, so that nobody can mount it.  The kernel releases both
+ * when the process ends, however it ends.  Between the open and the lock
+ * another server may remove the file, if it had created it and gives up: so
+ * after locking, the path must still lead to what was opened.  Only the open
+ * that has created a file removes it again, and only while it has the lock.
  *
  * A block device is used with O_DIRECT.  A slot that can't be written says
  * so at once, alone, and another one is taken (promise 17); through the page
  * cache the next flush would fail, and the whole spare with it.  O_DIRECT
  * wants whole sectors of the device.  Slots and the log's pages are aligned
- * to 512 bytes, so on a disk with sectors of 4096 a slot is a part of one,
- * and directio.c has to read, modify and write it.  A regular file goes
- * through the page cache: not every filesystem can do O_DIRECT, and most of
- * them say no more of a bad sector than the flush would.
+ * to 512 bytes, so on a disk with sectors of 4096 bytes a slot is a part of
+ * a sector, which directio.c has to read, modify and write.  A regular file
+ * goes through the page cache, since not every filesystem has O_DIRECT.
  *
- * Hence the lock, and hence one for reading and writing: most writes are of
- * whole sectors, don't touch each other (the core sees to that), and hold it
- * shared; a write of a part of a sector may share the sector with a write
- * that it knows nothing of, and holds it exclusively.  So does what makes
- * room by writing back what is there.  Reads need no lock: nobody reads a
- * slot while it is written.
+ * That is why there is a lock, and why it is a rwlock.  Writes of whole
+ * sectors may run side by side, as the core sees to it that they don't touch
+ * the same slots: they hold it shared.  A write of a part of a sector could
+ * undo what another thread has written beside it meanwhile, and so holds the
+ * lock exclusively.  A read takes no lock: nobody writes the slots that it
+ * reads.
  *
- * What a failed write left in a page cache is not what is on the disk, and a
- * second fsync(2) would say that all is well.  Before a spare is loaded the
- * cache is therefore written back and dropped (promise 16): what is read
- * then is what is there.
+ * After a failed write the page cache may hold what never got to the disk,
+ * and a second fsync(2) would say that all is well.  Before a spare is
+ * loaded the cache is therefore written back and dropped (promise 16).
  *
- * Room is made before it is needed (promise 17), with fallocate(2); where
- * the filesystem can't do that, by writing what is there already.
+ * Room is made before it is needed (promise 17), by fallocate(2); where the
+ * filesystem doesn't have that, by writing what is there already, with the
+ * lock held exclusively.
  */
 
 #include <config.h>

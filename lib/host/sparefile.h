@@ -4,8 +4,8 @@
  * A file or block device as the spare: opened, locked, and wrapped as a
  * struct device whose offset 0 is the beginning of the spare.
  *
- * The struct is the caller's, who opens and closes it and may read its
- * fields; it must not move while it is open, since the device points to it.
+ * The struct is the caller's, which opens and closes it and may read its
+ * fields.  It must not move while it is open, since the device points to it.
  * The device may be used from any number of threads at once.  The other
  * functions are for one thread at a time, except spare_file_next_data.
  */

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 
 #include "base/array.h"
+#include "base/bytes.h"
 #include "map/load.h"
 #include "map/node.h"
 #include "map/tree.h"

@@ -70,6 +70,7 @@
 
 #include <urcu-bp.h>
 
+#include "base/bytes.h"
 #include "map/load.h"
 #include "map/node.h"
 #include "map/search.h"
@@ -122,7 +123,7 @@ tree_lookup (const struct node *node, sector_t start, uint64_t count)
   if (!map_find_holder (node, start, true, &s))
     return (struct run) {
       .start = start, .state = DIRECT, .slot = NO_SLOT,
-      .count = s.next - start < count ? s.next - start : count,
+      .count = min_u64 (s.next - start, count),
     };
 
   skip = start - s.entry.start;

@@ -3,14 +3,14 @@
  *
  * Nodes of the map: what is in one, making and freeing them.
  *
- * A node belongs to the tree that it hangs on.  One that was just made
- * belongs to whoever asked for it, until it is linked into a tree; its
- * update number is 0.
+ * A node belongs to the tree that it hangs on.  A new one belongs to the
+ * caller until it is linked into a tree; its update number is 0.
  */
 
 #ifndef REMAP_MAP_NODE_H
 #define REMAP_MAP_NODE_H
 
+#include "base/bytes.h"
 #include "map/tree.h"
 
 static inline uint64_t *
@@ -55,7 +55,7 @@ leaf_reach (struct leaf *leaf, uint64_t value)
   const uint64_t count = map_unpack (0, value).count;
 
   if (count > leaf->h.reach)
-    leaf->h.reach = count < MAP_REACH_ANY ? count : MAP_REACH_ANY;
+    leaf->h.reach = min_u64 (count, MAP_REACH_ANY);
 }
 
 /* After its keys have changed. */

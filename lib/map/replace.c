@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/bytes.h"
 #include "map/node.h"
 #include "map/replace.h"
 #include "map/search.h"
@@ -92,12 +93,10 @@ make_leaf_private (struct map *map, struct node **ref, unsigned need)
   if (is_private (map, *ref)) {
     if (need <= leaf->h.cap)
       return 0;
-    cap = need + need / 4 + 2;
-    if (cap > MAP_LEAF_MAX)
-      cap = MAP_LEAF_MAX;
+    cap = min_u64 (need + need / 4 + 2, MAP_LEAF_MAX);
   }
   else
-    cap = need > leaf->h.n ? need : leaf->h.n;
+    cap = max_u64 (need, leaf->h.n);
 
   copy = map_new_leaf (cap);
   if (copy == NULL)

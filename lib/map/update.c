@@ -8,7 +8,6 @@
 
 #include <string.h>
 #include <assert.h>
-#include <errno.h>
 
 #include "map/replace.h"
 #include "map/search.h"

@@ -18,7 +18,6 @@
 
 #include <config.h>
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +86,19 @@ list_entries (const struct change_list *list)
   return n;
 }
 
+/* Takes the first waiters from the queue, up to LAST; `lock' is held. */
+static struct waiter *
+take_waiters (struct spare *s, struct waiter *last)
+{
+  struct waiter *first = s->queue;
+
+  s->queue = last->next;
+  if (s->queue == NULL)
+    s->queue_end = &s->queue;
+  last->next = NULL;
+  return first;
+}
+
 /* Takes as many waiters from the queue as fit into ROOM pages, and
  * reasonably into one commit; none if not even the first one fits.
  */
@@ -108,13 +120,8 @@ choose_batch (struct batch *b, uint64_t room)
     b->pages = pages;
     last = w;
   }
-  if (last != NULL) {
-    b->first = s->queue;
-    s->queue = last->next;
-    if (s->queue == NULL)
-      s->queue_end = &s->queue;
-    last->next = NULL;
-  }
+  if (last != NULL)
+    b->first = take_waiters (s, last);
   pthread_mutex_unlock (&s->lock);
 }
 
@@ -376,7 +383,7 @@ publish (struct batch *b)
 {
   struct spare *s = b->s;
 
-  /* In this order: who sees it in the map finds it in the log, too. */
+  /* In this order: a reader that sees it in the map finds it in the log. */
   pthread_mutex_lock (&s->lock);
   memcpy (s->counters, b->counters, sizeof s->counters);
   s->pos += b->pages;
@@ -443,13 +450,8 @@ lead_commit (struct spare *s)
 
   pthread_mutex_lock (&s->lock);
   /* Without a batch it concerns the first one alone. */
-  if (b.first == NULL) {
-    b.first = s->queue;
-    s->queue = b.first->next;
-    if (s->queue == NULL)
-      s->queue_end = &s->queue;
-    b.first->next = NULL;
-  }
+  if (b.first == NULL)
+    b.first = take_waiters (s, s->queue);
   for (w = b.first; w != NULL; w = next) {
     next = w->next;
     w->err = err;

@@ -11,12 +11,12 @@
 
 #include <assert.h>
 #include <endian.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include <ext2fs/ext2fs.h>
 
+#include "base/bytes.h"
 #include "spare/format.h"
 
 static const char header_magic[8] = {

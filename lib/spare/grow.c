@@ -7,8 +7,8 @@
  * slots, two larger ones are placed at the beginning of the new space and
  * a checkpoint goes into the first of them; the new header is then what
  * makes all of it valid, in one step.  Before anything is written into the
- * new space the header claims it, so that whoever comes after a crash
- * knows that what lies there is the spare's own (promise 15 of
+ * new space the header claims it, so that after a crash it is known that
+ * what lies there is the spare's own (promise 15 of
  * remap-promises(7)).
  *
  * The interface, spare_grow, is in spare.h.

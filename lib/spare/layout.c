@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * What a header says of the layout is checked here in full, whoever wrote it
- * (promise 23 of remap-promises(7)): the rest of the program relies on areas
- * and segments that are within the device and don't overlap.
+ * A header may have been written by anybody.  What it says of the layout is
+ * checked here in full (promise 23 of remap-promises(7)): all else relies on
+ * areas and segments that lie within the device and don't overlap.
  */
 
 #include <config.h>

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * A flush that fails is believed for ever (promise 16 of remap-promises(7)):
- * what it should have made durable may be lost, and a second flush that says
- * OK knows nothing of that.  A flush that finds slots written makes them
- * durable (promise 14); a slot that is written while it runs is the next
- * one's.
+ * When a flush fails the spare has failed for good (promise 16 of
+ * remap-promises(7)): what was to become durable may be lost, and a second
+ * flush that says OK knows nothing of that.  Slots that were written before
+ * a flush begins are durable when it ends (promise 14).
  */
 
 #include <config.h>
@@ -26,7 +25,7 @@ flush_locked (struct spare *s)
 
   if (atomic_load (&s->failed))
     return EIO;
-  /* What is written from now on is the next flush's. */
+  /* Slots that are written from now on need another flush. */
   atomic_store (&s->slots_dirty, false);
   atomic_fetch_add (&s->flushes, 1);
   err = device_flush (s->dev);

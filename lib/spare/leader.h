@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * What all that write to a spare need: to be the leader, who alone writes
- * log and headers; flushing, and the failure that stays; time, random
- * numbers, and warnings, which come from the caller of the spare.
+ * What every part needs that writes to a spare: being the leader, which
+ * alone writes log and headers; flushing, and the failure that stays; and
+ * what the environment of the spare (struct spare_env) provides: the time,
+ * random numbers, warnings.
  *
  * spare_flush and spare_failed, in spare.h, are of this unit as well.
  */
@@ -34,7 +35,7 @@ spare_set_failed (struct spare *s)
  */
 extern int spare_flush_device (struct spare *s);
 
-/* Tells whoever has opened the spare what an operator should know. */
+/* Something that an operator should know, for spare_env.warn. */
 extern void spare_warn (struct spare *s, const char *fs, ...)
   __attribute__ ((format (printf, 2, 3)));
 

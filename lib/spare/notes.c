@@ -5,7 +5,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/bytes.h"
 #include "spare/layout.h"

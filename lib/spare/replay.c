@@ -18,10 +18,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "spare/pages.h"
 #include "spare/replay.h"
 #include "spare/slots.h"

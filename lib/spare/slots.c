@@ -56,7 +56,7 @@ bit_find (const uint64_t *bits, uint64_t i, uint64_t end, bool value)
     w = (value ? bits[i / 64] : ~bits[i / 64]) >> (i % 64);
     if (w != 0) {
       i += __builtin_ctzll (w);
-      return i < end ? i : end;
+      return min_u64 (i, end);
     }
     i = round_down (i, 64) + 64;
   }
