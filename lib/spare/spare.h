@@ -12,6 +12,10 @@
  * A struct spare owns the slots' allocation and the log; it does not own
  * the device or the map, which must outlive it.
  *
+ * This is the interface of all of spare/ for everybody else, together with
+ * history.h and examine.h.  The other headers are for spare/ alone; a file
+ * without a header of its own has its interface here.
+ *
  * Threads: after spare_load or spare_format has returned, every function
  * may be called from any thread, except spare_close.  Commits that arrive
  * together are made durable together.
