@@ -124,7 +124,9 @@ header_write (struct spare *s, const struct header *wanted)
    * found no room.
    */
   pthread_mutex_lock (&s->lock);
-  /* Together with the area: a history may look at any moment. */
+  /* POS changes together with the active area: a history, which looks at
+   * both under the lock, may do so at any moment.
+   */
   if (h.generation != s->hdr.generation)
     s->pos = h.checkpoint_pages;
   s->hdr = h;
