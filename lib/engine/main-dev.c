@@ -218,19 +218,39 @@ will_write (struct request *r)
   note_dirty (r->e);
 }
 
-/* One call, of at most max_call bytes. */
+/* Without an operation of main's own zeroes are written, from here. */
+static uint8_t zeroes[PIECE_SIZE] __attribute__ ((aligned (4096)));
+
+uint32_t
+main_piece (const struct request *r, const void *buf)
+{
+  const bool emulated = buf == NULL && r->conn->main_dev.ops->zero == NULL;
+
+  return min_u64 (r->e->max_call, emulated ? sizeof zeroes : MAIN_PIECE);
+}
+
+/* One call, of at most main_piece bytes. */
 static int
 main_write_once (struct request *r, const void *buf, uint32_t count,
                  uint64_t start)
 {
+  const struct device *main_dev = &r->conn->main_dev;
   struct engine *e = r->e;
   int err;
 
+  if (buf == NULL && main_dev->ops->zero == NULL) {
+    if (r->zero_flags & DEVICE_FAST_ZERO)
+      return ENOTSUP;
+    buf = zeroes;
+  }
   if (main_is_lost (r))
     return ENODEV;
   canaries_touch (&e->canaries, start, count);
   will_write (r);
-  err = device_pwrite (&r->conn->main_dev, buf, count, start);
+  if (buf)
+    err = device_pwrite (main_dev, buf, count, start);
+  else
+    err = main_dev->ops->zero (main_dev->ctx, count, start, r->zero_flags);
   return err ? main_failed (e, STAT_MAIN_WRITE_ERRORS, err) : 0;
 }
 
@@ -241,53 +261,11 @@ main_write (struct request *r, const void *buf, uint64_t start, uint64_t end)
   uint32_t n;
   int err = 0;
 
-  for (; start < end && err == 0; start += n, p += n) {
-    n = min_u64 (end - start, r->e->max_call);
+  for (; start < end && err == 0; start += n, p = p ? p + n : NULL) {
+    n = min_u64 (end - start, main_piece (r, buf));
     err = main_write_once (r, p, n, start);
   }
   return err;
-}
-
-static int
-write_zeroes (struct request *r, uint64_t start, uint64_t end)
-{
-  uint32_t n, len = min_u64 (end - start, PIECE_SIZE);
-  void *zeroes;
-  int err = 0;
-
-  if (posix_memalign (&zeroes, 4096, len) != 0)
-    return ENOMEM;
-  memset (zeroes, 0, len);
-  for (; start < end && err == 0; start += n) {
-    n = min_u64 (end - start, len);
-    err = main_write (r, zeroes, start, start + n);
-  }
-  free (zeroes);
-  return err;
-}
-
-int
-main_zero (struct request *r, uint64_t start, uint64_t end, unsigned flags)
-{
-  const struct device *main_dev = &r->conn->main_dev;
-  struct engine *e = r->e;
-  uint32_t n;
-  int err;
-
-  if (main_dev->ops->zero == NULL)
-    return flags & DEVICE_FAST_ZERO ? ENOTSUP : write_zeroes (r, start, end);
-
-  for (; start < end; start += n) {
-    n = min_u64 (end - start, min_u64 (e->max_call, ZERO_PIECE));
-    if (main_is_lost (r))
-      return ENODEV;
-    canaries_touch (&e->canaries, start, n);
-    will_write (r);
-    err = main_dev->ops->zero (main_dev->ctx, n, start, flags);
-    if (err)
-      return main_failed (e, STAT_MAIN_WRITE_ERRORS, err);
-  }
-  return 0;
 }
 
 int

@@ -18,18 +18,18 @@
 #include "engine/request.h"
 #include "engine/stats.h"
 
-/* Zero requests to main: larger ones meet a defect of some versions of
- * nbdkit when they are emulated.  Bytes.
+/* What is written, zeroed or trimmed by one call to main, under one lock.
+ * Larger zeroes meet a defect of some versions of nbdkit, too, when they are
+ * emulated.  Bytes.
  */
-#define ZERO_PIECE (UINT32_C (32) << 20)
+#define MAIN_PIECE (UINT32_C (32) << 20)
 
 /* Counts are bytes, aligned to main blocks. */
 extern int main_read (struct request *r, void *buf, uint64_t start,
                       uint64_t end);
+/* BUF is NULL: zeroes, as R's zero_flags say.  ENOTSUP: not fast enough. */
 extern int main_write (struct request *r, const void *buf, uint64_t start,
                        uint64_t end);
-extern int main_zero (struct request *r, uint64_t start, uint64_t end,
-                      unsigned flags);
 extern int main_trim (struct request *r, uint64_t start, uint64_t end);
 extern int main_cache (struct request *r,
                        int (*cache) (void *ctx, uint32_t count,
@@ -38,6 +38,10 @@ extern int main_cache (struct request *r,
 extern int main_flush (struct request *r);
 extern bool main_is_still_lost (struct request *r);
 extern void main_went_away (struct engine *e, int err);
+
+/* How much of BUF (NULL: zeroes) one call to main takes.  Bytes, whole blocks.
+ */
+extern uint32_t main_piece (const struct request *r, const void *buf);
 
 /* Notes an error of main, and returns it. */
 extern int main_failed (struct engine *e, enum engine_stat stat, int err);

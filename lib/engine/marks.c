@@ -4,6 +4,7 @@
 
 #include <config.h>
 
+#include "base/bytes.h"
 #include "engine/marks.h"
 #include "map/map.h"
 
@@ -77,4 +78,18 @@ late_add (struct engine *e, uint64_t start, uint64_t end)
 {
   marks_add (&e->late, sector_of (start), sectors_in (start, end));
   atomic_store (&e->simple_max, 0);
+}
+
+uint64_t
+late_end (const struct engine *e, uint64_t start, uint64_t end, bool *late)
+{
+  const struct marks *m = &e->late;
+  struct run run;
+
+  *late = atomic_load (&m->any) && atomic_load (&m->all);
+  if (*late || !atomic_load (&m->any))
+    return end;
+  run = map_lookup (m->set, sector_of (start), sectors_in (start, end));
+  *late = run.state != DIRECT;
+  return min_u64 (run_end_byte (&run), end);
 }

@@ -45,4 +45,10 @@ late_overlaps (const struct engine *e, uint64_t start, uint64_t end)
   return marks_overlap (&e->late, sector_of (start), sectors_in (start, end));
 }
 
+/* How far from START on, at most to END, the bytes are all late (then *LATE
+ * is set), or none of them is.
+ */
+extern uint64_t late_end (const struct engine *e, uint64_t start,
+                          uint64_t end, bool *late);
+
 #endif /* REMAP_ENGINE_MARKS_H */

@@ -94,14 +94,39 @@ remap_together (struct operation *op, uint64_t start, uint64_t end)
   return err == ENOSPC ? LOOK_AGAIN : err;
 }
 
+/* Reads DIRECT blocks without a lock, and forgets what they hold: a sector on
+ * which main hangs is met here, where it holds up nobody.  What can be read is
+ * in the drive's memory when it is read again.  Returns main's error.
+ */
+static int
+look_ahead (struct operation *op, uint64_t start, uint64_t end)
+{
+  uint64_t class_end;
+  struct request r;
+
+  if (end - start <= op->e->config.main_block ||
+      classify (op->e, start, end, &class_end) != ALL_DIRECT)
+    return 0;
+  request_init (&r, op->conn, start, class_end - start);
+  return main_read (&r, op->buf, start, class_end);
+}
+
 static int
 remap_piece (struct operation *op, uint64_t start, uint64_t end,
              uint64_t *done)
 {
   struct engine *e = op->e;
   struct exclusive_hold hold;
-  int err = LOOK_AGAIN;
+  int err;
 
+  err = look_ahead (op, start, end);
+  if (err) {
+    if (error_classify (err) != ERROR_MEDIA)
+      return err;
+    return one_by_one_from (op, start, end, remap_block, done);
+  }
+
+  err = LOOK_AGAIN;
   end = range_lock_exclusive (e->ranges, &hold, start, end);
   switch (classify (e, start, end, &end)) {
   case ALL_MAPPED:

@@ -20,14 +20,15 @@ struct request {
   uint64_t start, end;                  /* bytes, for the canaries */
   bool canaries_asked;                  /* one round a request */
   bool wrote_main, wrote_slots;         /* what FUA has to flush */
-  unsigned failing_pieces;
+  unsigned zero_flags;                  /* of DEVICE_*, for main */
+  unsigned failing_pieces;              /* calls that main refused */
   unsigned nr_bad_canaries;
   struct placement *placement;          /* engine/write.c's */
   uint64_t losses;                      /* when it first wrote to main */
   uint64_t bad_canary[NR_CANARIES];     /* byte offsets */
 };
 
-/* Failing pieces in one write after which the rest isn't tried any more. */
+/* Failing pieces of one call to main after which its rest isn't cut any more. */
 #define MAX_FAILING_PIECES 64
 
 /* Pieces in which data travels that isn't the client's own buffer, and in

@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Writes of whole main blocks.
+ * Writes and zeroes of whole main blocks.
  *
- * DIRECT blocks are written to main under a shared lock.  When that fails,
- * the content of main is indeterminate; so the request is cut into pieces,
- * each is written again, failing ones are cut further, and a block that
- * fails alone is moved to the spare.  Each piece looks the map up anew
- * under a lock of its own: a block that takes long to fail holds up nobody's
- * writes elsewhere in the same request's range.
+ * A zero is a write whose data costs no slot: blocks that main refuses become
+ * ZERO in the map, where those of a write move to slots.  All else is the
+ * same, so both come this way; the data of a zero is NULL.
+ *
+ * DIRECT blocks are written to main one call after the other, each under a
+ * shared lock of its own.  When a call fails the content of main is
+ * indeterminate; so it is cut into pieces, each is written again, failing ones
+ * are cut further, and a block that fails alone is moved to the spare.  Each
+ * piece looks the map up anew under a lock of its own.  Lock, verdict and
+ * budget are those of one call: so a sector that takes long to fail holds up
+ * only requests for what is in the same call, and a few bad sectors in a
+ * request of gigabytes cost what they would cost in a small one (promise 9 of
+ * remap-promises(7)).
  *
  * Cutting by sixteen keeps the failing writes few: a lone bad block in
  * 1 MiB fails four times (1 MiB, 64 KiB, 4 KiB, 512 bytes).  The blocks that
  * failed alone are moved to the spare together, when the others have been
  * written: a commit takes two flushes, however many blocks it has.  After
- * MAX_FAILING_PIECES the rest of the piece at hand, and each later one that
- * fails, goes to the spare as it is (promise 3 of remap-promises(7)).
+ * MAX_FAILING_PIECES of a call each later piece of it that fails goes to the
+ * spare as it is, unless it is larger than GIVE_UP (promise 3).  Zeroes cost no
+ * slots: of these the rest of the piece at hand isn't even tried.
  */
 
 #include <config.h>
@@ -33,6 +41,36 @@
 
 #define CUT 16
 
+/* The largest piece that is given up although some of it may be good.  Bytes.
+ */
+#define GIVE_UP (UINT32_C (1) << 20)
+#define GIVE_UP_REST (GIVE_UP / CUT)
+
+/* The data N bytes further on. */
+static inline const uint8_t *
+ahead (const uint8_t *buf, uint64_t n)
+{
+  return buf ? buf + n : NULL;
+}
+
+/* What is locked and recorded at once of blocks that aren't main's any more:
+ * records of zeroes are small.
+ */
+static inline uint64_t
+mapped_piece (const uint8_t *buf)
+{
+  return buf ? PIECE_SIZE : MAIN_PIECE;
+}
+
+/* Moves blocks that are held exclusively. */
+static int
+move_held (struct request *r, const uint8_t *buf, uint64_t start,
+           uint64_t end, enum change_reason why)
+{
+  return buf ? move_sectors (r, buf, start, end, why)
+    : zero_sectors (r, start, end, why);
+}
+
 /* Blocks go to the spare without being tried on main (again), whatever
  * their state is.
  */
@@ -44,23 +82,25 @@ move_blocks (struct request *r, const uint8_t *buf, uint64_t start,
   uint64_t got;
   int err = 0;
 
-  for (; start < end && err == 0; buf += got - start, start = got) {
+  for (; start < end && err == 0; buf = ahead (buf, got - start),
+       start = got) {
     got = range_lock_exclusive (r->e->ranges, &hold, start,
-                                min_u64 (start + PIECE_SIZE, end));
-    err = move_sectors (r, buf, start, got, WHY_AUTO_WRITE);
+                                min_u64 (start + mapped_piece (buf), end));
+    err = move_held (r, buf, start, got, WHY_AUTO_WRITE);
     range_unlock_exclusive (r->e->ranges, &hold);
   }
   return err;
 }
 
-/* Blocks of a write that failed and are to go to the spare.  Lives on the
- * stack of the outermost write_failed of a request.
+/* Blocks of a call to main that failed, which are to go to the spare.  Lives
+ * on the stack of the outermost write_failed.
  */
 #define MAX_RANGES 32
 
 struct placement {
   const uint8_t *buf;                   /* the data from byte START on */
   uint64_t start;
+  unsigned failing_pieces;              /* so far */
   unsigned n;
   struct { uint64_t start, end; } range[MAX_RANGES];    /* ascending */
 };
@@ -73,14 +113,18 @@ move_ranges (struct request *r, uint64_t end)
 {
   struct placement *p = r->placement;
   struct record rec;
-  uint64_t start;
+  uint64_t from, to;
   int err;
 
   record_init (&rec, r->e, r);
   for (unsigned i = 0; i < p->n && p->range[i].start < end; i++) {
-    start = p->range[i].start;
-    store_sectors (&rec, p->buf + (start - p->start), start,
-                   min_u64 (p->range[i].end, end), WHY_AUTO_WRITE);
+    from = p->range[i].start;
+    to = min_u64 (p->range[i].end, end);
+    if (p->buf)
+      store_sectors (&rec, p->buf + (from - p->start), from, to,
+                     WHY_AUTO_WRITE);
+    else
+      record_zero (&rec, from, to, WHY_AUTO_WRITE);
   }
   err = record_commit (&rec);
   if (err == 0)
@@ -99,7 +143,8 @@ move_now (struct request *r)
   int err = 0;
 
   while (p->n > 0 && err == 0) {
-    end = min_u64 (p->range[p->n - 1].end, p->range[0].start + PIECE_SIZE);
+    end = min_u64 (p->range[p->n - 1].end,
+                   p->range[0].start + mapped_piece (p->buf));
     end = range_lock_exclusive (r->e->ranges, &hold, p->range[0].start, end);
     err = move_ranges (r, end);
     range_unlock_exclusive (r->e->ranges, &hold);
@@ -141,23 +186,23 @@ static int
 write_mixed (struct request *r, const uint8_t *buf, uint64_t block)
 {
   struct engine *e = r->e;
-  uint64_t pos, run_end, end = block_end (e, block);
+  uint64_t pos, next, end = block_end (e, block);
   struct exclusive_hold hold;
   struct run run;
   int err = EIO;
 
   lock_block (e, &hold, block);
   if (may_move (r))
-    err = move_sectors (r, buf, block, end, WHY_AUTO_WRITE);
+    err = move_held (r, buf, block, end, WHY_AUTO_WRITE);
   if (err && !late_overlaps (e, block, end)) {
     err = main_write (r, buf, block, end);
     if (err == ETIMEDOUT)
       late_add (e, block, end);
-    for (pos = block; pos < end && err == 0; pos = run_end) {
+    for (pos = block; pos < end && err == 0; pos = next) {
       run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
-      run_end = min_u64 (run_end_byte (&run), end);
+      next = min_u64 (run_end_byte (&run), end);
       if (run.state != DIRECT)
-        err = move_sectors (r, buf + (pos - block), pos, run_end, WHY_CLIENT);
+        err = move_held (r, ahead (buf, pos - block), pos, next, WHY_CLIENT);
     }
   }
   unlock_block (e, &hold);
@@ -172,8 +217,10 @@ write_pieces (struct request *r, const uint8_t *buf, uint64_t start,
               uint64_t end, int err)
 {
   struct engine *e = r->e;
+  struct placement *p = r->placement;
   const uint32_t block = e->config.main_block;
   uint64_t piece, n;
+  bool spent;
 
   /* This write may still land, whenever it likes; so main can't be used
    * for these blocks any more, even if they can't be moved.
@@ -183,12 +230,17 @@ write_pieces (struct request *r, const uint8_t *buf, uint64_t start,
 
   if (!may_act_on (r, err))
     return err;
-  if (++r->failing_pieces > MAX_FAILING_PIECES || err == ETIMEDOUT ||
-      end - start <= block)
+  r->failing_pieces++;
+  spent = ++p->failing_pieces > MAX_FAILING_PIECES;
+  if ((spent && end - start <= max_u64 (GIVE_UP, block)) ||
+      err == ETIMEDOUT || end - start <= block)
     return move_later (r, start, end);
 
-  piece = max_u64 (round_up ((end - start + CUT - 1) / CUT, block), block);
-  for (; start < end; start += n, buf += n) {
+  piece = max_u64 (round_up (div_up (end - start, CUT), block), block);
+  for (; start < end; start += n, buf = ahead (buf, n)) {
+    spent = p->failing_pieces > MAX_FAILING_PIECES;
+    if (spent && buf == NULL && end - start <= GIVE_UP_REST)
+      return move_later (r, start, end);
     n = min_u64 (piece, end - start);
     err = write_blocks (r, buf, start, start + n);
     if (err)
@@ -208,8 +260,10 @@ write_failed (struct request *r, const uint8_t *buf, uint64_t start,
 
   placement.buf = buf;
   placement.start = start;
-  placement.n = 0;
+  placement.failing_pieces = placement.n = 0;
   r->placement = &placement;
+  /* Main may have died since an earlier call of the request failed. */
+  r->canaries_asked = false;
   err = write_pieces (r, buf, start, end, err);
   if (err == 0)
     err = move_now (r);
@@ -217,8 +271,9 @@ write_failed (struct request *r, const uint8_t *buf, uint64_t start,
   return err;
 }
 
-/* Whole blocks that the map said are DIRECT, as far as the lock is to be
- * had: *DONE says how far.  LOOK_AGAIN if they are not DIRECT any more.
+/* One call to main: whole blocks that the map said are DIRECT, as far as a
+ * call goes and the lock is to be had: *DONE says how far.  LOOK_AGAIN if they
+ * are not DIRECT any more.
  */
 static inline int
 write_direct (struct request *r, const uint8_t *buf, uint64_t start,
@@ -226,12 +281,15 @@ write_direct (struct request *r, const uint8_t *buf, uint64_t start,
 {
   struct engine *e = r->e;
   struct shared_hold hold;
+  bool late;
   int err;
 
-  end = *done = range_lock_shared (e->ranges, &hold, start, end);
+  end = min_u64 (end, start + main_piece (r, buf));
+  end = range_lock_shared (e->ranges, &hold, start, end);
+  end = *done = late_end (e, start, end, &late);
   if (!map_all_direct (e->map, sector_of (start), sectors_in (start, end)))
     err = LOOK_AGAIN;
-  else if (late_overlaps (e, start, end))
+  else if (late)
     err = MAIN_IS_LATE;
   else
     err = main_write (r, buf, start, end);
@@ -253,17 +311,18 @@ write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
   uint64_t done, class_end;
   int err = 0;
 
-  for (; start < end && err == 0; buf += done - start, start = done) {
+  for (; start < end && err == 0; buf = ahead (buf, done - start),
+       start = done) {
     switch (classify (e, start, end, &class_end)) {
     case ALL_DIRECT:
       err = write_direct (r, buf, start, class_end, &done);
       break;
     case ALL_MAPPED:
-      done = range_lock_exclusive (e->ranges, &hold, start,
-                                   min_u64 (start + PIECE_SIZE, class_end));
+      done = min_u64 (start + mapped_piece (buf), class_end);
+      done = range_lock_exclusive (e->ranges, &hold, start, done);
       if (classify (e, start, done, &class_end) == ALL_MAPPED &&
           class_end == done)
-        err = move_sectors (r, buf, start, done, WHY_CLIENT);
+        err = move_held (r, buf, start, done, WHY_CLIENT);
       else
         err = LOOK_AGAIN;
       range_unlock_exclusive (e->ranges, &hold);
@@ -274,7 +333,7 @@ write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
       err = write_mixed (r, buf, start);
       break;
     }
-    /* Somebody changed the state between the two looks. */
+    /* Another request changed the state between the two looks. */
     if (err == LOOK_AGAIN) {
       done = start;
       err = 0;

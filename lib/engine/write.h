@@ -9,7 +9,7 @@
 
 #include "engine/request.h"
 
-/* Writes whole main blocks. */
+/* Writes whole main blocks.  Here and below BUF is NULL for zeroes. */
 extern int write_blocks (struct request *r, const uint8_t *buf,
                          uint64_t start, uint64_t end);
 

@@ -3,9 +3,9 @@
  *
  * Zero and trim.
  *
- * Zeroing is a write whose data costs no slot: whole sectors that are not
- * DIRECT become ZERO in the map, and so do DIRECT ones that main fails to
- * zero.  Parts of sectors, and DIRECT parts of main blocks, are written.
+ * Whole main blocks are zeroed as they are written (write.c).  Of what doesn't
+ * cover whole blocks, whole sectors that are not DIRECT become ZERO in the map;
+ * parts of sectors, and DIRECT parts of blocks, are written (edge.c).
  */
 
 #include <config.h>
@@ -23,74 +23,7 @@
 #include "engine/read.h"
 #include "engine/record.h"
 #include "engine/stats.h"
-
-static int zero_blocks (struct request *r, uint64_t start, uint64_t end,
-                        unsigned flags);
-
-static int
-zero_in_map (struct request *r, uint64_t start, uint64_t end,
-             enum change_reason why)
-{
-  struct exclusive_hold hold;
-  uint64_t got;
-  int err = 0;
-
-  for (; start < end && err == 0; start = got) {
-    got = range_lock_exclusive (r->e->ranges, &hold, start, end);
-    err = zero_sectors (r, start, got, why);
-    range_unlock_exclusive (r->e->ranges, &hold);
-  }
-  return err;
-}
-
-/* Main failed to zero these blocks with ERR: as with writes. */
-static int
-zero_failed (struct request *r, uint64_t start, uint64_t end, unsigned flags,
-             int err)
-{
-  const uint32_t block = r->e->config.main_block;
-  uint64_t half;
-
-  if (err == ETIMEDOUT)
-    late_add (r->e, start, end);
-  if (!may_act_on (r, err))
-    return err;
-  if (++r->failing_pieces > MAX_FAILING_PIECES || err == ETIMEDOUT ||
-      end - start <= block)
-    return zero_in_map (r, start, end, WHY_AUTO_WRITE);
-
-  half = start + round_up ((end - start) / 2, block);
-  err = zero_blocks (r, start, half, flags);
-  return err ? err : zero_blocks (r, half, end, flags);
-}
-
-/* Whole blocks that the map said are DIRECT, as far as the lock is to be
- * had: *DONE says how far.  LOOK_AGAIN if they are not DIRECT any more.
- */
-static int
-zero_direct (struct request *r, uint64_t start, uint64_t end, unsigned flags,
-             uint64_t *done)
-{
-  struct engine *e = r->e;
-  struct shared_hold hold;
-  int err;
-
-  end = *done = range_lock_shared (e->ranges, &hold, start, end);
-  if (!map_all_direct (e->map, sector_of (start), sectors_in (start, end)))
-    err = LOOK_AGAIN;
-  else if (late_overlaps (e, start, end))
-    err = MAIN_IS_LATE;
-  else
-    err = main_zero (r, start, end, flags);
-  range_unlock_shared (e->ranges, &hold);
-
-  if (err == 0 || err == LOOK_AGAIN)
-    return err;
-  if (err == MAIN_IS_LATE)
-    return may_move_late (r)
-      ? zero_in_map (r, start, end, WHY_AUTO_WRITE) : EIO;
-  return zero_failed (r, start, end, flags, err);
-}
+#include "engine/write.h"
 
 /* Whole sectors that are not DIRECT, as far as the lock is to be had: *DONE
  * says how far.  LOOK_AGAIN if some are DIRECT.
@@ -130,8 +63,7 @@ zero_mixed (struct request *r, uint64_t start, uint64_t end)
 
   lock_block (e, &hold, block);
   if (classify (e, block, bend, &class_end) == MIXED) {
-    err = start == block && end == bend ? 0
-      : complete_block_locked (r, block);
+    err = complete_block_locked (r, block);
     if (err == 0)
       err = zero_sectors (r, start, end, WHY_AUTO_WRITE);
   }
@@ -139,9 +71,7 @@ zero_mixed (struct request *r, uint64_t start, uint64_t end)
   return err;
 }
 
-/* Whole sectors within one main block, but not the whole block, or a mixed
- * block.
- */
+/* Whole sectors within one main block, but not the whole block. */
 static int
 zero_in_block (struct request *r, uint64_t start, uint64_t end)
 {
@@ -160,36 +90,7 @@ zero_in_block (struct request *r, uint64_t start, uint64_t end)
 }
 
 static int
-zero_blocks (struct request *r, uint64_t start, uint64_t end, unsigned flags)
-{
-  struct engine *e = r->e;
-  uint64_t class_end, done = start;
-  int err = 0;
-
-  while (start < end && err == 0) {
-    switch (classify (e, start, end, &class_end)) {
-    case ALL_DIRECT:
-      err = zero_direct (r, start, class_end, flags, &done);
-      break;
-    case ALL_MAPPED:
-      class_end = min_u64 (class_end, start + ZERO_PIECE);
-      err = zero_mapped (r, start, class_end, &done);
-      break;
-    case MIXED:
-      done = class_end;
-      err = zero_in_block (r, start, class_end);
-      break;
-    }
-    if (err == LOOK_AGAIN)
-      err = 0;
-    else
-      start = done;
-  }
-  return err;
-}
-
-static int
-zero_range (struct request *r, uint64_t start, uint64_t end, unsigned flags)
+zero_range (struct request *r, uint64_t start, uint64_t end)
 {
   struct engine *e = r->e;
   const uint64_t size = e->config.main_size;
@@ -218,7 +119,7 @@ zero_range (struct request *r, uint64_t start, uint64_t end, unsigned flags)
   if (err == 0 && tail < last)
     err = zero_in_block (r, tail, last);
   if (err == 0 && head_end < tail)
-    err = zero_blocks (r, head_end, tail, flags);
+    err = write_blocks (r, NULL, head_end, tail);
   return err;
 }
 
@@ -233,7 +134,8 @@ engine_zero (struct engine_conn *conn, uint32_t count, uint64_t offset,
     return 0;
   stat_request (conn->engine, STAT_ZEROS, count);
   request_init (&r, conn, offset, count);
-  err = zero_range (&r, offset, offset + count, flags);
+  r.zero_flags = flags;
+  err = zero_range (&r, offset, offset + count);
   if (err == ENOTSUP && (flags & DEVICE_FAST_ZERO)) {
     finish_write (&r, err, false);
     return ENOTSUP;
@@ -260,6 +162,7 @@ engine_trim (struct engine_conn *conn, uint32_t count, uint64_t offset,
     end = block_of (e, end);
   while (start < end && err == 0) {
     if (classify (e, start, end, &class_end) == ALL_DIRECT) {
+      class_end = min_u64 (class_end, start + MAIN_PIECE);
       class_end = range_lock_shared (e->ranges, &hold, start, class_end);
       if (map_all_direct (e->map, sector_of (start),
                           sectors_in (start, class_end)))
