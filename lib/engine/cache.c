@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "engine/blocks.h"
 #include "engine/errors.h"
+#include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/read.h"
 #include "engine/stats.h"
@@ -42,30 +43,42 @@ cache_by_reading (struct request *r, uint64_t start, uint64_t end,
   return err;
 }
 
+static int
+cache_blocks (struct request *r, uint64_t start, uint64_t end,
+              int (*cache) (void *ctx, uint32_t count, uint64_t offset))
+{
+  uint64_t class_end;
+  int err = 0;
+
+  for (; start < end && err == 0; start = class_end) {
+    if (classify (r->e, start, end, &class_end) != ALL_DIRECT)
+      continue;
+    class_end = min_u64 (class_end, start + CACHE_PIECE);
+    err = cache ? main_cache (r, cache, start, class_end) : 0;
+    if (err == 0 && !cache)
+      err = cache_by_reading (r, start, class_end, false);
+    else if (err && may_go_on (r, err))
+      err = cache_by_reading (r, start, class_end, true);
+  }
+  return err;
+}
+
 int
 engine_cache (struct engine_conn *conn, uint32_t count, uint64_t offset,
               int (*cache) (void *ctx, uint32_t count, uint64_t offset))
 {
   struct engine *e = conn->engine;
-  uint64_t start = block_of (e, offset), end, class_end;
   struct request r;
-  int err = 0;
+  int err;
 
   if (count == 0)
     return 0;
   stat_request (e, STAT_CACHES, count);
   request_init (&r, conn, offset, count);
-  end = block_end (e, offset + count - 1);
-  for (; start < end && err == 0; start = class_end) {
-    if (classify (e, start, end, &class_end) != ALL_DIRECT)
-      continue;
-    class_end = min_u64 (class_end, start + CACHE_PIECE);
-    err = cache ? main_cache (&r, cache, start, class_end) : 0;
-    if (err == 0 && !cache)
-      err = cache_by_reading (&r, start, class_end, false);
-    else if (err && may_act_on (&r, err))
-      err = cache_by_reading (&r, start, class_end, true);
-  }
+  do
+    err = cache_blocks (&r, block_of (e, offset),
+                        block_end (e, offset + count - 1), cache);
+  while (lost_again (&r, &err));
   settle_canaries (&r);
   return error_for_nbd (err);
 }

@@ -11,13 +11,20 @@
  * So a canary should be a block that nobody has touched since the start.
  * Which blocks have been isn't known one by one: main is divided into at
  * most CANARY_REGIONS regions, each access marks those that it touches, and
- * the block in the middle of a region that has no mark is the canary.  The
- * marks are relaxed atomics that are written once each, since every request
- * of a client passes here.
+ * a block of a region that has no mark is the canary; then that region has
+ * one, too.  The marks are relaxed atomics that are written once each, since
+ * every request of a client passes here.
  *
- * Three canaries are picked, one from each third of the disk: a single one
- * may well be a bad sector that nobody knows of yet.  Where no region is
- * untouched any more, touched ones are picked all the same.
+ * If main is known to be read past any cache it is the disk that answers, and
+ * the block that answered last may be asked again, which costs a dying disk
+ * least.  If it is known to be behind one, nothing is proved any more when all
+ * regions have been touched, and the engine says so (lost.c).  If neither is
+ * known a touched region will do then.
+ *
+ * The block is chosen at random, since what is wrong with a disk is often
+ * regular: a dead head of four makes every fourth stripe unreadable, and the
+ * middle of each region may lie in it.  Canaries come from the thirds of the
+ * disk in turn, and a block that has failed as a canary isn't asked again.
  */
 
 #include <config.h>
@@ -33,13 +40,16 @@
 #define MIN_REGION (UINT64_C (256) << 10)
 
 void
-canaries_init (struct canaries *c, uint64_t size, uint32_t block)
+canaries_init (struct canaries *c, uint64_t size, uint32_t block,
+               enum main_cache cache)
 {
   uint64_t min = MIN_REGION;
 
   memset (c, 0, sizeof *c);
   c->size = size;
   c->block = block;
+  c->cache = cache;
+  c->good = UINT64_MAX;
   pthread_mutex_init (&c->mutex, NULL);
   c->random = UINT64_C (0x9e3779b97f4a7c15);
 
@@ -60,83 +70,140 @@ canaries_destroy (struct canaries *c)
   pthread_mutex_destroy (&c->mutex);
 }
 
-/* The block in the middle of a region, if it is fit to be a canary. */
-static bool
-canary_of_region (struct canaries *c, const struct map *map, uint32_t r,
-                  uint64_t avoid_start, uint64_t avoid_end, uint64_t *offset)
+/* Knuth's MMIX generator: another place each time will do. */
+static uint64_t
+next_random (struct canaries *c)
 {
-  uint64_t start = (uint64_t) r << c->region_shift;
-  uint64_t len = UINT64_C (1) << c->region_shift;
-  uint64_t block;
-
-  if (len > c->size - start)
-    len = c->size - start;
-  block = round_down (start + len / 2, c->block);
-  if (block + c->block > c->size)
-    return false;
-  if (block < avoid_end && block + c->block > avoid_start)
-    return false;
-  if (!map_all_direct (map, block >> SECTOR_SHIFT, c->block >> SECTOR_SHIFT))
-    return false;
-  *offset = block;
-  return true;
-}
-
-/* A canary among the regions FIRST .. END - 1, in a region that none of the
- * N that were picked before is in.
- */
-static bool
-canary_among (struct canaries *c, const struct map *map,
-              uint32_t first, uint32_t end, bool touched,
-              uint64_t avoid_start, uint64_t avoid_end,
-              const uint64_t *picked, unsigned n, uint64_t *offset)
-{
-  const uint32_t nr = end - first;
-
-  if (nr == 0)
-    return false;
-  /* Knuth's MMIX generator: another place each time will do. */
   c->random = c->random * UINT64_C (6364136223846793005) +
     UINT64_C (1442695040888963407);
-  for (uint32_t i = 0, at = (c->random >> 33) % nr; i < nr; i++) {
-    uint32_t r = first + (at + i) % nr;
-    bool taken = touched != atomic_load_explicit (&c->touched[r],
-                                                  memory_order_relaxed);
+  return c->random >> 33;
+}
 
-    for (unsigned j = 0; j < n; j++)
-      taken |= picked[j] >> c->region_shift == r;
-    if (!taken &&
-        canary_of_region (c, map, r, avoid_start, avoid_end, offset))
+static bool
+is_fit (const struct canaries *c, const struct canary_choice *choice,
+        uint64_t block)
+{
+  const sector_t sector = block >> SECTOR_SHIFT;
+  const uint64_t count = c->block >> SECTOR_SHIFT;
+
+  return block + c->block <= c->size &&
+    !ranges_overlap (block, block + c->block, choice->avoid_start,
+                     choice->avoid_end) &&
+    map_all_direct (choice->map, sector, count) &&
+    (choice->failed == NULL ||
+     map_all_direct (choice->failed, sector, count));
+}
+
+/* Tries of random blocks of a region before the next region's turn. */
+#define TRIES 4
+
+static bool
+block_of_region (struct canaries *c, const struct canary_choice *choice,
+                 uint32_t region, uint64_t *offset)
+{
+  uint64_t start = (uint64_t) region << c->region_shift;
+  uint64_t len = min_u64 (UINT64_C (1) << c->region_shift, c->size - start);
+  uint64_t blocks = max_u64 (len / c->block, 1);
+
+  for (unsigned i = 0; i < TRIES; i++) {
+    *offset = start + next_random (c) % blocks * c->block;
+    if (is_fit (c, choice, *offset))
       return true;
   }
   return false;
 }
 
-/* One of each third of the disk, and if one has none, more of the others:
- * a single canary may well be a bad sector that nobody knows of yet, and a
- * disk with many of them must not look as if it were gone.
- */
-unsigned
-canaries_pick (struct canaries *c, const struct map *map,
-               uint64_t avoid_start, uint64_t avoid_end,
-               uint64_t block_offset[NR_CANARIES])
+/* Is the region as it should be, and none that was picked in this round? */
+static bool
+region_is (const struct canaries *c, const struct canary_choice *choice,
+           uint32_t region, bool touched)
 {
-  const uint64_t nr = c->nr_regions;
-  unsigned n = 0;
+  if (touched != atomic_load_explicit (&c->touched[region],
+                                       memory_order_relaxed))
+    return false;
+  for (unsigned i = 0; i < choice->n; i++)
+    if (choice->picked[i] >> c->region_shift == region)
+      return false;
+  return true;
+}
 
-  pthread_mutex_lock (&c->mutex);
-  for (int touched = 0; touched <= 1; touched++) {
-    for (unsigned zone = 0; zone < NR_CANARIES && n < NR_CANARIES; zone++)
-      if (canary_among (c, map, nr * zone / NR_CANARIES,
-                        nr * (zone + 1) / NR_CANARIES, touched,
-                        avoid_start, avoid_end, block_offset, n,
-                        &block_offset[n]))
-        n++;
-    while (n < NR_CANARIES &&
-           canary_among (c, map, 0, nr, touched, avoid_start, avoid_end,
-                         block_offset, n, &block_offset[n]))
-      n++;
+/* A canary among the regions FIRST .. END - 1. */
+static bool
+pick_among (struct canaries *c, const struct canary_choice *choice,
+            uint32_t first, uint32_t end, bool touched, uint64_t *offset)
+{
+  const uint32_t nr = end - first;
+  uint32_t at, region;
+
+  if (nr == 0)
+    return false;
+  at = next_random (c) % nr;
+  for (uint32_t i = 0; i < nr; i++) {
+    region = first + (at + i) % nr;
+    if (region_is (c, choice, region, touched) &&
+        block_of_region (c, choice, region, offset))
+      return true;
   }
+  return false;
+}
+
+/* Where one canary has answered others probably will: what is wrong with a disk
+ * comes in stripes and zones.
+ */
+#define NEAR 8                  /* regions */
+
+static bool
+pick_near_good (struct canaries *c, const struct canary_choice *choice,
+                uint64_t *offset)
+{
+  uint32_t first = (c->good >> c->region_shift) + 1;
+
+  if (choice->n > 0 || c->good == UINT64_MAX)
+    return false;
+  if (c->cache == MAIN_UNCACHED && is_fit (c, choice, c->good)) {
+    *offset = c->good;
+    return true;
+  }
+  return first < c->nr_regions &&
+    pick_among (c, choice, first, min_u64 (first + NEAR, c->nr_regions),
+                false, offset);
+}
+
+static bool
+pick (struct canaries *c, const struct canary_choice *choice, bool touched,
+      uint64_t *offset)
+{
+  const uint64_t nr = c->nr_regions, zone = choice->n % NR_CANARIES;
+
+  return pick_among (c, choice, nr * zone / NR_CANARIES,
+                     nr * (zone + 1) / NR_CANARIES, touched, offset) ||
+    pick_among (c, choice, 0, nr, touched, offset);
+}
+
+bool
+canaries_pick (struct canaries *c, struct canary_choice *choice)
+{
+  uint64_t offset;
+  bool found;
+
+  if (choice->n == ALL_CANARIES)
+    return false;
+  pthread_mutex_lock (&c->mutex);
+  found = pick_near_good (c, choice, &offset) ||
+    pick (c, choice, false, &offset) ||
+    (c->cache != MAIN_CACHED && pick (c, choice, true, &offset));
   pthread_mutex_unlock (&c->mutex);
-  return n;
+  if (found)
+    choice->picked[choice->n++] = offset;
+  return found;
+}
+
+void
+canaries_answered (struct canaries *c, uint64_t offset)
+{
+  /* A cache has it from now on. */
+  canaries_touch (c, offset, c->block);
+  pthread_mutex_lock (&c->mutex);
+  c->good = offset;
+  pthread_mutex_unlock (&c->mutex);
 }

@@ -15,20 +15,33 @@
 #include "map/map.h"
 
 #define CANARY_REGIONS 4096
+
+/* Canaries whose failing is suspicious, and those that are asked after that
+ * before main is taken for dead.
+ */
 #define NR_CANARIES 3
+#define MORE_CANARIES 16
+#define ALL_CANARIES (NR_CANARIES + MORE_CANARIES)
+
+/* Is there a cache that could answer for main? */
+enum main_cache { MAIN_CACHE_UNKNOWN, MAIN_UNCACHED, MAIN_CACHED };
 
 struct canaries {
   uint64_t size;                        /* of main, bytes */
   uint32_t block;                       /* of main, bytes */
+  enum main_cache cache;
   unsigned region_shift;
   uint32_t nr_regions;
   atomic_bool touched[CANARY_REGIONS];
 
   pthread_mutex_t mutex;                /* guards what follows */
   uint64_t random;
+  uint64_t good;                        /* byte offset of the last one that
+                                         * was read; UINT64_MAX: none */
 };
 
-extern void canaries_init (struct canaries *c, uint64_t size, uint32_t block);
+extern void canaries_init (struct canaries *c, uint64_t size, uint32_t block,
+                           enum main_cache cache);
 extern void canaries_destroy (struct canaries *c);
 
 /* Marks the byte range as touched.  COUNT >= 1.  Any thread. */
@@ -48,12 +61,24 @@ canaries_touch (struct canaries *c, uint64_t offset, uint64_t count)
   } while (r++ < last);
 }
 
-/* Picks up to NR_CANARIES blocks, far apart, that are DIRECT in MAP and
- * don't overlap the bytes from AVOID_START to AVOID_END: untouched ones as
- * far as there are some, then touched ones.  Returns how many.
+/* What is known when the next canary of a round is chosen. */
+struct canary_choice {
+  const struct map *map;                /* only DIRECT blocks are fit */
+  const struct map *failed;             /* blocks that failed before: LOST */
+  uint64_t avoid_start, avoid_end;      /* bytes of the request itself */
+  unsigned n;
+  uint64_t picked[ALL_CANARIES];        /* byte offsets of the round so far */
+};
+
+/* Picks the next block of a round.  The first is the one that answered last,
+ * if no cache can answer for it, else one near it; then each is in another
+ * third of the disk than the one before it, at random, in a region that nobody
+ * has touched; or, if there is none and it isn't known that a cache would
+ * answer, in a touched one.  False: nothing is left that would prove anything.
  */
-extern unsigned canaries_pick (struct canaries *c, const struct map *map,
-                               uint64_t avoid_start, uint64_t avoid_end,
-                               uint64_t block_offset[NR_CANARIES]);
+extern bool canaries_pick (struct canaries *c, struct canary_choice *choice);
+
+/* The block at OFFSET has answered. */
+extern void canaries_answered (struct canaries *c, uint64_t offset);
 
 #endif /* REMAP_ENGINE_CANARIES_H */

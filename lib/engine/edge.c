@@ -21,6 +21,7 @@
 #include "engine/blocks.h"
 #include "engine/edge.h"
 #include "engine/log.h"
+#include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/marks.h"
 #include "engine/read.h"
@@ -235,7 +236,7 @@ edge_apply (struct request *r, struct edge *edge, const uint8_t *buf)
   if (err) {
     if (err == ETIMEDOUT)
       late_add (e, edge->block, edge->bend);
-    return may_act_on (r, err) ? edge_move (r, edge, WHY_AUTO_WRITE) : err;
+    return may_move_data (r, err) ? edge_move (r, edge, WHY_AUTO_WRITE) : err;
   }
   return class == MIXED ? edge_move_mapped (r, edge) : 0;
 }

@@ -74,8 +74,10 @@ engine_new (const struct engine_config *config, struct map *map,
   e->spare = spare;
   atomic_init (&e->auto_remap, config->auto_remap);
   pthread_mutex_init (&e->probe_mutex, NULL);
+  pthread_mutex_init (&e->ask_mutex, NULL);
   pthread_mutex_init (&e->cleared_mutex, NULL);
-  canaries_init (&e->canaries, config->main_size, config->main_block);
+  canaries_init (&e->canaries, config->main_size, config->main_block,
+                 config->main_cache);
   e->ranges = range_lock_new (config->main_block);
   e->flushes = range_lock_new (1);
 
@@ -85,6 +87,7 @@ engine_new (const struct engine_config *config, struct map *map,
    */
   err = marks_init (&e->late, MARK_ALL);
   err |= marks_init (&e->unreadable, MARK_NONE);
+  err |= marks_init (&e->bad_canaries, MARK_NONE);
   if (e->ranges == NULL || e->flushes == NULL || err) {
     engine_free (e);
     errno = ENOMEM;
@@ -100,10 +103,12 @@ engine_free (struct engine *e)
     return;
   marks_destroy (&e->late);
   marks_destroy (&e->unreadable);
+  marks_destroy (&e->bad_canaries);
   range_lock_free (e->flushes);
   range_lock_free (e->ranges);
   canaries_destroy (&e->canaries);
   pthread_mutex_destroy (&e->cleared_mutex);
+  pthread_mutex_destroy (&e->ask_mutex);
   pthread_mutex_destroy (&e->probe_mutex);
   free (e);
 }

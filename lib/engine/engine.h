@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "base/device.h"
+#include "engine/canaries.h"
 #include "map/map.h"
 #include "spare/spare.h"
 
@@ -34,11 +35,19 @@ struct engine_config {
   uint32_t main_block;                  /* bytes, a power of 2, >= 512 */
   uint32_t main_max;                    /* bytes a request; 0: no limit */
   unsigned retries;                     /* of a main block that fails */
+  enum main_cache main_cache;           /* could a cache answer for main? */
+  uint64_t lost_wait_ms;                /* requests wait for a main that is
+                                         * lost, so long after the loss */
   bool auto_remap;
   bool lost_zero;                       /* LOST reads as zeroes */
 
   /* Milliseconds of a clock that never goes back.  NULL: the system's. */
   uint64_t (*now_ms) (void *opaque);
+
+  /* Sleeps for so long, in a thread that serves a client.  Returns false, and
+   * at once, if the server or that client is about to go.  NULL: just sleeps.
+   */
+  bool (*sleep_ms) (void *opaque, unsigned ms);
 
   /* May be NULL.  Called without locks that a log function could need. */
   void (*log) (void *opaque, enum engine_log_level level, const char *text);

@@ -30,7 +30,7 @@ flush_main (struct request *r)
   int err;
 
   /* If writes were lost with main, that was counted when it went away. */
-  if (main_is_lost (r))
+  if (main_met_lost (r))
     return EIO;
   atomic_fetch_add (&e->nr_flushing, 1);
   range_lock_shared (e->flushes, &mine, 0, 1);
@@ -89,7 +89,9 @@ engine_sync (struct engine_conn *conn)
   int err;
 
   request_init (&r, conn, 0, 0);
-  err = flush_places (&r, true, true);
+  do
+    err = flush_places (&r, true, true);
+  while (lost_again (&r, &err));
   settle_canaries (&r);
   return err;
 }

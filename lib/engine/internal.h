@@ -51,6 +51,14 @@ struct place {
   atomic_bool failed;           /* a flush failed: that is for ever */
 };
 
+/* What is known of main when one of its calls has failed. */
+enum life {
+  MAIN_ALIVE,                   /* another place could be read after that */
+  MAIN_DEAD,                    /* nothing could be read, or it said so */
+  MAIN_UNKNOWN,                 /* reading failed for another reason */
+  MAIN_SILENT,                  /* only a cache could answer */
+};
+
 struct engine {
   struct engine_config config;
   uint64_t nr_sectors;                  /* of main */
@@ -82,17 +90,27 @@ struct engine {
   atomic_uint nr_flushing;
   struct range_lock *flushes;
 
-  /* Main is lost.  Set and cleared under probe_mutex, which also lets only
-   * one request at a time ask whether main is back, and guards last_probe.
+  /* Main is lost.  Set and cleared under probe_mutex, which guards the others
+   * as well: one request at a time asks whether main is back.
    */
   atomic_bool main_lost;
   pthread_mutex_t probe_mutex;
-  uint64_t last_probe_ms;
+  bool probing;
+  uint64_t lost_ms, last_probe_ms;      /* of the engine's clock */
+
+  /* Whether main is alive is asked by one request at a time, under ASK_MUTEX.
+   * TICK numbers what happens: LIFE, which was asked for at ASKED_AT, answers
+   * all requests whose calls had failed before.
+   */
+  pthread_mutex_t ask_mutex;
+  _Atomic uint64_t tick;
+  uint64_t asked_at;
+  enum life life;
 
   /* See marks.h.  SIMPLE_MAX is the largest write in bytes that may be a
    * simple one (see pwrite.c): max_call, and 0 once something is late.
    */
-  struct marks late, unreadable;
+  struct marks late, unreadable, bad_canaries;
   _Atomic uint32_t simple_max;
 
   struct place place[MAX_PLACES];

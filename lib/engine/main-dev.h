@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Main: all calls to it, and whether it is there.  Everything that the engine
- * reads from or writes to main goes through here: requests are split at
- * main's largest size, errors are counted, accesses are noted for the
- * canaries, and while main is lost nothing is asked of it but, once a
- * second, whether it is back.
+ * All calls to main.  Everything that the engine reads from or writes to main
+ * goes through here (canaries aside, see lost.h): requests are split at main's
+ * largest size, errors are counted, accesses are noted for the canaries, and
+ * while main is lost nothing is asked of it.
  *
  * Functions that return int return 0 or the errno of main.
  */
@@ -15,6 +14,7 @@
 
 #include "engine/canaries.h"
 #include "engine/internal.h"
+#include "engine/lost.h"
 #include "engine/request.h"
 #include "engine/stats.h"
 
@@ -36,15 +36,13 @@ extern int main_cache (struct request *r,
                                      uint64_t offset),
                        uint64_t start, uint64_t end);
 extern int main_flush (struct request *r);
-extern bool main_is_still_lost (struct request *r);
-extern void main_went_away (struct engine *e, int err);
 
 /* How much of BUF (NULL: zeroes) one call to main takes.  Bytes, whole blocks.
  */
 extern uint32_t main_piece (const struct request *r, const void *buf);
 
 /* Notes an error of main, and returns it. */
-extern int main_failed (struct engine *e, enum engine_stat stat, int err);
+extern int main_failed (struct request *r, enum engine_stat stat, int err);
 
 /* Main holds something that isn't flushed. */
 extern void set_dirty (struct engine *e);
@@ -56,27 +54,15 @@ note_dirty (struct engine *e)
     set_dirty (e);
 }
 
+/* Is main lost?  Then it isn't asked, and the request may have to wait. */
 static inline bool
-main_is_lost (struct request *r)
+main_met_lost (struct request *r)
 {
-  return atomic_load (&r->e->main_lost) && main_is_still_lost (r);
+  if (!main_is_lost (r->e))
+    return false;
+  r->met_lost = true;
+  return true;
 }
-
-/* ERR came from main.  True if it is a media error that may change the
- * state of sectors: automatic remapping is on, and main is alive.
- */
-extern bool may_act_on (struct request *r, int err);
-
-/* May DIRECT sectors be moved without main being asked about them?  Not
- * while main is lost (promise 12).
- */
-extern bool may_move (struct request *r);
-
-/* The same for blocks that main is not asked about because something may
- * still land there: as if it had timed out once more, since nothing else has
- * shown that it is alive.
- */
-extern bool may_move_late (struct request *r);
 
 /* One call, of at most max_call bytes. */
 static inline int
@@ -85,11 +71,11 @@ main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
   struct engine *e = r->e;
   int err;
 
-  if (main_is_lost (r))
+  if (main_met_lost (r))
     return ENODEV;
   canaries_touch (&e->canaries, start, count);
   err = device_pread (&r->conn->main_dev, buf, count, start);
-  return err ? main_failed (e, STAT_MAIN_READ_ERRORS, err) : 0;
+  return err ? main_failed (r, STAT_MAIN_READ_ERRORS, err) : 0;
 }
 
 #endif /* REMAP_ENGINE_MAIN_DEV_H */

@@ -11,6 +11,8 @@
  * unreadable  Slots that could not be read.  Their sectors' next full write
  *             takes a new slot (promise 17).
  *
+ * bad canaries  Blocks that failed when they were asked for a sign of life.
+ *
  * All functions may be called from any thread.
  */
 

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "engine/blocks.h"
 #include "engine/errors.h"
+#include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/operation.h"
 #include "engine/read.h"
@@ -50,11 +51,7 @@ report_bad (struct operation *op, sector_t start, uint64_t count)
 int
 only_a_bad_place (struct request *r, int err)
 {
-  if (error_classify (err) != ERROR_MEDIA)
-    return err;
-  /* Whether automatic remapping is on doesn't matter here. */
-  may_act_on (r, err);
-  return atomic_load (&r->e->main_lost) || !r->canaries_asked ? err : 0;
+  return main_is_alive (r, err) ? 0 : err;
 }
 
 int
@@ -62,6 +59,7 @@ operate (struct operation *op, sector_t start, uint64_t count,
          bool mapped_only, piece_function *piece)
 {
   struct engine *e = op->e;
+  struct request r;
   uint64_t pos, end;
   int err = 0;
 
@@ -74,6 +72,12 @@ operate (struct operation *op, sector_t start, uint64_t count,
       posix_memalign ((void **) &op->buf, 4096, 2 * (size_t) op->size) != 0)
     return ENOMEM;
 
+  if (op->conn && main_is_lost (e)) {
+    request_init (&r, op->conn, 0, 0);
+    if (!main_wait (&r, 0))
+      err = ENODEV;
+    settle_canaries (&r);
+  }
   pos = block_of (e, start << SECTOR_SHIFT);
   end = block_end (e, ((start + count) << SECTOR_SHIFT) - 1);
   while (pos < end && err == 0) {

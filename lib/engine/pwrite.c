@@ -13,8 +13,16 @@
 #include "engine/blocks.h"
 #include "engine/edge.h"
 #include "engine/flush.h"
+#include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/write.h"
+
+static int
+write_bytes (struct request *r, const void *buf, uint64_t start, uint64_t end)
+{
+  return is_aligned (r->e, start, end) ? write_blocks (r, buf, start, end)
+    : write_range (r, buf, start, end);
+}
 
 /* The long way. */
 static int __attribute__ ((noinline))
@@ -30,8 +38,9 @@ write_anything (struct engine_conn *conn, const void *buf, uint32_t count,
     return 0;
   stat_request (e, STAT_WRITES, count);
   request_init (&r, conn, offset, count);
-  err = is_aligned (e, offset, end) ? write_blocks (&r, buf, offset, end)
-    : write_range (&r, buf, offset, end);
+  do
+    err = write_bytes (&r, buf, offset, end);
+  while (lost_again (&r, &err));
   return finish_write (&r, err, fua);
 }
 
@@ -48,8 +57,10 @@ main_was_written (struct engine_conn *conn, const void *buf, uint32_t count,
   r.wrote_main = true;
   r.losses = losses;
   if (err) {
-    main_failed (conn->engine, STAT_MAIN_WRITE_ERRORS, err);
+    main_failed (&r, STAT_MAIN_WRITE_ERRORS, err);
     err = write_failed (&r, buf, offset, offset + count, err);
+    while (lost_again (&r, &err))
+      err = write_bytes (&r, buf, offset, offset + count);
   }
   return finish_write (&r, err, false);
 }

@@ -30,6 +30,7 @@
 #include "engine/blocks.h"
 #include "engine/errors.h"
 #include "engine/log.h"
+#include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/marks.h"
 #include "engine/places.h"
@@ -222,7 +223,10 @@ settle_bad_canaries (struct request *r)
   if (!atomic_load (&e->auto_remap) ||
       posix_memalign (&buf, 4096, e->config.main_block) != 0)
     return;
-  for (unsigned i = 0; i < r->nr_bad_canaries; i++)
+  /* Those that are found meanwhile are remembered only, or there would be no
+   * end of it.
+   */
+  for (unsigned i = 0, n = r->nr_bad_canaries; i < n; i++)
     isolate_block (r, buf, r->bad_canary[i], true);
   free (buf);
 }
@@ -253,7 +257,7 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
       err = main_read (r, buf, start, chunk_end);
       if (err == 0)
         continue;
-      if (!may_act_on (r, err))
+      if (!may_go_on (r, err))
         return err;
     }
     for (pos = start; pos < chunk_end; pos += block) {
@@ -271,7 +275,7 @@ static int
 read_failed (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
              int err)
 {
-  if (!may_act_on (r, err))
+  if (!may_go_on (r, err))
     return err;
   return isolate (r, buf, start, end, end - start <= r->e->config.main_block);
 }
@@ -427,6 +431,8 @@ engine_pread (struct engine_conn *conn, void *buf, uint32_t count,
       err = read_failed (&r, buf, offset, end, err);
   }
   else
+    err = read_range (&r, buf, offset, end);
+  while (lost_again (&r, &err))
     err = read_range (&r, buf, offset, end);
   settle_canaries (&r);
   return err ? error_for_nbd (err) : 0;

@@ -18,14 +18,15 @@ struct request {
   struct engine *e;
   struct engine_conn *conn;
   uint64_t start, end;                  /* bytes, for the canaries */
-  bool canaries_asked;                  /* one round a request */
+  bool met_lost;                        /* it needs main, which is lost */
   bool wrote_main, wrote_slots;         /* what FUA has to flush */
   unsigned zero_flags;                  /* of DEVICE_*, for main */
   unsigned failing_pieces;              /* calls that main refused */
   unsigned nr_bad_canaries;
   struct placement *placement;          /* engine/write.c's */
   uint64_t losses;                      /* when it first wrote to main */
-  uint64_t bad_canary[NR_CANARIES];     /* byte offsets */
+  uint64_t judged_ms;                   /* when main was judged, or 0 */
+  uint64_t bad_canary[ALL_CANARIES];    /* byte offsets */
 };
 
 /* Failing pieces of one call to main after which its rest isn't cut any more. */
@@ -52,8 +53,8 @@ request_init (struct request *r, struct engine_conn *conn, uint64_t offset,
   r->conn = conn;
   r->start = offset;
   r->end = offset + count;
-  memset (&r->canaries_asked, 0, offsetof (struct request, bad_canary) -
-          offsetof (struct request, canaries_asked));
+  memset (&r->met_lost, 0, offsetof (struct request, bad_canary) -
+          offsetof (struct request, met_lost));
 }
 
 #endif /* REMAP_ENGINE_REQUEST_H */

@@ -34,6 +34,7 @@
 #include "base/bytes.h"
 #include "engine/blocks.h"
 #include "engine/log.h"
+#include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/marks.h"
 #include "engine/record.h"
@@ -101,6 +102,7 @@ struct placement {
   const uint8_t *buf;                   /* the data from byte START on */
   uint64_t start;
   unsigned failing_pieces;              /* so far */
+  int err;                              /* of the last one */
   unsigned n;
   struct { uint64_t start, end; } range[MAX_RANGES];    /* ascending */
 };
@@ -132,7 +134,9 @@ move_ranges (struct request *r, uint64_t end)
   return err;
 }
 
-/* Moves all of the ranges, and forgets them. */
+/* Moves all of the ranges, and forgets them.  It is here that main is judged:
+ * after the last call that failed.
+ */
 static int
 move_now (struct request *r)
 {
@@ -142,6 +146,8 @@ move_now (struct request *r)
   uint64_t end;
   int err = 0;
 
+  if (p->n > 0 && !may_move_data (r, p->err))
+    return p->err;
   while (p->n > 0 && err == 0) {
     end = min_u64 (p->range[p->n - 1].end,
                    p->range[0].start + mapped_piece (p->buf));
@@ -228,9 +234,10 @@ write_pieces (struct request *r, const uint8_t *buf, uint64_t start,
   if (err == ETIMEDOUT)
     late_add (e, start, end);
 
-  if (!may_act_on (r, err))
+  if (!may_go_on (r, err))
     return err;
   r->failing_pieces++;
+  p->err = err;
   spent = ++p->failing_pieces > MAX_FAILING_PIECES;
   if ((spent && end - start <= max_u64 (GIVE_UP, block)) ||
       err == ETIMEDOUT || end - start <= block)
@@ -262,8 +269,6 @@ write_failed (struct request *r, const uint8_t *buf, uint64_t start,
   placement.start = start;
   placement.failing_pieces = placement.n = 0;
   r->placement = &placement;
-  /* Main may have died since an earlier call of the request failed. */
-  r->canaries_asked = false;
   err = write_pieces (r, buf, start, end, err);
   if (err == 0)
     err = move_now (r);

@@ -18,6 +18,7 @@
 #include "engine/edge.h"
 #include "engine/errors.h"
 #include "engine/flush.h"
+#include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/marks.h"
 #include "engine/read.h"
@@ -135,7 +136,9 @@ engine_zero (struct engine_conn *conn, uint32_t count, uint64_t offset,
   stat_request (conn->engine, STAT_ZEROS, count);
   request_init (&r, conn, offset, count);
   r.zero_flags = flags;
-  err = zero_range (&r, offset, offset + count);
+  do
+    err = zero_range (&r, offset, offset + count);
+  while (lost_again (&r, &err));
   if (err == ENOTSUP && (flags & DEVICE_FAST_ZERO)) {
     finish_write (&r, err, false);
     return ENOTSUP;
@@ -143,35 +146,47 @@ engine_zero (struct engine_conn *conn, uint32_t count, uint64_t offset,
   return finish_write (&r, err, fua);
 }
 
+static int
+trim_blocks (struct request *r, uint64_t start, uint64_t end)
+{
+  struct engine *e = r->e;
+  struct shared_hold hold;
+  uint64_t class_end;
+  int err = 0;
+
+  for (; start < end && err == 0; start = class_end) {
+    if (classify (e, start, end, &class_end) != ALL_DIRECT)
+      continue;
+    class_end = min_u64 (class_end, start + MAIN_PIECE);
+    class_end = range_lock_shared (e->ranges, &hold, start, class_end);
+    if (map_all_direct (e->map, sector_of (start),
+                        sectors_in (start, class_end)))
+      err = main_trim (r, start, class_end);
+    range_unlock_shared (e->ranges, &hold);
+    if (err == ETIMEDOUT)
+      late_add (e, start, class_end);
+  }
+  return err;
+}
+
 int
 engine_trim (struct engine_conn *conn, uint32_t count, uint64_t offset,
              bool fua)
 {
   struct engine *e = conn->engine;
-  uint64_t start, end = offset + count, class_end;
-  struct shared_hold hold;
+  uint64_t start = round_up (offset, e->config.main_block);
+  uint64_t end = offset + count;
   struct request r;
-  int err = 0;
+  int err;
 
   if (count == 0)
     return 0;
   stat_request (e, STAT_TRIMS, count);
   request_init (&r, conn, offset, count);
-  start = round_up (offset, e->config.main_block);
   if (end != e->config.main_size)
     end = block_of (e, end);
-  while (start < end && err == 0) {
-    if (classify (e, start, end, &class_end) == ALL_DIRECT) {
-      class_end = min_u64 (class_end, start + MAIN_PIECE);
-      class_end = range_lock_shared (e->ranges, &hold, start, class_end);
-      if (map_all_direct (e->map, sector_of (start),
-                          sectors_in (start, class_end)))
-        err = main_trim (&r, start, class_end);
-      range_unlock_shared (e->ranges, &hold);
-      if (err == ETIMEDOUT)
-        late_add (e, start, class_end);
-    }
-    start = class_end;
-  }
+  do
+    err = trim_blocks (&r, start, end);
+  while (lost_again (&r, &err));
   return finish_write (&r, err, fua);
 }

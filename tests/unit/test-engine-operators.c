@@ -68,7 +68,7 @@ test_gone_disk (void)
     CU_ASSERT (result_is (0, op < 2 ? 10 : 0, 0));
     CU_ASSERT_EQUAL (health (&r), HEALTH_MAIN_LOST);
     failed = sim_failed (r.main, SIM_ALL);
-    CU_ASSERT (failed <= 3 + NR_CANARIES);
+    CU_ASSERT (failed <= 3 + ALL_CANARIES);
     CU_ASSERT_STRING_EQUAL (states (&r, 8, 4), op == 0 ? "DDRR" : "DDLL");
     CU_ASSERT_EQUAL (totals (&r).lost, op == 0 ? 0 : 100);
 
@@ -277,7 +277,7 @@ test_explain (void)
   engine_explain (r.e, EIO, &m);
   CU_ASSERT (strstr (m.text, "spare has failed") != NULL);
   sim_gone (r.main, ENODEV);
-  CU_ASSERT_EQUAL (rig_read (&r, 0, 512, 1), EIO);
+  CU_ASSERT_EQUAL (rig_read (&r, 0, 512, 1), ESHUTDOWN);
   engine_explain (r.e, EIO, &m);
   CU_ASSERT (strstr (m.text, "main is lost") != NULL);
   rig_end (&r);
@@ -333,7 +333,7 @@ test_reasons_and_clear (void)
   memdev_fail (r.mem, MEMDEV_FLUSH, 1, EIO, true);
   CU_ASSERT_EQUAL (forget (&r, 10, 1), EIO);
   sim_gone (r.main, ENODEV);
-  CU_ASSERT_EQUAL (rig_read (&r, 0, 512, 1), EIO);
+  CU_ASSERT_EQUAL (rig_read (&r, 0, 512, 1), ESHUTDOWN);
   CU_ASSERT_EQUAL (reasons (&r, m), 5);
   CU_ASSERT (strstr (m[0].text, "main is lost") != NULL);
   CU_ASSERT (strstr (m[1].text, "spare has failed") != NULL);

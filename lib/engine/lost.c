@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/bytes.h"
+#include "engine/canaries.h"
+#include "engine/errors.h"
+#include "engine/log.h"
+#include "engine/lost.h"
+#include "engine/marks.h"
+#include "engine/stats.h"
+
+#define PROBE_INTERVAL_MS 1000
+
+/* All canaries of a round together: what a drive may take for one answer. */
+#define ROUND_MS 30000
+
+/* How often a request that waits looks whether another one has found main. */
+#define WAIT_STEP_MS 100
+
+static uint64_t
+now_ms (struct engine *e)
+{
+  return e->config.now_ms (e->config.opaque);
+}
+
+/* A canary that failed although main is alive is a bad block that was found:
+ * it is noted in the request, see settle_canaries, and not asked again.
+ */
+static void
+note_bad_canary (struct request *r, uint64_t offset)
+{
+  struct engine *e = r->e;
+
+  marks_add (&e->bad_canaries, sector_of (offset),
+             e->config.main_block >> SECTOR_SHIFT);
+  if (r->nr_bad_canaries < ALL_CANARIES)
+    r->bad_canary[r->nr_bad_canaries++] = offset;
+}
+
+/* Reads one canary.  UNKNOWN: it failed, and that says nothing yet. */
+static enum life
+ask (struct request *r, void *buf, uint64_t offset, int *err)
+{
+  struct engine *e = r->e;
+  const uint32_t block = e->config.main_block;
+
+  *err = device_pread (&r->conn->main_dev, buf, block, offset);
+  if (*err == 0) {
+    canaries_answered (&e->canaries, offset);
+    return MAIN_ALIVE;
+  }
+  stat_add (e, STAT_MAIN_READ_ERRORS, 1);
+  /* It said that it is gone.  Even if it is back a moment later, what it held
+   * unflushed may be lost.  And one that hangs isn't waited for twice.
+   */
+  return error_classify (*err) == ERROR_GONE || *err == ETIMEDOUT
+    ? MAIN_DEAD : MAIN_UNKNOWN;
+}
+
+/* Reads canaries until one answers. */
+static enum life
+ask_canaries (struct request *r)
+{
+  struct engine *e = r->e;
+  const uint64_t begin = now_ms (e);
+  struct canary_choice choice = {
+    .map = e->map, .failed = e->bad_canaries.set,
+    .avoid_start = r->start, .avoid_end = r->end,
+  };
+  enum life life = MAIN_UNKNOWN;
+  unsigned nr_bad = 0;
+  uint64_t bad[ALL_CANARIES];
+  bool other = false;
+  void *buf;
+  int err;
+
+  if (posix_memalign (&buf, 4096, e->config.main_block) != 0)
+    return MAIN_UNKNOWN;
+  while (life == MAIN_UNKNOWN &&
+         (choice.n < NR_CANARIES || now_ms (e) - begin < ROUND_MS) &&
+         canaries_pick (&e->canaries, &choice)) {
+    life = ask (r, buf, choice.picked[choice.n - 1], &err);
+    if (life == MAIN_UNKNOWN && error_classify (err) == ERROR_MEDIA)
+      bad[nr_bad++] = choice.picked[choice.n - 1];
+    else if (life == MAIN_UNKNOWN)
+      other = true;
+    /* An error that isn't about the medium says nothing, and so will more of
+     * them.
+     */
+    if (other && choice.n >= NR_CANARIES)
+      break;
+  }
+  free (buf);
+
+  if (life == MAIN_ALIVE)
+    for (unsigned i = 0; i < nr_bad; i++)
+      note_bad_canary (r, bad[i]);
+  if (life != MAIN_UNKNOWN || other)
+    return life;
+  /* All that could be asked have failed. */
+  if (choice.n > 0)
+    return MAIN_DEAD;
+  return e->config.main_cache == MAIN_CACHED ? MAIN_SILENT : MAIN_ALIVE;
+}
+
+void
+main_went_away (struct engine *e, int err)
+{
+  bool news;
+
+  pthread_mutex_lock (&e->probe_mutex);
+  news = !atomic_load (&e->main_lost);
+  if (news) {
+    e->lost_ms = e->last_probe_ms = now_ms (e);
+    atomic_store (&e->main_lost, true);
+    atomic_fetch_add (&e->losses, 1);
+    /* What was not flushed may be gone: that is a failed flush. */
+    if (atomic_exchange (&e->main_dirty, false))
+      atomic_fetch_add (&e->flush_failures, 1);
+  }
+  pthread_mutex_unlock (&e->probe_mutex);
+  if (news) {
+    stat_add (e, STAT_MAIN_LOST, 1);
+    engine_log (e, ENGINE_LOG_WARNING,
+                "main is lost (%s): requests that need it fail, nothing is "
+                "remapped; service resumes when it answers again",
+                strerror (err));
+  }
+}
+
+/* Only one request asks at a time, and those that have failed before it began
+ * to ask take its answer.
+ */
+static enum life
+life_of_main (struct request *r, int err)
+{
+  struct engine *e = r->e;
+  const uint64_t failed_at = atomic_fetch_add (&e->tick, 1);
+  enum life life;
+
+  pthread_mutex_lock (&e->ask_mutex);
+  if (main_is_lost (e))
+    life = MAIN_DEAD;
+  else if (e->asked_at > failed_at)
+    life = e->life;
+  else {
+    e->asked_at = atomic_fetch_add (&e->tick, 1);
+    life = e->life = ask_canaries (r);
+    if (life == MAIN_DEAD)
+      main_went_away (e, err);
+  }
+  pthread_mutex_unlock (&e->ask_mutex);
+  if (life == MAIN_DEAD)
+    r->met_lost = true;
+  return life;
+}
+
+static enum life
+judge (struct request *r, int err)
+{
+  if (error_classify (err) != ERROR_MEDIA)
+    return MAIN_UNKNOWN;
+  r->judged_ms = now_ms (r->e);
+  return life_of_main (r, err);
+}
+
+bool
+main_is_alive (struct request *r, int err)
+{
+  return judge (r, err) == MAIN_ALIVE;
+}
+
+bool
+may_move_data (struct request *r, int err)
+{
+  enum life life = judge (r, err);
+
+  return (life == MAIN_ALIVE || life == MAIN_SILENT) &&
+    atomic_load (&r->e->auto_remap);
+}
+
+bool
+may_act_on (struct request *r, int err)
+{
+  return main_is_alive (r, err) && atomic_load (&r->e->auto_remap);
+}
+
+bool
+may_go_on (struct request *r, int err)
+{
+  const uint64_t now = now_ms (r->e);
+
+  if (error_classify (err) != ERROR_MEDIA ||
+      !atomic_load (&r->e->auto_remap))
+    return false;
+  if (main_is_lost (r->e)) {
+    r->met_lost = true;
+    return false;
+  }
+  if (r->judged_ms == 0)
+    r->judged_ms = now;
+  return (err != ETIMEDOUT && now - r->judged_ms < PROBE_INTERVAL_MS) ||
+    main_is_alive (r, err);
+}
+
+bool
+may_move (struct request *r)
+{
+  if (main_is_lost (r->e)) {
+    r->met_lost = true;
+    return false;
+  }
+  return atomic_load (&r->e->auto_remap);
+}
+
+bool
+may_move_late (struct request *r)
+{
+  return may_move (r) && may_act_on (r, ETIMEDOUT);
+}
+
+static bool
+main_came_back (struct request *r)
+{
+  const struct device *main_dev = &r->conn->main_dev;
+  struct engine *e = r->e;
+  uint64_t size = e->config.main_size;
+
+  if (main_dev->ops->probe && main_dev->ops->probe (main_dev->ctx, &size))
+    return false;
+  if (size != e->config.main_size) {
+    engine_log (e, ENGINE_LOG_WARNING,
+                "main answers again, but its size is %" PRIu64 " bytes and "
+                "was %" PRIu64 ": this is not the same disk, it stays lost",
+                size, e->config.main_size);
+    return false;
+  }
+  return ask_canaries (r) == MAIN_ALIVE;
+}
+
+/* The probe mutex is held, and released while main is asked. */
+static void
+probe (struct request *r)
+{
+  struct engine *e = r->e;
+  bool back;
+
+  e->probing = true;
+  pthread_mutex_unlock (&e->probe_mutex);
+  back = main_came_back (r);
+  pthread_mutex_lock (&e->probe_mutex);
+  e->probing = false;
+  e->last_probe_ms = now_ms (e);
+  if (back) {
+    atomic_store (&e->main_lost, false);
+    engine_log (e, ENGINE_LOG_WARNING, "main is back: service resumes");
+  }
+}
+
+/* False: the server or the client is about to go. */
+static bool
+sleep_a_while (struct engine *e)
+{
+  const struct timespec step = { .tv_nsec = WAIT_STEP_MS * 1000000L };
+
+  if (e->config.sleep_ms)
+    return e->config.sleep_ms (e->config.opaque, WAIT_STEP_MS);
+  nanosleep (&step, NULL);
+  return true;
+}
+
+bool
+main_wait (struct request *r, uint64_t wait_ms)
+{
+  struct engine *e = r->e;
+  uint64_t now;
+  bool go_on = true, back;
+
+  pthread_mutex_lock (&e->probe_mutex);
+  while (atomic_load (&e->main_lost) && go_on) {
+    now = now_ms (e);
+    if (!e->probing && now - e->last_probe_ms >= PROBE_INTERVAL_MS)
+      probe (r);
+    else if (now - e->lost_ms >= wait_ms)
+      break;
+    else {
+      pthread_mutex_unlock (&e->probe_mutex);
+      go_on = sleep_a_while (e);
+      pthread_mutex_lock (&e->probe_mutex);
+    }
+  }
+  back = !atomic_load (&e->main_lost);
+  pthread_mutex_unlock (&e->probe_mutex);
+  return back;
+}
+
+bool
+lost_again_slowly (struct request *r, int *err)
+{
+  r->met_lost = false;
+  if (!main_wait (r, r->e->config.lost_wait_ms)) {
+    *err = ESHUTDOWN;
+    return false;
+  }
+  /* What it wrote before main was lost is written again. */
+  r->wrote_main = false;
+  return true;
+}
