@@ -80,8 +80,9 @@ next_trim (void *ctx, uint32_t count, uint64_t offset)
 }
 
 /* A connection of our own sees the size that main has now; the client's
- * one remembers the size that it had.  Over a plugin that serves one
- * connection at a time there is no other to be had.
+ * one remembers the size that it had.  Where there is no other to be had (a
+ * plugin that serves one connection at a time, a limit below the filter) the
+ * client's own has to do: canaries are read through it in any case.
  */
 static int
 next_probe (void *ctx, uint64_t *size)
@@ -91,9 +92,8 @@ next_probe (void *ctx, uint64_t *size)
 
   if (c->is_only_one)
     return 0;
-  if (next_look_at_main (c->backend, &facts) == -1)
-    return EIO;
-  *size = facts.size;
+  if (next_look_at_main (c->backend, &facts) == 0)
+    *size = facts.size;
   return 0;
 }
 

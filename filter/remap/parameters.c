@@ -17,7 +17,10 @@
 /* A block that fails is read once, and this often again: a drive takes
  * seconds for each.
  */
-#define MAX_RETRIES 1000
+#define MAX_RETRIES 1000U
+
+/* Seconds: no client waits for a day. */
+#define MAX_LOST_WAIT 86400U
 
 /* Bytes: no file or device is that large, and the end of a spare that begins
  * there still has a number.
@@ -74,17 +77,18 @@ parse_offset (uint64_t *offset, const char *key, const char *value)
 }
 
 static int
-parse_retries (unsigned *retries, const char *key, const char *value)
+parse_number (unsigned *number, const char *key, const char *value,
+              unsigned max)
 {
   unsigned r;
 
   if (nbdkit_parse_unsigned (key, value, &r) == -1)
     return -1;
-  if (r > MAX_RETRIES) {
-    nbdkit_error ("%s=%s: must be at most %d", key, value, MAX_RETRIES);
+  if (r > max) {
+    nbdkit_error ("%s=%s: must be at most %u", key, value, max);
     return -1;
   }
-  *retries = r;
+  *number = r;
   return 0;
 }
 
@@ -137,13 +141,14 @@ note_main_path (struct remap_config *config, const char *path,
   free (config->main_path);
   config->main_path = nbdkit_realpath (path);
   config->main_is_direct = is_direct;
+  config->main_is_block = S_ISBLK (st.st_mode);
 }
 
 bool
 parameters_has (const char *key)
 {
   return strcmp (key, "spare") == 0 || strncmp (key, "spare-", 6) == 0 ||
-    strncmp (key, "remap-", 6) == 0;
+    strncmp (key, "remap-", 6) == 0 || strncmp (key, "main-", 5) == 0;
 }
 
 int
@@ -164,7 +169,9 @@ parameters_set (struct remap_config *config, const char *key,
   else if (strcmp (key, "remap-auto") == 0)
     return parse_bool (&config->auto_remap, value);
   else if (strcmp (key, "remap-retries") == 0)
-    return parse_retries (&config->retries, key, value);
+    return parse_number (&config->retries, key, value, MAX_RETRIES);
+  else if (strcmp (key, "main-lost-wait") == 0)
+    return parse_number (&config->lost_wait, key, value, MAX_LOST_WAIT);
   else if (strcmp (key, "remap-lost") == 0)
     return parse_lost (&config->lost_zero, value);
   else if (strcmp (key, "remap-label") == 0)

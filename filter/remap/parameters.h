@@ -19,6 +19,7 @@ struct remap_config {
   bool spare_same_disk;
   bool auto_remap;
   unsigned retries;                     /* of a main block */
+  unsigned lost_wait;                   /* seconds */
   bool lost_zero;
   const char *label;                    /* NULL: not given; not owned */
   char *control_path;                   /* NULL: no control socket */
@@ -26,6 +27,7 @@ struct remap_config {
   /* What the plugin's parameters say of main's path. */
   char *main_path;                      /* NULL: nothing */
   bool main_is_direct;                  /* opened with O_DIRECT */
+  bool main_is_block;                   /* a block device */
 
   /* Of which disks there are (main-plugin.h). */
   const char *directory_key;            /* NULL: no directory is given */
@@ -33,7 +35,8 @@ struct remap_config {
 };
 
 #define PARAMETERS_DEFAULT \
-  { .spare_size = -1, .spare_create = true, .auto_remap = true, .retries = 1 }
+  { .spare_size = -1, .spare_create = true, .auto_remap = true, \
+    .retries = 1, .lost_wait = 30 }
 
 #define PARAMETERS_HELP \
   "spare=PATH           (required) file or block device for bad sectors\n" \
@@ -46,6 +49,9 @@ struct remap_config {
   "remap-retries=N      how often a bad block is read again (default: 1)\n" \
   "remap-lost=error|zero\n" \
   "                     what an unreadable sector reads as (default: error)\n" \
+  "main-lost-wait=SECONDS\n" \
+  "                     how long requests wait for a disk that went away\n" \
+  "                     (default: 30)\n" \
   "remap-label=TEXT     identity of the disk (default: its WWN or serial)\n" \
   "remap-control=SOCKET a Unix socket for status and commands"
 

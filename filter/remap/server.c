@@ -126,6 +126,23 @@ get_ready (struct remap *remap, int thread_model)
   return remap->spare ? 0 : -1;
 }
 
+/* The direct plugin reads past the page cache, and all others that are given a
+ * block device read through it.  What is behind a file isn't known.
+ */
+static enum main_cache
+main_cache (const struct remap_config *config)
+{
+  return config->main_is_direct ? MAIN_UNCACHED
+    : config->main_is_block ? MAIN_CACHED : MAIN_CACHE_UNKNOWN;
+}
+
+/* nbdkit ends this when the client has gone or the server is to end. */
+static bool
+sleep_ms (void *opaque, unsigned ms)
+{
+  return nbdkit_nanosleep (ms / 1000, ms % 1000 * 1000000) == 0;
+}
+
 /* Main, the spare and the engine. */
 static int
 start_engine (struct remap *remap, const struct main_facts *facts)
@@ -135,7 +152,10 @@ start_engine (struct remap *remap, const struct main_facts *facts)
     .main_block = facts->minimum > SECTOR_SIZE ? facts->minimum : SECTOR_SIZE,
     .main_max = facts->maximum,
     .retries = remap->config.retries, .auto_remap = remap->config.auto_remap,
-    .lost_zero = remap->config.lost_zero, .log = log_engine
+    .lost_zero = remap->config.lost_zero,
+    .main_cache = main_cache (&remap->config),
+    .lost_wait_ms = remap->config.lost_wait * UINT64_C (1000),
+    .sleep_ms = sleep_ms, .log = log_engine
   };
   struct spare *spare;
   char uuid[SPARE_UUID_TEXT];

@@ -26,7 +26,7 @@ flush_main (struct request *r)
   struct engine *e = r->e;
   struct exclusive_hold all;
   struct shared_hold mine;
-  bool alone;
+  bool alone, was_dirty;
   int err;
 
   /* If writes were lost with main, that was counted when it went away. */
@@ -35,9 +35,10 @@ flush_main (struct request *r)
   atomic_fetch_add (&e->nr_flushing, 1);
   range_lock_shared (e->flushes, &mine, 0, 1);
   /* A write that ends after this is not covered, and marks main again. */
-  atomic_store (&e->main_dirty, false);
+  was_dirty = atomic_exchange (&e->main_dirty, false);
   err = main_flush (r);
-  if (err)
+  /* A main that is gone takes nothing with it if nothing was unflushed. */
+  if (err && (was_dirty || !r->met_lost))
     main_flush_failed (e);
   range_unlock_shared (e->flushes, &mine);
   alone = atomic_fetch_sub (&e->nr_flushing, 1) == 1;
@@ -77,8 +78,11 @@ flush_places (struct request *r, bool flush_main_too, bool flush_spare_too)
   now = atomic_load (&e->flush_failures);
   if (now != told &&
       atomic_compare_exchange_strong (&r->conn->flush_failures_told,
-                                      &told, now))
+                                      &told, now)) {
+    /* This must be heard, even if main is lost and comes back. */
+    r->met_lost = false;
     return EIO;
+  }
   return err ? err : err2 || err3 ? EIO : 0;
 }
 
@@ -108,14 +112,14 @@ finish_write_slowly (struct request *r, int err, bool fua)
 {
   struct engine *e = r->e;
 
-  if (r->wrote_main) {
+  if (err == 0 && r->wrote_main) {
     if (!atomic_load_explicit (&e->main_dirty, memory_order_relaxed))
       atomic_store (&e->main_dirty, true);
-    /* Lost while this write was in flight, and still or back again: it may
-     * be lost with main.  If it is only now acknowledged, those who were
-     * told of the loss before must be told of it.
+    /* Main was lost while this write was in flight, and is or isn't back: the
+     * write may be lost with it.  It is acknowledged only now: so clients that
+     * were told of the loss before must be told of it.
      */
-    if ((err == 0 && atomic_load (&e->losses) != r->losses) ||
+    if (atomic_load (&e->losses) != r->losses ||
         (atomic_load (&e->main_lost) &&
          atomic_exchange (&e->main_dirty, false)))
       main_flush_failed (e);

@@ -70,7 +70,10 @@ struct engine {
 
   atomic_bool auto_remap;
 
-  /* Main has been written since its last flush began. */
+  /* Main holds what was acknowledged since its last flush began.  Set when a
+   * request ends well: what isn't acknowledged yet is written again if main is
+   * lost with it.
+   */
   atomic_bool main_dirty;
 
   /* Main has been written, zeroed or trimmed since the engine was made.  Set

@@ -21,6 +21,9 @@
 /* All canaries of a round together: what a drive may take for one answer. */
 #define ROUND_MS 30000
 
+/* A canary that times out after so long hangs, and ends the round. */
+#define HANGS_MS 1000
+
 /* How often a request that waits looks whether another one has found main. */
 #define WAIT_STEP_MS 100
 
@@ -44,12 +47,15 @@ note_bad_canary (struct request *r, uint64_t offset)
     r->bad_canary[r->nr_bad_canaries++] = offset;
 }
 
-/* Reads one canary.  UNKNOWN: it failed, and that says nothing yet. */
+/* Reads one canary, since a call has failed with CAUSE.  UNKNOWN: it failed,
+ * too, and that says nothing yet.
+ */
 static enum life
-ask (struct request *r, void *buf, uint64_t offset, int *err)
+ask (struct request *r, void *buf, uint64_t offset, int cause, int *err)
 {
   struct engine *e = r->e;
   const uint32_t block = e->config.main_block;
+  const uint64_t begin = now_ms (e);
 
   *err = device_pread (&r->conn->main_dev, buf, block, offset);
   if (*err == 0) {
@@ -58,15 +64,21 @@ ask (struct request *r, void *buf, uint64_t offset, int *err)
   }
   stat_add (e, STAT_MAIN_READ_ERRORS, 1);
   /* It said that it is gone.  Even if it is back a moment later, what it held
-   * unflushed may be lost.  And one that hangs isn't waited for twice.
+   * unflushed may be lost.
    */
-  return error_classify (*err) == ERROR_GONE || *err == ETIMEDOUT
-    ? MAIN_DEAD : MAIN_UNKNOWN;
+  if (error_classify (*err) == ERROR_GONE)
+    return MAIN_DEAD;
+  /* It hangs, and isn't waited for once more.  If it hung before, all of it
+   * does; else it may be this place.
+   */
+  if (*err == ETIMEDOUT && now_ms (e) - begin >= HANGS_MS)
+    return cause == ETIMEDOUT ? MAIN_DEAD : MAIN_SILENT;
+  return MAIN_UNKNOWN;
 }
 
 /* Reads canaries until one answers. */
 static enum life
-ask_canaries (struct request *r)
+ask_canaries (struct request *r, int cause)
 {
   struct engine *e = r->e;
   const uint64_t begin = now_ms (e);
@@ -86,7 +98,7 @@ ask_canaries (struct request *r)
   while (life == MAIN_UNKNOWN &&
          (choice.n < NR_CANARIES || now_ms (e) - begin < ROUND_MS) &&
          canaries_pick (&e->canaries, &choice)) {
-    life = ask (r, buf, choice.picked[choice.n - 1], &err);
+    life = ask (r, buf, choice.picked[choice.n - 1], cause, &err);
     if (life == MAIN_UNKNOWN && error_classify (err) == ERROR_MEDIA)
       bad[nr_bad++] = choice.picked[choice.n - 1];
     else if (life == MAIN_UNKNOWN)
@@ -126,13 +138,20 @@ main_went_away (struct engine *e, int err)
       atomic_fetch_add (&e->flush_failures, 1);
   }
   pthread_mutex_unlock (&e->probe_mutex);
-  if (news) {
-    stat_add (e, STAT_MAIN_LOST, 1);
+  if (!news)
+    return;
+  stat_add (e, STAT_MAIN_LOST, 1);
+  if (e->config.lost_wait_ms > 0)
+    engine_log (e, ENGINE_LOG_WARNING,
+                "main is lost (%s): requests that need it wait for it until "
+                "%" PRIu64 " s from now, later ones fail, nothing is "
+                "remapped; service resumes when it answers again",
+                strerror (err), e->config.lost_wait_ms / 1000);
+  else
     engine_log (e, ENGINE_LOG_WARNING,
                 "main is lost (%s): requests that need it fail, nothing is "
                 "remapped; service resumes when it answers again",
                 strerror (err));
-  }
 }
 
 /* Only one request asks at a time, and those that have failed before it began
@@ -152,7 +171,7 @@ life_of_main (struct request *r, int err)
     life = e->life;
   else {
     e->asked_at = atomic_fetch_add (&e->tick, 1);
-    life = e->life = ask_canaries (r);
+    life = e->life = ask_canaries (r, err);
     if (life == MAIN_DEAD)
       main_went_away (e, err);
   }
@@ -242,7 +261,7 @@ main_came_back (struct request *r)
                 size, e->config.main_size);
     return false;
   }
-  return ask_canaries (r) == MAIN_ALIVE;
+  return ask_canaries (r, ETIMEDOUT) == MAIN_ALIVE;
 }
 
 /* The probe mutex is held, and released while main is asked. */

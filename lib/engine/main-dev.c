@@ -17,13 +17,6 @@
 #include "engine/lost.h"
 #include "engine/main-dev.h"
 
-void
-set_dirty (struct engine *e)
-{
-  atomic_store (&e->main_written, true);
-  atomic_store (&e->main_dirty, true);
-}
-
 int
 main_failed (struct request *r, enum engine_stat stat, int err)
 {
@@ -49,9 +42,8 @@ main_read (struct request *r, void *buf, uint64_t start, uint64_t end)
   return err;
 }
 
-/* Noted before each write, so that a disk that goes away during it is known
- * to have lost something, and after it (finish_write), since a flush may
- * have begun meanwhile.
+/* A request that sees another number of losses when it ends has met a main
+ * that went away meanwhile, and maybe took along what it wrote (finish_write).
  */
 static void
 will_write (struct request *r)
@@ -59,7 +51,7 @@ will_write (struct request *r)
   if (!r->wrote_main)
     r->losses = atomic_load (&r->e->losses);
   r->wrote_main = true;
-  note_dirty (r->e);
+  note_written (r->e);
 }
 
 /* Without an operation of main's own zeroes are written, from here. */

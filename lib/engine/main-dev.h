@@ -44,14 +44,12 @@ extern uint32_t main_piece (const struct request *r, const void *buf);
 /* Notes an error of main, and returns it. */
 extern int main_failed (struct request *r, enum engine_stat stat, int err);
 
-/* Main holds something that isn't flushed. */
-extern void set_dirty (struct engine *e);
-
+/* Main is about to be written. */
 static inline void
-note_dirty (struct engine *e)
+note_written (struct engine *e)
 {
-  if (!atomic_load_explicit (&e->main_dirty, memory_order_relaxed))
-    set_dirty (e);
+  if (!atomic_load_explicit (&e->main_written, memory_order_relaxed))
+    atomic_store (&e->main_written, true);
 }
 
 /* Is main lost?  Then it isn't asked, and the request may have to wait. */

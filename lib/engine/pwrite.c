@@ -103,7 +103,7 @@ engine_pwrite_plain (struct engine_conn *conn, const void *buf,
 
   stat_request (e, STAT_WRITES, count);
   canaries_touch (&e->canaries, offset, count);
-  note_dirty (e);
+  note_written (e);
   err = device_pwrite (&conn->main_dev, buf, count, offset);
   range_leave_shared (e->ranges, held);
   /* Whether main was lost needn't be asked: that raises LOSSES. */

@@ -231,6 +231,7 @@ make_args (struct args *a)
   arg (a, "%s", path_of ("main.img"));
   arg (a, "spare=%s", path_of ("spare.img"));
   arg (a, "spare-size=%s", variant.spare ? variant.spare : mode->spare);
+  arg (a, "main-lost-wait=0");
   arg (a, "baddisk-list=%s", path_of ("bad.txt"));
   arg (a, "baddisk-log=%s", path_of ("baddisk.log"));
   if (mode->gone) {

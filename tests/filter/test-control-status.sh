@@ -155,7 +155,7 @@ PY
 bad_sectors bad.txt 0+16384
 serve remap-control=ctl.sock remap-label=a-disk
 client <<'PY'
-is_(outcome(read, 5000), "EIO")
+is_(outcome(read, 5000), "ESHUTDOWN")
 s = does("status", health="main-lost", main_lost_times=1)
 is_(s["main"]["lost"], True)
 assert "main is lost" in s["reasons"][0], s["reasons"]

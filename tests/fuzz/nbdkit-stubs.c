@@ -34,6 +34,12 @@ nbdkit_error (const char *fs, ...)
   va_end (args);
 }
 
+int
+nbdkit_nanosleep (unsigned sec, unsigned nsec)
+{
+  return -1;
+}
+
 void
 nbdkit_debug (const char *fs, ...)
 {

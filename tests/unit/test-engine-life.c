@@ -25,6 +25,7 @@ struct disk {
   int dead_err;
   uint8_t *cache;               /* a flag for each 4 KiB; NULL: no cache */
   atomic_uint reads, failed;
+  _Atomic uint64_t *clock;      /* ms; NULL: the system's.  It hangs for 30 s */
   struct map *map;              /* of the engine */
   struct spare *spare;
   struct memdev *mem;
@@ -59,6 +60,8 @@ disk_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
   atomic_fetch_add (&d->reads, 1);
   if (atomic_load (&d->dead) || bad) {
     atomic_fetch_add (&d->failed, 1);
+    if (d->clock && atomic_load (&d->dead))
+      atomic_fetch_add (d->clock, 30000);
     return atomic_load (&d->dead) ? d->dead_err : EIO;
   }
   if (d->cache)
@@ -205,6 +208,14 @@ test_dies (void)
     }
 }
 
+static _Atomic uint64_t simulated_ms;
+
+static uint64_t
+simulated_now (void *opaque)
+{
+  return atomic_load (&simulated_ms);
+}
+
 /* A disk that hangs: it is asked for a sign of life once. */
 static void
 test_hangs (void)
@@ -213,6 +224,8 @@ test_hangs (void)
   struct disk d;
 
   disk_init (&d, 64 * MIB, 0, MAIN_UNCACHED, 0);
+  d.e->config.now_ms = simulated_now;
+  d.clock = &simulated_ms;
   d.dead_err = ETIMEDOUT;
   atomic_store (&d.dead, true);
   CU_ASSERT_EQUAL (engine_pread (&d.conn, buf, SECTOR_SIZE, 0), ESHUTDOWN);
@@ -301,6 +314,34 @@ test_comes_back (void)
   }
 }
 
+/* What was written and not flushed may be gone with it: the next FLUSH says so,
+ * although main is back by then; and then all is well (promise 14).
+ */
+static void
+test_unflushed (void)
+{
+  static struct waiter w;
+  static uint8_t buf[SECTOR_SIZE];
+  struct disk d;
+
+  disk_init (&d, 64 * MIB, 0, MAIN_UNCACHED, 600000);
+  d.dead_err = ENODEV;
+  CU_ASSERT_EQUAL (engine_pwrite (&d.conn, buf, SECTOR_SIZE, 0, false), 0);
+  atomic_store (&d.dead, true);
+  memset (&w, 0, sizeof w);
+  w.d = &d;
+  CU_ASSERT_EQUAL_FATAL (pthread_create (&w.thread, NULL, wait_for_disk, &w),
+                         0);
+  while (times_lost (&d) == 0)
+    ;
+  CU_ASSERT_EQUAL (engine_flush (&d.conn), EIO);
+  atomic_store (&d.dead, false);
+  pthread_join (w.thread, NULL);
+  CU_ASSERT_EQUAL (w.err, 0);
+  CU_ASSERT_EQUAL (engine_flush (&d.conn), 0);
+  disk_end (&d);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -310,6 +351,7 @@ main (int argc, char *argv[])
     { "a disk that hangs (promise 12)", test_hangs },
     { "only a cache could tell (promise 12)", test_silent },
     { "a disk that comes back (promise 12)", test_comes_back },
+    { "a disk that comes back without writes (promise 14)", test_unflushed },
     { NULL }
   };
 
