@@ -92,15 +92,17 @@ parse_number (unsigned *number, const char *key, const char *value,
   return 0;
 }
 
+/* "error", or another word. */
 static int
-parse_lost (bool *lost_zero, const char *value)
+parse_choice (bool *choice, const char *key, const char *value,
+              const char *word)
 {
   if (strcmp (value, "error") == 0)
-    *lost_zero = false;
-  else if (strcmp (value, "zero") == 0)
-    *lost_zero = true;
+    *choice = false;
+  else if (strcmp (value, word) == 0)
+    *choice = true;
   else {
-    nbdkit_error ("remap-lost=%s: must be 'error' or 'zero'", value);
+    nbdkit_error ("%s=%s: must be 'error' or '%s'", key, value, word);
     return -1;
   }
   return 0;
@@ -173,7 +175,9 @@ parameters_set (struct remap_config *config, const char *key,
   else if (strcmp (key, "main-lost-wait") == 0)
     return parse_number (&config->lost_wait, key, value, MAX_LOST_WAIT);
   else if (strcmp (key, "remap-lost") == 0)
-    return parse_lost (&config->lost_zero, value);
+    return parse_choice (&config->lost_zero, key, value, "zero");
+  else if (strcmp (key, "remap-readonly-disk") == 0)
+    return parse_choice (&config->readonly_to_spare, key, value, "spare");
   else if (strcmp (key, "remap-label") == 0)
     return parse_label (&config->label, value);
   else if (strcmp (key, "remap-control") == 0)

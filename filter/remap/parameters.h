@@ -20,6 +20,7 @@ struct remap_config {
   bool auto_remap;
   unsigned retries;                     /* of a main block */
   unsigned lost_wait;                   /* seconds */
+  bool readonly_to_spare;
   bool lost_zero;
   const char *label;                    /* NULL: not given; not owned */
   char *control_path;                   /* NULL: no control socket */
@@ -52,6 +53,9 @@ struct remap_config {
   "main-lost-wait=SECONDS\n" \
   "                     how long requests wait for a disk that went away\n" \
   "                     (default: 30)\n" \
+  "remap-readonly-disk=error|spare\n" \
+  "                     what becomes of writes if the disk turns read-only\n" \
+  "                     (default: error)\n" \
   "remap-label=TEXT     identity of the disk (default: its WWN or serial)\n" \
   "remap-control=SOCKET a Unix socket for status and commands"
 

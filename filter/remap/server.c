@@ -153,6 +153,7 @@ start_engine (struct remap *remap, const struct main_facts *facts)
     .main_max = facts->maximum,
     .retries = remap->config.retries, .auto_remap = remap->config.auto_remap,
     .lost_zero = remap->config.lost_zero,
+    .readonly_to_spare = remap->config.readonly_to_spare,
     .main_cache = main_cache (&remap->config),
     .lost_wait_ms = remap->config.lost_wait * UINT64_C (1000),
     .sleep_ms = sleep_ms, .log = log_engine

@@ -40,6 +40,8 @@ struct engine_config {
                                          * lost, so long after the loss */
   bool auto_remap;
   bool lost_zero;                       /* LOST reads as zeroes */
+  bool readonly_to_spare;               /* writes that main refuses because it
+                                         * is read-only go to the spare */
 
   /* Milliseconds of a clock that never goes back.  NULL: the system's. */
   uint64_t (*now_ms) (void *opaque);
@@ -209,6 +211,10 @@ enum engine_stat {
   STAT_LOST_ZEROED,            /* LOST sectors read as zeroes */
   STAT_SPARE_ERRORS,           /* failed calls to the spare */
   STAT_MAIN_LOST,              /* times that main was lost */
+  STAT_MAIN_REFUSED,           /* calls that wrote, refused by a main that is
+                                * read-only or full */
+  STAT_MAIN_OTHER_ERRORS,      /* failed calls that are about no sector, no
+                                * loss, and not that */
   NR_ENGINE_STATS
 };
 
@@ -220,6 +226,10 @@ struct engine_status {
   enum engine_health health;
   bool auto_remap, main_lost;
   bool spare_short;    /* the last change found no room in the spare */
+  bool main_silent;    /* nothing is left that could tell whether main lives */
+  int main_refuses;    /* errno: main refuses all writes; 0: it doesn't */
+  bool readonly_to_spare;
+  uint64_t late;       /* sectors for which main isn't used any more */
   struct map_totals totals;
   struct spare_status spare;
   uint64_t stat[NR_ENGINE_STATS];       /* since they were cleared */
@@ -230,7 +240,7 @@ extern void engine_get_status (struct engine *e, struct engine_status *st);
 extern const char *engine_health_name (enum engine_health health);
 
 /* Why health isn't ok, in words, the worst first; returns how many. */
-#define ENGINE_MAX_REASONS 8
+#define ENGINE_MAX_REASONS 10
 extern unsigned engine_health_reasons (const struct engine_status *st,
                                        struct message *reasons);
 

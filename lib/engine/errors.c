@@ -31,6 +31,12 @@ error_classify (int err)
   }
 }
 
+bool
+error_is_refusal (int err)
+{
+  return err == EROFS || err == EPERM || err == EOPNOTSUPP || err == ENOSPC;
+}
+
 /* The error numbers of the NBD protocol, and those that nbdkit translates
  * into one of them.  Two belong to requests of one kind and become EINVAL
  * elsewhere: ENOTSUP (fast zeroes: engine_zero knows), and EOVERFLOW.

@@ -119,6 +119,12 @@ struct engine {
   struct place place[MAX_PLACES];
   unsigned nr_places;
 
+  /* The errno with which main refuses all writes, or 0; and whether nothing is
+   * left that could tell whether it is alive.
+   */
+  atomic_int main_refuses;
+  atomic_bool main_silent;
+
   /* A record found no room, or the spare had no slot, the last time. */
   atomic_bool spare_short;
 

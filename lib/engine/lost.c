@@ -172,6 +172,7 @@ life_of_main (struct request *r, int err)
   else {
     e->asked_at = atomic_fetch_add (&e->tick, 1);
     life = e->life = ask_canaries (r, err);
+    atomic_store (&e->main_silent, life == MAIN_SILENT);
     if (life == MAIN_DEAD)
       main_went_away (e, err);
   }
@@ -197,10 +198,20 @@ main_is_alive (struct request *r, int err)
 }
 
 bool
+may_move_refused (const struct engine *e, int err)
+{
+  return e->config.readonly_to_spare && error_is_refusal (err) &&
+    atomic_load (&e->auto_remap);
+}
+
+bool
 may_move_data (struct request *r, int err)
 {
-  enum life life = judge (r, err);
+  enum life life;
 
+  if (may_move_refused (r->e, err))
+    return true;
+  life = judge (r, err);
   return (life == MAIN_ALIVE || life == MAIN_SILENT) &&
     atomic_load (&r->e->auto_remap);
 }

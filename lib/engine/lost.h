@@ -51,9 +51,14 @@ extern bool may_move (struct request *r);
 extern bool may_move_late (struct request *r);
 
 /* The same for the data of a write that main refused: where nothing is left
- * that could tell whether main is alive, it is better off in the spare.
+ * that could tell whether main is alive, it is better off in the spare; and so
+ * it is if main is read-only, and the configuration says that.
  */
 extern bool may_move_data (struct request *r, int err);
+
+/* May what a main that has turned read-only refused with ERR go to the spare?
+ */
+extern bool may_move_refused (const struct engine *e, int err);
 
 /* R, which holds no lock, needs a main that is lost: waits until it is back,
  * but not longer than WAIT_MS after the loss.  Returns whether it is back.

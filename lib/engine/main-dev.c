@@ -14,16 +14,56 @@
 
 #include "base/bytes.h"
 #include "engine/errors.h"
+#include "engine/log.h"
 #include "engine/lost.h"
 #include "engine/main-dev.h"
+#include "engine/marks.h"
+
+/* A disk that has turned read-only refuses all writes: said once.  As long as
+ * it does, none is a simple one, so that the first that succeeds is noticed.
+ */
+static void
+main_refuses (struct request *r, int err)
+{
+  struct engine *e = r->e;
+
+  stat_add (e, STAT_MAIN_REFUSED, 1);
+  if (atomic_exchange (&e->main_refuses, err) != 0)
+    return;
+  allow_simple_writes (e, false);
+  engine_log (e, ENGINE_LOG_WARNING, "main refuses to be written (%s): %s",
+              strerror (err), e->config.readonly_to_spare
+              ? "what clients write goes to the spare"
+              : "writes that need it fail until it takes one again");
+}
+
+static void
+main_was_written (struct engine *e)
+{
+  if (atomic_load_explicit (&e->main_refuses, memory_order_relaxed) == 0 ||
+      atomic_exchange (&e->main_refuses, 0) == 0)
+    return;
+  allow_simple_writes (e, true);
+  engine_log (e, ENGINE_LOG_WARNING, "main takes writes again");
+}
 
 int
 main_failed (struct request *r, enum engine_stat stat, int err)
 {
   stat_add (r->e, stat, 1);
-  if (error_classify (err) == ERROR_GONE) {
+  switch (error_classify (err)) {
+  case ERROR_GONE:
     r->met_lost = true;
     main_went_away (r->e, err);
+    break;
+  case ERROR_OTHER:
+    if (stat == STAT_MAIN_WRITE_ERRORS && error_is_refusal (err))
+      main_refuses (r, err);
+    else
+      stat_add (r->e, STAT_MAIN_OTHER_ERRORS, 1);
+    break;
+  case ERROR_MEDIA:
+    break;
   }
   return err;
 }
@@ -87,7 +127,12 @@ main_write_once (struct request *r, const void *buf, uint32_t count,
     err = device_pwrite (main_dev, buf, count, start);
   else
     err = main_dev->ops->zero (main_dev->ctx, count, start, r->zero_flags);
-  return err ? main_failed (r, STAT_MAIN_WRITE_ERRORS, err) : 0;
+  if (err == ENOTSUP && buf == NULL && (r->zero_flags & DEVICE_FAST_ZERO))
+    return err;
+  if (err)
+    return main_failed (r, STAT_MAIN_WRITE_ERRORS, err);
+  main_was_written (e);
+  return 0;
 }
 
 int

@@ -81,6 +81,29 @@ late_add (struct engine *e, uint64_t start, uint64_t end)
 }
 
 uint64_t
+marks_count (const struct marks *m)
+{
+  struct map_totals totals;
+
+  if (atomic_load (&m->all))
+    return UINT64_MAX;
+  map_get_totals (m->set, &totals);
+  return totals.lost;
+}
+
+void
+allow_simple_writes (struct engine *e, bool allow)
+{
+  /* Under the mutex of additions: one that is made at the same time must not
+   * be undone.
+   */
+  pthread_mutex_lock (&e->late.mutex);
+  atomic_store (&e->simple_max,
+                allow && !atomic_load (&e->late.any) ? e->max_call : 0);
+  pthread_mutex_unlock (&e->late.mutex);
+}
+
+uint64_t
 late_end (const struct engine *e, uint64_t start, uint64_t end, bool *late)
 {
   const struct marks *m = &e->late;

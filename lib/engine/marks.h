@@ -53,4 +53,10 @@ late_overlaps (const struct engine *e, uint64_t start, uint64_t end)
 extern uint64_t late_end (const struct engine *e, uint64_t start,
                           uint64_t end, bool *late);
 
+/* How many are marked; UINT64_MAX: all. */
+extern uint64_t marks_count (const struct marks *m);
+
+/* Simple writes (pwrite.c) are allowed, if nothing is late, or not. */
+extern void allow_simple_writes (struct engine *e, bool allow);
+
 #endif /* REMAP_ENGINE_MARKS_H */

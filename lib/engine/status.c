@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/internal.h"
+#include "engine/marks.h"
 #include "engine/stats.h"
 
 static bool
@@ -27,14 +28,20 @@ engine_get_status (struct engine *e, struct engine_status *st)
   st->main_lost = atomic_load (&e->main_lost);
   st->spare_short = atomic_load (&e->spare_short);
   map_get_totals (e->map, &st->totals);
+  st->main_silent = atomic_load (&e->main_silent);
+  st->main_refuses = atomic_load (&e->main_refuses);
+  st->readonly_to_spare = e->config.readonly_to_spare;
+  st->late = marks_count (&e->late);
   spare_get_status (e->spare, &st->spare);
   stats_get (e, st->ever, st->stat);
 
   if (st->main_lost)
     st->health = HEALTH_MAIN_LOST;
-  else if (sp->failed || sp->full || sp->slots_free == 0 || st->spare_short)
+  else if (sp->failed || sp->full || sp->slots_free == 0 ||
+           st->spare_short || (st->main_refuses && !st->readonly_to_spare))
     st->health = HEALTH_CRITICAL;
-  else if (st->totals.lost > 0 || sp->counters[COUNT_WEAK] > 0 ||
+  else if (st->main_refuses || st->main_silent || st->late > 0 ||
+           st->totals.lost > 0 || sp->counters[COUNT_WEAK] > 0 ||
            spare_mostly_used (sp))
     st->health = HEALTH_DEGRADED;
   else
@@ -77,6 +84,23 @@ engine_health_reasons (const struct engine_status *st,
     message_set (&reasons[n++], "more than 80 %% of the spare are used (%"
                  PRIu64 " of %" PRIu64 " slots): enlarge it",
                  sp->slots_used + sp->slots_retired, sp->slots_total);
+  if (st->main_refuses)
+    message_set (&reasons[n++], "main refuses to be written (%s): %s",
+                 strerror (st->main_refuses), st->readonly_to_spare
+                 ? "what clients write goes to the spare"
+                 : "writes that need it fail");
+  if (st->main_silent)
+    message_set (&reasons[n++], "main is behind a page cache, and all of it "
+                 "was read: whether it is alive can't be told any more, and "
+                 "reads that fail are passed on");
+  if (st->late == UINT64_MAX)
+    message_set (&reasons[n++], "writes that timed out may still land on main:"
+                 " it isn't written any more before the server was restarted");
+  else if (st->late > 0)
+    message_set (&reasons[n++], "%" PRIu64 " %s late: a write there timed out "
+                 "and may still land, so main isn't written there before the "
+                 "server was restarted", st->late,
+                 st->late == 1 ? "sector is" : "sectors are");
   if (st->totals.lost > 0)
     message_set (&reasons[n++], "%" PRIu64 " %s lost: main can't read %s",
                  st->totals.lost, st->totals.lost == 1 ? "sector is"

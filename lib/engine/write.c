@@ -225,6 +225,7 @@ write_pieces (struct request *r, const uint8_t *buf, uint64_t start,
   struct engine *e = r->e;
   struct placement *p = r->placement;
   const uint32_t block = e->config.main_block;
+  const bool refused = may_move_refused (e, err);
   uint64_t piece, n;
   bool spent;
 
@@ -234,13 +235,13 @@ write_pieces (struct request *r, const uint8_t *buf, uint64_t start,
   if (err == ETIMEDOUT)
     late_add (e, start, end);
 
-  if (!may_go_on (r, err))
+  if (!refused && !may_go_on (r, err))
     return err;
   r->failing_pieces++;
   p->err = err;
   spent = ++p->failing_pieces > MAX_FAILING_PIECES;
   if ((spent && end - start <= max_u64 (GIVE_UP, block)) ||
-      err == ETIMEDOUT || end - start <= block)
+      refused || err == ETIMEDOUT || end - start <= block)
     return move_later (r, start, end);
 
   piece = max_u64 (round_up (div_up (end - start, CUT), block), block);

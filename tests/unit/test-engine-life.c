@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "engine/canaries.h"
+#include "engine/marks.h"
 #include "engine-rig.h"
 
 #define STRIPE (8 * MIB)
@@ -78,6 +79,16 @@ disk_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
   struct disk *d = ctx;
 
   return atomic_load (&d->dead) ? d->dead_err : 0;
+}
+
+static int
+disk_pwrite_refused (void *ctx, const void *buf, uint32_t count,
+                     uint64_t offset)
+{
+  struct disk *d = ctx;
+
+  atomic_fetch_add (&d->failed, 1);
+  return d->dead_err;
 }
 
 static int
@@ -240,6 +251,7 @@ static void
 test_silent (void)
 {
   static uint8_t buf[MIB];
+  struct engine_status st;
   struct disk d;
 
   disk_init (&d, 16 * MIB, 0, MAIN_CACHED, 0);
@@ -250,6 +262,9 @@ test_silent (void)
   CU_ASSERT_EQUAL (engine_pread (&d.conn, buf, 512, 512), EIO);
   CU_ASSERT_EQUAL (lost_sectors (&d), 0);
   CU_ASSERT_EQUAL (times_lost (&d), 0);
+  engine_get_status (d.e, &st);
+  CU_ASSERT_EQUAL (st.health, HEALTH_DEGRADED);
+  CU_ASSERT (st.main_silent);
   CU_ASSERT_EQUAL (engine_pwrite (&d.conn, buf, 512, 512, false), 0);
   memset (buf, 0, 512);
   CU_ASSERT_EQUAL (engine_pread (&d.conn, buf, 512, 512), 0);
@@ -342,6 +357,84 @@ test_unflushed (void)
   disk_end (&d);
 }
 
+/* A disk that turns read-only: that is no bad sector, the health says it, and
+ * where it is asked for the spare takes what clients write (promise 10).
+ */
+static void
+test_read_only (void)
+{
+  static const int errors[] = { EROFS, EPERM, EOPNOTSUPP, ENOSPC };
+  static uint8_t buf[8192];
+  struct device_ops ops;
+  struct engine_status st;
+  struct message reason[ENGINE_MAX_REASONS];
+  struct disk d;
+
+  for (unsigned i = 0; i < 4; i++)
+    for (int to_spare = 0; to_spare < 2; to_spare++) {
+      disk_init (&d, 64 * MIB, 0, MAIN_UNCACHED, 0);
+      d.e->config.readonly_to_spare = to_spare;
+      CU_ASSERT_EQUAL (engine_pwrite (&d.conn, buf, 8192, 0, false), 0);
+      ops = *d.conn.main_dev.ops;
+      ops.pwrite = disk_pwrite_refused;
+      d.conn.main_dev.ops = &ops;
+      d.dead_err = errors[i];
+      for (unsigned n = 0; n < 20; n++) {
+        memset (buf, n, sizeof buf);
+        if (to_spare) {
+          CU_ASSERT_EQUAL (engine_pwrite (&d.conn, buf, 8192, n * 8192 + 100,
+                                          n % 2), 0);
+          buf[0] = 0xcc;
+          CU_ASSERT_EQUAL (engine_pread (&d.conn, buf, 8192, n * 8192 + 100),
+                           0);
+          CU_ASSERT_EQUAL (buf[0], n);
+        }
+        else
+          CU_ASSERT_EQUAL (engine_pwrite (&d.conn, buf, 8192, n * 8192, n % 2),
+                           errors[i] == EOPNOTSUPP ? EIO : errors[i]);
+      }
+      engine_get_status (d.e, &st);
+      CU_ASSERT_EQUAL (st.health, to_spare ? HEALTH_DEGRADED
+                       : HEALTH_CRITICAL);
+      CU_ASSERT (engine_health_reasons (&st, reason) > 0);
+      CU_ASSERT_PTR_NOT_NULL (strstr (reason[0].text, "refuses"));
+      CU_ASSERT (st.stat[STAT_MAIN_REFUSED] >= (to_spare ? 1 : 20));
+      CU_ASSERT_EQUAL (lost_sectors (&d), 0);
+
+      /* It takes writes again, and that is noticed. */
+      ops.pwrite = disk_pwrite;
+      atomic_store (&d.dead, false);
+      CU_ASSERT_EQUAL (engine_pwrite (&d.conn, buf, 8192, 32 * MIB, false), 0);
+      engine_get_status (d.e, &st);
+      CU_ASSERT_EQUAL (st.health, HEALTH_OK);
+      CU_ASSERT_EQUAL (atomic_load (&d.e->simple_max), d.e->max_call);
+      disk_end (&d);
+    }
+}
+
+/* What is late is counted, and shows (promise 3). */
+static void
+test_late_shows (void)
+{
+  struct message reason[ENGINE_MAX_REASONS];
+  struct engine_status st;
+  struct disk d;
+
+  disk_init (&d, 64 * MIB, 0, MAIN_UNCACHED, 0);
+  late_add (d.e, 8192, 8192 + 4096);
+  engine_get_status (d.e, &st);
+  CU_ASSERT_EQUAL (st.late, 8);
+  CU_ASSERT_EQUAL (st.health, HEALTH_DEGRADED);
+  CU_ASSERT_EQUAL (engine_health_reasons (&st, reason), 1);
+  CU_ASSERT_PTR_NOT_NULL (strstr (reason[0].text, "8 sectors are late"));
+  atomic_store (&d.e->late.all, true);
+  engine_get_status (d.e, &st);
+  CU_ASSERT_EQUAL (st.late, UINT64_MAX);
+  CU_ASSERT_EQUAL (engine_health_reasons (&st, reason), 1);
+  CU_ASSERT_PTR_NOT_NULL (strstr (reason[0].text, "isn't written any more"));
+  disk_end (&d);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -352,6 +445,8 @@ main (int argc, char *argv[])
     { "only a cache could tell (promise 12)", test_silent },
     { "a disk that comes back (promise 12)", test_comes_back },
     { "a disk that comes back without writes (promise 14)", test_unflushed },
+    { "a disk that turns read-only (promise 10)", test_read_only },
+    { "what is late shows (promise 3)", test_late_shows },
     { NULL }
   };
 

@@ -189,6 +189,8 @@ errors (const uint64_t *stat)
   put (all, "write", stat[STAT_MAIN_WRITE_ERRORS]);
   put (all, "flush", stat[STAT_MAIN_FLUSH_ERRORS]);
   put (all, "spare", stat[STAT_SPARE_ERRORS]);
+  put (all, "refused", stat[STAT_MAIN_REFUSED]);
+  put (all, "other", stat[STAT_MAIN_OTHER_ERRORS]);
   return all;
 }
 
@@ -247,8 +249,9 @@ spare_status (const struct control_target *t, const struct spare_status *sp)
 }
 
 static json_t *
-sectors (const struct map_totals *totals)
+sectors (const struct engine_status *st)
 {
+  const struct map_totals *totals = &st->totals;
   json_t *o = json_object ();
 
   put (o, "remapped", totals->remapped);
@@ -256,6 +259,8 @@ sectors (const struct map_totals *totals)
   put (o, "zero", totals->zero);
   put (o, "runs", totals->runs);
   put (o, "memory", totals->bytes);
+  /* All of them: as many as there can be. */
+  put (o, "late", min_u64 (st->late, MAP_MAX_SECTOR));
   return o;
 }
 
@@ -278,7 +283,7 @@ control_status (struct control_target *t)
   json_object_set_new (o, "lost_reads_zero", json_boolean (t->lost_zero));
   json_object_set_new (o, "main", main_status (t, &st));
   json_object_set_new (o, "spare", spare_status (t, &st.spare));
-  json_object_set_new (o, "sectors", sectors (&st.totals));
+  json_object_set_new (o, "sectors", sectors (&st));
   put (o, "auto_remaps", st.spare.counters[COUNT_AUTO_REMAPS]);
   put (o, "manual_remaps", st.spare.counters[COUNT_MANUAL_REMAPS]);
   put (o, "weak", st.spare.counters[COUNT_WEAK]);
