@@ -157,6 +157,49 @@ expect_failure ()
   [ "$status" -lt 99 ] || fail "status $status (a crash or a report): $*"
 }
 
+# ---- waiting ----------------------------------------------------------
+
+# eventually COMMAND [ARG...]: returns when the command succeeds.  It has five
+# minutes, or this is false: what is waited for comes at once on an idle
+# machine, but may take long beside others that use processors and disks.
+eventually ()
+{
+  local end=$((SECONDS + 300))
+
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || return 1
+    sleep 0.05
+  done
+}
+
+# Commands for it: exists FILE, is_missing FILE, has_text FILE.
+exists ()
+{
+  [ -e "$1" ]
+}
+
+is_missing ()
+{
+  [ ! -e "$1" ]
+}
+
+has_text ()
+{
+  [ -s "$1" ]
+}
+
+# has_ended PID: gone, or a zombie that nobody has asked for.
+has_ended ()
+{
+  ! grep -q '^State:[[:space:]]*[^Z]' "/proc/$1/status" 2>/dev/null
+}
+
+# has_text_or_ended FILE PID: the process that is to write it may end before.
+has_text_or_ended ()
+{
+  [ -s "$1" ] || has_ended "$2"
+}
+
 # ---- cleaning up ------------------------------------------------------
 
 # cleanup_fn COMMAND [ARG...]: run at the end, last registered first.
@@ -219,7 +262,7 @@ start_nbdkit ()
 # its exit status.
 start_nbdkit_may_fail ()
 {
-  local name=$1 i status=0
+  local name=$1 status=0
   shift
 
   # A test that takes the disk away wants to see errors, unless it is about
@@ -236,22 +279,17 @@ start_nbdkit_may_fail ()
   nbdkit -f -U "$sock" -P "$tmp/$name.pid" "$@" </dev/null >>"$name.log" 2>&1 &
   pid=$!
   nbdkit_pids[$name]=$pid
-  # The pid file appears when the socket is ready.  Slow only under valgrind.
-  for ((i = 0; i < 1200; i++)); do
-    if [ -s "$name.pid" ]; then
-      nbdkit_threads[$name]=$(count_threads "$pid")
-      return 0
-    fi
-    if ! kill -0 "$pid" 2>/dev/null; then
-      wait "$pid" || status=$?
-      unset "nbdkit_pids[$name]"
-      [ "$status" -ne 0 ] || status=1
-      [ "$status" -lt 99 ] || fail "status $status (a crash or a report)"
-      return "$status"
-    fi
-    sleep 0.05
-  done
-  fail "nbdkit ($name) was not ready after 60 s"
+  # The pid file appears when the socket is ready.
+  eventually has_text_or_ended "$name.pid" "$pid" ||
+    fail "nbdkit ($name) is not ready, and doesn't end"
+  if [ ! -s "$name.pid" ]; then
+    wait "$pid" || status=$?
+    unset "nbdkit_pids[$name]"
+    [ "$status" -ne 0 ] || status=1
+    [ "$status" -lt 99 ] || fail "status $status (a crash or a report)"
+    return "$status"
+  fi
+  nbdkit_threads[$name]=$(count_threads "$pid")
 }
 
 # count_threads PID
@@ -261,13 +299,16 @@ count_threads ()
   echo "${#threads[@]}"
 }
 
-# await_idle NAME: waits a little until the connections of clients that have
-# gone are gone too.  One that nbdkit is still closing when it is told to
-# end is not freed, on purpose, and that would be reported as a leak.
+# await_idle NAME: waits until the connections of clients that have gone are
+# gone too, and a little until their threads are: the server may have started
+# some of its own after they were counted.  A connection that nbdkit is still
+# closing when it is told to end is not freed, on purpose, and that would be
+# reported as a leak.
 await_idle ()
 {
   local i
 
+  eventually has_no_clients "$1" || :
   for ((i = 0; i < 40; i++)); do
     [ "$(count_threads "${nbdkit_pids[$1]}")" -gt "${nbdkit_threads[$1]}" ] ||
       break
@@ -275,10 +316,19 @@ await_idle ()
   done
 }
 
+# has_no_clients NAME: the only socket of its path is the one that listens
+# (state 01).
+has_no_clients ()
+{
+  awk -v path="$tmp/$1.sock" \
+      '$8 == path && $6 != "01" { found = 1 } END { exit found }' \
+      /proc/net/unix
+}
+
 # end_nbdkit NAME SIGNAL: 0 if the server's end is as it should be.
 end_nbdkit ()
 {
-  local name=$1 signal=$2 status=0 server=${nbdkit_pids[$1]} i
+  local name=$1 signal=$2 status=0 server=${nbdkit_pids[$1]}
 
   if [ "$signal" = TERM ] && is_instrumented; then
     await_idle "$name"
@@ -287,10 +337,7 @@ end_nbdkit ()
   kill -s "$signal" "$server" 2>/dev/null || :
   if [ "$signal" = TERM ]; then
     # One that doesn't end is a failure, not a test that hangs.
-    for ((i = 0; i < 1200; i++)); do
-      kill -0 "$server" 2>/dev/null || break
-      sleep 0.05
-    done
+    eventually has_ended "$server" || :
     kill -s KILL "$server" 2>/dev/null || :
   fi
   wait "$server" 2>/dev/null || status=$?
@@ -313,6 +360,74 @@ stop_nbdkit ()
 kill_nbdkit ()
 {
   end_nbdkit "$1" KILL || exit 1
+}
+
+# ---- system calls -----------------------------------------------------
+
+# requires_strace: skips unless a process that runs can be traced.
+requires_strace ()
+{
+  local sleeper traced=yes
+
+  requires_program strace
+  sleep 1000 &
+  sleeper=$!
+  strace_begin "$sleeper" -o /dev/null -e trace=none || traced=no
+  strace_end
+  kill "$sleeper"
+  wait "$sleeper" || :
+  [ "$traced" = yes ] || skip "can't trace a process"
+}
+
+# strace_begin PID [ARG...]: traces a process with all of its threads; returns
+# when what it does is seen, or is false: strace.err says why.
+strace_begin ()
+{
+  local traced=$1
+  shift
+
+  # strace truncates it a moment later than this goes on, and there it is
+  # written that the last process was attached.
+  rm -f strace.err
+  strace -f -p "$traced" "$@" 2>strace.err &
+  strace_pid=$!
+  eventually strace_has_begun || :
+  grep -q ' attached' strace.err
+}
+
+strace_has_begun ()
+{
+  grep -q ' attached' strace.err 2>/dev/null || has_ended "$strace_pid"
+}
+
+# strace_end: what it writes is complete after this.
+strace_end ()
+{
+  kill -INT "$strace_pid" 2>/dev/null || :
+  wait "$strace_pid" || :
+}
+
+# ---- FUSE -------------------------------------------------------------
+
+# await_fuse FILE PID: until nbdfuse, running in the background, shows FILE.
+await_fuse ()
+{
+  eventually has_text_or_ended "$1" "$2" || :
+  [ -e "$1" ] || fail "nbdfuse doesn't show $1"
+}
+
+# end_fuse_mount DIRECTORY PID: whoever used it must let go first, as a loop
+# device does a moment after it was detached.
+end_fuse_mount ()
+{
+  eventually fuse_is_unmounted "$1" "$2" || kill -9 "$2" || :
+  # nbdfuse ends by itself.
+  wait "$2" 2>/dev/null || :
+}
+
+fuse_is_unmounted ()
+{
+  fusermount3 -u "$1" 2>/dev/null || has_ended "$2"
 }
 
 # ---- loop devices -----------------------------------------------------

@@ -50,16 +50,11 @@ says ()
 fake_pid=
 fake ()
 {
-  local i
-
   end_fake
   /usr/bin/python3 "$abs_top_srcdir/tests/ctl/fake-server.py" \
                    "$tmp/fake" "$1" >requests &
   fake_pid=$!
-  for ((i = 0; i < 600; i++)); do
-    [ ! -S fake ] || break
-    sleep 0.05
-  done
+  eventually exists fake || fail "fake-server.py is not ready"
   export REMAP_CONTROL=$tmp/fake
 }
 
@@ -68,7 +63,7 @@ end_fake ()
   [ -z "$fake_pid" ] || kill "$fake_pid" || :
   [ -z "$fake_pid" ] || wait "$fake_pid" || :
   fake_pid=
-  rm -f fake
+  rm -f fake fake.new
 }
 cleanup_fn end_fake
 

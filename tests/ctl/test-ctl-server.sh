@@ -121,10 +121,11 @@ assert_grep 'L' out
 # While it is watched; until the server has gone.
 remapctl status --watch=1 >watch.out 2>watch.err &
 watcher=$!
-for ((i = 0; i < 600; i++)); do
-  [ "$(grep -c '^health' watch.out)" -lt 2 ] || break
-  sleep 0.05
-done
+seen_twice ()
+{
+  [ "$(grep -c '^health' watch.out)" -ge 2 ]
+}
+eventually seen_twice || fail "--watch doesn't go on"
 stop_nbdkit disk
 status=0
 wait $watcher || status=$?

@@ -28,7 +28,7 @@ make_loop ()
 # up every fourth of the others.
 make_bad_device ()
 {
-  local file=$1 i
+  local file=$1
   shift
 
   [ -e bad.txt ] || : >bad.txt
@@ -39,11 +39,7 @@ make_bad_device ()
   nbdfuse -C "${CONNECTIONS:-4}" fuse "$uri" </dev/null >>nbdfuse.log 2>&1 &
   fuse_pid=$!
   cleanup_fn end_fuse
-  for ((i = 0; i < 600; i++)); do
-    [ ! -e fuse/nbd ] || break
-    kill -0 "$fuse_pid" 2>/dev/null || fail "nbdfuse ended, see nbdfuse.log"
-    sleep 0.05
-  done
+  await_fuse fuse/nbd "$fuse_pid"
   # shellcheck disable=SC2086
   make_loop fuse/nbd ${LOSETUP_ARGS:-}
 }
@@ -51,20 +47,13 @@ make_bad_device ()
 # Whoever has the device open ends first, or FUSE could not.
 end_fuse ()
 {
-  local name i
+  local name
 
   [ -n "$fuse_pid" ] || return 0
   for name in "${!nbdkit_pids[@]}"; do
     [ "$name" = device ] || end_nbdkit "$name" TERM || :
   done
-  # The loop device, which was detached before, lets go in a moment.
-  for ((i = 0; i < 200; i++)); do
-    fusermount3 -u fuse 2>/dev/null && break
-    sleep 0.05
-  done
-  # After that nbdfuse ends by itself.
-  [ "$i" -lt 200 ] || kill -9 "$fuse_pid"
-  wait "$fuse_pid" 2>/dev/null || :
+  end_fuse_mount fuse "$fuse_pid"
   fuse_pid=
 }
 

@@ -139,13 +139,13 @@ ask (const char *message)
   const struct timespec pause = { .tv_nsec = 20000000 };
   struct target *t;
 
-  for (unsigned i = 0; i < 3000; i++) {
+  for (unsigned i = 0; i < 15000; i++) {
     t = served_disk_get ();
     if (t || (message && strstr (messages, message)))
       return t;
     nanosleep (&pause, NULL);
   }
-  CHECK (!"told, or found, within a minute");
+  CHECK (!"told, or found, within five minutes");
   return NULL;
 }
 

@@ -9,6 +9,13 @@ import threading, time
 
 SECTOR = 512
 
+# Waits until F () is true: for as long as a very busy machine may take.
+def eventually(f, what, seconds=300):
+    end = time.monotonic() + seconds
+    while not f():
+        assert time.monotonic() < end, "never: " + what
+        time.sleep(0.05)
+
 # Content that tells which sector it is of, and which writing of it.
 def pattern(sector, tag=1, count=1):
     return b"".join(struct.pack("<QQ", s, tag) * 32
@@ -95,7 +102,7 @@ def at_depth(depth, items, function, handle=None):
 # The control socket: lines are sent one after the other on a connection;
 # replies are what they say.
 class Control:
-    def __init__(self, path="ctl.sock", timeout=60):
+    def __init__(self, path="ctl.sock", timeout=300):
         self.s = socket.socket(socket.AF_UNIX)
         # A connect that doesn't block fails when many others wait.
         self.s.connect(path)

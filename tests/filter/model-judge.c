@@ -262,12 +262,13 @@ learn_lost (const struct op *op, uint64_t index)
 }
 
 /* Main is lost, or was during the operation, according to the server's
- * log; its lines may come a little later than the answers.
+ * log; its lines may come a little later than the answers, or a minute on a
+ * very busy machine.
  */
 static bool
 main_was_lost (const struct op *op)
 {
-  for (unsigned tries = 0; tries < 1000; tries++) {
+  for (unsigned tries = 0; tries < 30000; tries++) {
     server_scan_log ();
     if (op->was_lost || main_lost_now ||
         main_lost_events != op->main_lost || op->begin <= gone_until)

@@ -62,12 +62,14 @@ with open("done", "w") as f:
     f.write(str(done))
 PY
 /usr/bin/python3 wait.py &
-for ((i = 0; i < 1200; i++)); do
-  [ ! -e started ] || break
-  sleep 0.05
-done
+peers=$!
+is_started ()
+{
+  [ -e started ] || has_ended "$peers"
+}
+eventually is_started || fail "not so many are remapped"
 stop_nbdkit slow
-wait $! || fail "the peers"
+wait "$peers" || fail "the peers"
 [ ! -e ctl.sock ] || fail "the socket wasn't removed"
 
 # What was done is done.

@@ -175,12 +175,10 @@ if not r["ok"]:
     assert r["checked"] < 4096, r
 print(r)
 c2.shutdown()
-for i in range(1200):
+def is_verified():
     r = control("verify 0 8")
-    if r["ok"]:
-        break
-    time.sleep(0.05)
-is_(r["checked"], 8)
+    return r["ok"] and r["checked"] == 8
+eventually(is_verified, "the client has gone")
 PY
 } | /usr/bin/python3 -
 stop_nbdkit connections

@@ -99,10 +99,7 @@ rm ctl.sock
 # In the background, from another directory.
 nbdkit -U "$tmp/d.sock" -P "$tmp/d.pid" --filter=remap file main.img \
        spare=spare.img remap-control=ctl.sock
-for ((i = 0; i < 200; i++)); do
-  [ ! -s d.pid ] || break
-  sleep 0.05
-done
+eventually has_text d.pid || fail "no pid file"
 daemon_pid=$(cat d.pid)
 cleanup_fn kill "$daemon_pid"
 export URI="nbd+unix:///?socket=$tmp/d.sock"
@@ -112,9 +109,5 @@ write(5, pattern(5))
 is_(read(5), pattern(5))
 PY
 kill "$daemon_pid"
-for ((i = 0; i < 400; i++)); do
-  [ -e ctl.sock ] || break
-  sleep 0.05
-done
-[ ! -e ctl.sock ] || fail "the socket wasn't removed"
+eventually is_missing ctl.sock || fail "the socket wasn't removed"
 cleanup_fns=()

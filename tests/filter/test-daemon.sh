@@ -17,22 +17,13 @@ daemon ()
   rm -f d.pid d.sock
   nbdkit -U "$tmp/d.sock" -P "$tmp/d.pid" --filter=remap --filter=baddisk \
          file main.img spare=spare.img baddisk-list=bad.txt
-  for ((i = 0; i < 200; i++)); do
-    [ ! -s d.pid ] || break
-    sleep 0.05
-  done
+  eventually has_text d.pid || fail "no pid file"
   daemon_pid=$(cat d.pid)
 }
 end ()
 {
   kill -s "$1" "$daemon_pid"
-  for ((i = 0; i < 400; i++)); do
-    # Gone, or a zombie that nobody has asked for.
-    grep -q '^State:[[:space:]]*[^Z]' "/proc/$daemon_pid/status" \
-         2>/dev/null || break
-    sleep 0.05
-  done
-  [ "$i" -lt 400 ] || fail "the server didn't end"
+  eventually has_ended "$daemon_pid" || fail "the server didn't end"
   daemon_pid=
 }
 # shellcheck disable=SC2317

@@ -18,14 +18,10 @@ nbdfuse mnt/disk "$uri" &
 fuse=$!
 unmount ()
 {
-  fusermount3 -u mnt 2>/dev/null
-  wait "$fuse"
+  end_fuse_mount mnt "$fuse"
 }
 cleanup_fn unmount
-for ((i = 0; i < 200; i++)); do
-  [ -e mnt/disk ] && break
-  sleep 0.05
-done
+await_fuse mnt/disk "$fuse"
 
 ddrescue -q -d -b 512 -r 1 mnt/disk rescued.img rescue.map
 cat rescue.map

@@ -77,8 +77,7 @@ fuse=
 unmount ()
 {
   [ -n "$fuse" ] || return 0
-  fusermount3 -u mnt || :
-  wait "$fuse" || :
+  end_fuse_mount mnt "$fuse"
   fuse=
 }
 cleanup_fn unmount
@@ -86,15 +85,10 @@ cleanup_fn unmount
 # rescue URI
 rescue ()
 {
-  local i
-
   rm -f out.img rescue.map
   nbdfuse -r mnt/disk "$1" 2>/dev/null &
   fuse=$!
-  for ((i = 0; i < 400; i++)); do
-    [ ! -e mnt/disk ] || break
-    sleep 0.05
-  done
+  await_fuse mnt/disk "$fuse"
   ddrescue -q -d -b 512 mnt/disk out.img rescue.map
   unmount
 }

@@ -53,7 +53,7 @@ cat >listen.py <<'PY'
 import os, socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
-s.settimeout(30)
+s.settimeout(300)
 print("ready", flush=True)
 try:
     while True:
@@ -77,25 +77,26 @@ shift
 /usr/bin/python3 listen.py "$log" >syslog.txt &
 listener=$!
 trap 'kill $listener' EXIT
-for i in $(seq 200); do
-  grep -q ready syslog.txt && break
-  sleep 0.05
-done
+# until_true COMMAND...: for five minutes at most.
+until_true ()
+{
+  end=$(($(date +%s) + 300))
+  until "$@" || [ "$(date +%s)" -ge "$end" ]; do
+    sleep 0.05
+  done
+}
+until_true grep -q ready syslog.txt
 [ "$log" = /dev/log ] || mount --bind dev /dev
 "$@" >foreground.out 2>&1 || :
-for i in $(seq 200); do
-  ! grep -q 'nbdkit.*remap' syslog.txt || break
-  sleep 0.05
-done
-# Not a zombie that nobody has asked for.
-running ()
+until_true grep -q 'nbdkit.*remap' syslog.txt
+# Or a zombie that nobody has asked for.
+gone ()
 {
-  [ -s p ] && grep -q '^State:[[:space:]]*[^Z]' "/proc/$(cat p)/status"
+  ! [ -s p ] ||
+    ! grep -q '^State:[[:space:]]*[^Z]' "/proc/$(cat p)/status" 2>/dev/null
 }
-for i in $(seq 200); do
-  running 2>/dev/null || exit 0
-  sleep 0.05
-done
+until_true gone
+! gone || exit 0
 echo "still running" >still
 kill "$(cat p)"
 SH
@@ -119,8 +120,5 @@ cksum spare.img | diff before -
 rm -f p s
 nbdkit -v --log=stderr -U "$tmp/s" -P "$tmp/p" --filter=remap file main.img \
        spare=spare.img >stderr.out 2>&1 || :
-for ((i = 0; i < 100; i++)); do
-  ! grep -q 'belongs to a disk of' stderr.out || break
-  sleep 0.05
-done
+eventually grep -q 'belongs to a disk of' stderr.out || :
 assert_grep 'error: remap: spare .* belongs to a disk of 8388608' stderr.out

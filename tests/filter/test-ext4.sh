@@ -23,10 +23,7 @@ attach ()
 {
   nbdfuse fuse/disk "$uri" &
   fuse=$!
-  for ((i = 0; i < 200; i++)); do
-    [ -e fuse/disk ] && break
-    sleep 0.05
-  done
+  await_fuse fuse/disk "$fuse"
   loop=$(losetup --find --show --direct-io=on fuse/disk)
 }
 detach ()
@@ -34,12 +31,7 @@ detach ()
   ! mountpoint -q mnt || umount mnt || umount -l mnt
   [ -z "$loop" ] || losetup -d "$loop"
   loop=
-  for ((i = 0; i < 100; i++)); do
-    fusermount3 -u fuse 2>/dev/null && break
-    mountpoint -q fuse || break
-    sleep 0.05
-  done
-  [ -z "$fuse" ] || wait "$fuse" || :
+  [ -z "$fuse" ] || end_fuse_mount fuse "$fuse"
   fuse=
 }
 cleanup_fn detach
@@ -75,7 +67,7 @@ echo "$(wc -l <sums.txt) files"
    sync "mnt/late-$j" || break
  done) 2>/dev/null &
 writer=$!
-sleep 0.7
+eventually exists mnt/late-3 || fail "nothing is written"
 crash
 wait "$writer" || :
 detach

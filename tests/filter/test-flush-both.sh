@@ -9,51 +9,43 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/remap.sh"
 requires nbdsh --version
-requires_program strace
 ! is_instrumented || skip "counts system calls"
 
 make_main $((8 << 20))
 bad_sectors bad.txt 100
+requires_strace
 serve
-strace -p "$pid" -o /dev/null -e trace=none 2>/dev/null &
-tracer=$!
-sleep 0.2
-kill "$tracer" 2>/dev/null || skip "can't trace a process"
-wait "$tracer" || :
+# The spare is made, and synced, after the server is ready for connections and
+# before it serves one.
+client <<<'is_(read(50), orig(50))'
 
-# synced PYTHON...: runs each, and prints which files were synced meanwhile.
-synced ()
+# syncs FILES WHAT PYTHON...: runs each line; which files are synced meanwhile?
+syncs ()
 {
-  local tracer i
+  local wanted=$1 what=$2
+  shift 2
 
-  strace -f -y -e trace=fdatasync,fsync,sync_file_range,syncfs -o trace.out \
-         -p "$pid" 2>attached.out &
-  tracer=$!
-  for ((i = 0; i < 200; i++)); do
-    grep -q attached attached.out && break
-    sleep 0.05
-  done
+  echo "==== $what"
+  strace_begin "$pid" -y -e trace=fdatasync,fsync,sync_file_range,syncfs \
+               -o trace.out || fail "strace: $(cat strace.err)"
   printf '%s\n' "$@" | client
-  kill -INT "$tracer"
-  wait "$tracer" || :
-  cat trace.out >&2
+  strace_end
+  cat trace.out
   # A call's result is on another line if another thread came in between.
-  ! grep ' = -1 ' trace.out >&2 || fail "a sync failed"
-  sed -n 's/.*sync(.*\/\([a-z]*\)\.img.*/\1/p' trace.out | sort -u |
-    paste -sd ' '
+  ! grep ' = -1 ' trace.out || fail "a sync failed"
+  assert_equal "$(sed -n 's/.*sync(.*\/\([a-z]*\)\.img.*/\1/p' trace.out |
+                    sort -u | paste -sd ' ')" "$wanted" "$what"
 }
 
 good='write(50, pattern(50))'
 bad='write(100, pattern(100))'
 
-assert_equal "$(synced "$good")" "" "a good write"
-assert_equal "$(synced "$bad")" "spare" "a write that is remapped"
-assert_equal "$(synced "$bad" 'h.flush()')" "main spare" "FLUSH"
-assert_equal "$(synced "$good" 'h.flush()')" "main" "FLUSH, spare clean"
-assert_equal "$(synced 'write(50, pattern(50), nbd.CMD_FLAG_FUA)')" "main" \
-             "FUA to main"
-assert_equal "$(synced 'write(100, pattern(100), nbd.CMD_FLAG_FUA)')" \
-             "spare" "FUA to a slot"
-assert_equal "$(synced 'write(96, pattern(96, 1, 8), nbd.CMD_FLAG_FUA)')" \
-             "main spare" "FUA to both"
-assert_equal "$(synced 'h.zero(512, 100 * 512)')" "spare" "a slot is freed"
+syncs "" "a good write" "$good"
+syncs "spare" "a write that is remapped" "$bad"
+syncs "main spare" "FLUSH" "$bad" 'h.flush()'
+syncs "main" "FLUSH, spare clean" "$good" 'h.flush()'
+syncs "main" "FUA to main" 'write(50, pattern(50), nbd.CMD_FLAG_FUA)'
+syncs "spare" "FUA to a slot" 'write(100, pattern(100), nbd.CMD_FLAG_FUA)'
+syncs "main spare" "FUA to both" \
+      'write(96, pattern(96, 1, 8), nbd.CMD_FLAG_FUA)'
+syncs "spare" "a slot is freed" 'h.zero(512, 100 * 512)'

@@ -9,8 +9,8 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/remap.sh"
 requires nbdsh --version
-requires_program strace
 ! is_instrumented || skip "strace and valgrind don't mix"
+requires_strace
 
 make_main $((1 << 20))
 bad_sectors bad.txt 100
@@ -31,18 +31,14 @@ PY
 # system call; false if it lives to serve a client.
 start_killed ()
 {
-  local tracer i alive=
+  local tracer alive=
 
   rm -f k.pid k.sock
   strace -f -qq -o /dev/null -e trace="$1" -e inject="$1:signal=KILL:when=$2" \
          nbdkit -f -U "$tmp/k.sock" -P "$tmp/k.pid" --filter=remap \
          file main.img spare=spare.img >killed.out 2>&1 &
   tracer=$!
-  for ((i = 0; i < 400; i++)); do
-    kill -0 "$tracer" 2>/dev/null || break
-    [ ! -s k.pid ] || break
-    sleep 0.02
-  done
+  eventually has_text_or_ended k.pid "$tracer" || fail "it is never ready"
   # The socket is there before the spare is formatted.
   ! URI="nbd+unix:///?socket=$tmp/k.sock" client <<<'' 2>/dev/null || {
     alive=1

@@ -68,10 +68,7 @@ echo '@1970-01-02 00:00:00' >clock.new
 mv clock.new clock
 rm gone
 client <<'PY'
-for i in range(600):
-    if outcome(read, 3000) == "ok":
-        break
-    time.sleep(0.1)
+eventually(lambda: outcome(read, 3000) == "ok", "main is back")
 is_(read(3000), orig(3000))
 h.flush()
 PY

@@ -70,7 +70,7 @@ started=0 refused=0
 for n in 3 4 5 6 7 8 9 10 11 12 13 14 16 24 32; do
   status=0
   (ulimit -S -n "$n"
-   exec timeout 60 nbdkit -U - --filter=remap file main.img spare=spare.img \
+   exec timeout 300 nbdkit -U - --filter=remap file main.img spare=spare.img \
         --run true) >open.out 2>&1 </dev/null || status=$?
   cat open.out
   [ "$status" -lt 99 ] || [ "$status" -eq 126 ] || [ "$status" -eq 127 ] ||

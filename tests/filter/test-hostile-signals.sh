@@ -11,8 +11,8 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/remap.sh"
 requires nbdsh --version
-requires_program strace
 ! is_instrumented || skip "strace and valgrind don't mix"
+requires_strace
 
 make_main $((1 << 20))
 bad_sectors bad.txt 100
@@ -21,37 +21,39 @@ bad_sectors bad.txt 100
 # False if it never comes to that, and it had to be ended.
 start_hit ()
 {
-  local tracer i ready=0
+  local tracer hit=yes
 
-  rm -f k.pid k.sock
+  rm -f k.pid k.sock trace
   strace -f -qq -o trace -e trace="$2" -e inject="$2:signal=$1:when=$3" \
          "$REMAP_NBDKIT" -f -t 1 -U "$tmp/k.sock" -P "$tmp/k.pid" \
          --filter="$REMAP_FILTER" file main.img spare=spare.img spare-size=2M \
          >hit.out 2>&1 </dev/null &
   tracer=$!
-  for ((i = 0; i < 3000; i++)); do
-    kill -0 "$tracer" 2>/dev/null || break
-    if [ "$ready" = 0 ] && [ -s k.pid ]; then
-      # A client that is served knows that the start is over.
-      ready=1
-      URI="nbd+unix:///?socket=$tmp/k.sock" client <<<'' 2>/dev/null || :
-    fi
-    if [ "$ready" = 1 ]; then
-      # If it was hit by then it ends by itself, and if not, by this.
-      sleep 0.1
-      ready=2
-      ! kill -TERM "$(cat k.pid)" 2>/dev/null || ready=3
-    fi
-    sleep 0.02
-  done
-  if kill -0 "$tracer" 2>/dev/null; then
+  eventually has_text_or_ended k.pid "$tracer" || :
+  if [ -s k.pid ]; then
+    # A client that is served knows that the start is over.
+    URI="nbd+unix:///?socket=$tmp/k.sock" client <<<'' 2>/dev/null || :
+    # If it was hit by then it ends by itself, and if not, by this.
+    was_hit "$2" "$3" || hit=no
+    [ "$hit" = yes ] || kill -TERM "$(cat k.pid)"
+  fi
+  eventually has_ended "$tracer" || {
     cat trace hit.out
     kill -9 "$(cat k.pid)" "$tracer"
     fail "SIG$1 at call $3 of $2: the server doesn't end"
-  fi
+  }
   wait "$tracer" 2>/dev/null || :
   assert_no_grep 'Assertion|Segmentation' hit.out
-  [ "$ready" != 3 ]
+  [ "$hit" = yes ]
+}
+
+# was_hit CALL N: has a thread come to its Nth such call?  strace counts them
+# by thread, and has written a call down before it goes on.
+was_hit ()
+{
+  awk -v call="$1(" -v n="$2" \
+      'index ($2, call) == 1 && ++calls[$1] >= n { hit = 1 } END { exit !hit }' \
+      trace
 }
 
 # works EXISTED: the next start.

@@ -36,11 +36,8 @@ for ((i = 0; i < times; i++)); do
     fail "$i: the one that lost ended with status $status"
   assert_grep 'spare .*spare.img: (is in use by another|was removed or repl)' \
               $lost.out
-  for ((j = 0; j < 1200; j++)); do
-    [ ! -s $won.pid ] || break
-    kill -0 "$winner" 2>/dev/null || { cat $won.out; fail "$i: both lost"; }
-    sleep 0.01
-  done
+  eventually has_text_or_ended $won.pid "$winner" || fail "$i: it isn't ready"
+  [ -s $won.pid ] || { cat $won.out; fail "$i: both lost"; }
   kill -TERM "$winner"
   status=0
   wait "$winner" || status=$?

@@ -10,8 +10,8 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/remap.sh"
 requires nbdsh --version
-requires_program strace
 ! is_instrumented || skip "counts system calls"
+requires_strace
 
 make_main $((8 << 20))
 bad_sectors bad.txt 8000+100
@@ -25,9 +25,9 @@ stop_nbdkit disk
 # count NAME: system calls of the server $pid during a workload.
 count ()
 {
-  local i
+  local client
 
-  rm -f ready go attached
+  rm -f ready go
   client <<'PY' &
 def work(n):
     for i in range(n):
@@ -43,33 +43,15 @@ while not os.path.exists("go"):
     time.sleep(0.01)
 PY
   client=$!
-  for ((i = 0; i < 400; i++)); do
-    [ ! -e ready ] || break
-    sleep 0.05
-  done
-  strace -f -c -o "$1.count" -p "$pid" 2>attached &
-  tracer=$!
-  for ((i = 0; i < 200; i++)); do
-    ! grep -q attached attached || break
-    sleep 0.05
-  done
-  sleep 0.3
+  eventually exists ready || fail "the client is not ready"
+  strace_begin "$pid" -c -o "$1.count" || fail "strace: $(cat strace.err)"
   touch go
-  for ((i = 0; i < 1000; i++)); do
-    [ -e go ] || break
-    sleep 0.05
-  done
-  kill -INT "$tracer"
-  wait "$tracer" || :
+  eventually is_missing go || fail "the client doesn't end"
+  strace_end
   touch go
   wait "$client"
   cat "$1.count"
 }
-
-strace -p $$ -o /dev/null -e trace=none 2>/dev/null & tracer=$!
-sleep 0.2
-kill "$tracer" 2>/dev/null || skip "can't trace a process"
-wait "$tracer" || :
 
 start_nbdkit bare -t 1 file main.img
 disk_uri=$uri

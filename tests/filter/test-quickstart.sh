@@ -42,6 +42,11 @@ port=$(/usr/bin/python3 -c 'import socket
 s = socket.socket()
 s.bind(("127.0.0.1", 0))
 print(s.getsockname()[1])')
+is_served ()
+{
+  nbdinfo --size "nbd://localhost:$port" >size.out 2>/dev/null ||
+    has_ended "$server"
+}
 # serve_and_ask DISK [SPARE] PYTHON: an expression that must be true.
 serve_and_ask ()
 {
@@ -50,11 +55,8 @@ serve_and_ask ()
   set -- "${@:1:$#-1}"
   "$quickstart" --port "$port" "$@" >serve.out 2>&1 </dev/null &
   server=$!
-  for _ in $(seq 600); do
-    nbdinfo --size "nbd://localhost:$port" >size.out 2>/dev/null && break
-    kill -0 "$server" 2>/dev/null || { cat serve.out; fail "it ended"; }
-    sleep 0.1
-  done
+  eventually is_served || :
+  ! has_ended "$server" || { cat serve.out; fail "it ended"; }
   assert_equal "$(cat size.out)" 10485760 "size of the export"
   nbdsh -u "nbd://localhost:$port" -c "assert $question" -c 'h.flush()'
   kill -INT "$server" || :

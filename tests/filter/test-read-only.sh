@@ -30,9 +30,11 @@ client <<'PY' &
 is_(h.is_read_only(), True)
 is_(read(100), pattern(100))
 is_(read(200), orig(200))
-time.sleep(1.5)
+open("served", "w").close()
+eventually(lambda: os.path.exists("looked"), "main was looked at")
 PY
-sleep 0.8
+client=$!
+eventually exists served || fail "the client is not served"
 if ! is_instrumented; then
   flags=$(main_flags)
   [ -n "$flags" ] || fail "main is not open"
@@ -40,7 +42,8 @@ if ! is_instrumented; then
     [ $((0$f & 3)) -eq 0 ] || fail "main is open for writing"
   done
 fi
-wait $!
+touch looked
+wait "$client"
 stop_nbdkit disk
 serve
 client <<'PY'

@@ -12,11 +12,11 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/remap.sh"
 requires nbdsh --version
-requires_program strace
 requires_plugin memory
 ! is_instrumented || skip "counts system calls"
+requires_strace
 strace -o /dev/null -e trace=none -e inject=fdatasync:delay_enter=1 true \
-  2>/dev/null || skip "can't trace a process"
+  2>/dev/null || skip "strace can't delay calls"
 
 # Every second sector, so that none is written together with another.
 requests=320
@@ -27,18 +27,14 @@ bad_sectors bad.txt $(seq 0 2 $((2 * requests - 2)))
 # flush takes MS milliseconds.  How many flushes there were is in $n.
 counted ()
 {
-  local tracer i
-
-  rm -f spare.img attached calls
+  rm -f spare.img
   start_nbdkit disk -t 64 --filter=remap --filter=baddisk memory 1M \
                baddisk-list=bad.txt baddisk-fail=write spare=spare.img
-  strace -f -p "$pid" -o calls -e trace=fdatasync,fsync,sync_file_range \
-         -e inject=fdatasync,fsync:delay_enter="$(($2 * 1000))" 2>attached &
-  tracer=$!
-  for ((i = 0; i < 400; i++)); do
-    ! grep -q attached attached || break
-    sleep 0.05
-  done
+  # What making the spare costs is not counted: it is made before this.
+  URI=$uri client <<<''
+  strace_begin "$pid" -o calls -e trace=fdatasync,fsync,sync_file_range \
+               -e inject=fdatasync,fsync:delay_enter="$(($2 * 1000))" ||
+    fail "strace: $(cat strace.err)"
   DEPTH=$1 REQUESTS=$requests SECTORS=${3:-1} URI=$uri client <<'PY'
 depth, requests = int(os.environ["DEPTH"]), int(os.environ["REQUESTS"])
 sectors = int(os.environ["SECTORS"])
@@ -57,8 +53,7 @@ while h.aio_in_flight():
     h.poll(-1)
 assert not failed, failed
 PY
-  kill -INT "$tracer"
-  wait "$tracer" || :
+  strace_end
   stop_nbdkit disk
   n=$(grep -cE '(fdatasync|fsync)\(' calls)
   echo "depth $1: $n flushes for $requests requests"

@@ -18,7 +18,7 @@ mkdir directory
 SPARE=directory refused 'spare .*directory: .*(directory|regular file)'
 mkfifo fifo
 SPARE=/dev/zero refused 'spare /dev/zero: is neither a regular file nor a bl'
-timeout 10 nbdkit -f -U - --filter=remap file main.img spare=fifo \
+timeout 300 nbdkit -f -U - --filter=remap file main.img spare=fifo \
         --run true >fifo.out 2>&1 && fail "a FIFO was accepted"
 assert_grep 'fifo: is neither a regular file nor a block device' fifo.out
 SPARE=main.img refused 'main.img: is main itself'

@@ -62,11 +62,11 @@ eval "server=($(cat words))"
 nbdkit "${server[@]}" >disk1.log 2>&1 </dev/null &
 server_pid=$!
 cleanup_fn end_server
-for _ in $(seq 600); do
-  remapctl -n disk1 ping >/dev/null 2>&1 && break
-  kill -0 "$server_pid" 2>/dev/null || break
-  sleep 0.1
-done
+is_served ()
+{
+  remapctl -n disk1 ping >/dev/null 2>&1 || has_ended "$server_pid"
+}
+eventually is_served || fail "it isn't ready"
 assert_equal "$(nbdinfo --size "nbd+unix:///?socket=$tmp/disk1.nbd")" 8388608 \
              "size of the export"
 
