@@ -11,9 +11,14 @@
 #   --jobs N       tests at a time (default 2, or 1 on one processor)
 #   --logs DIR     where the logs go (default: tests/logs of the build)
 #
-# One line a test; for one that failed, its log; a list of the skips; last
-# of all, alone on its line: N passed, N failed, N skipped.  The status is 0
-# if nothing failed.  REMAP_KEEP=1 keeps the tests' temporary directories.
+# One line a test; for one that failed, its log; a list of the skips; how
+# busy the machine was; last of all, alone on its line: N passed, N failed, N
+# skipped.  The status is 0 if nothing failed.  REMAP_KEEP=1 keeps the tests'
+# temporary directories.
+#
+# The seconds of list.txt are what a test takes at most on an idle machine.  It
+# is ended, and has failed, when its processes have used as much processor
+# time, or, in case that they wait for each other, after five times as long.
 
 set -u -o pipefail
 
@@ -24,7 +29,8 @@ fi
 here=${abs_top_srcdir:?}/tests
 logs=$abs_top_builddir/tests/logs
 jobs=2
-[ "$(nproc)" -gt 1 ] || jobs=1
+processors=$(nproc)
+[ "$processors" -gt 1 ] || jobs=1
 words=()
 
 while [ $# -gt 0 ]; do
@@ -58,6 +64,8 @@ fi
 mkdir -p "$logs" || exit 2
 work=$(mktemp -d "${TMPDIR:-/tmp}/remap-XXXXXX") || exit 2
 declare -A running=()           # pid of timeout(1) -> name of the test
+patience=5                      # wall time, in multiples of a test's limit
+ticker=                         # pid of the sleep(1) that wakes us
 
 clean_up ()
 {
@@ -67,6 +75,7 @@ clean_up ()
   for pid in "${!running[@]}"; do
     kill -TERM "$pid" 2>/dev/null
   done
+  [ -z "$ticker" ] || kill "$ticker" 2>/dev/null
   wait
   rm -rf --one-file-system "$work"
 }
@@ -146,7 +155,8 @@ start ()
     cd "$work/$name" || exit 99
     TMPDIR=$work/$name
     export TMPDIR
-    exec timeout -k 20 "${limit_of[$name]}" "${prefix[@]}" "${argv[@]}" \
+    exec timeout -k 20 $((limit_of[$name] * patience)) \
+         "${prefix[@]}" "${argv[@]}" \
          >>"$logs/$name.log" 2>&1
   ) &
   running[$!]=$name
@@ -155,7 +165,39 @@ start ()
 
 passed=0 failed=0 skipped=0
 skips=() failures=()
-declare -A started=()
+declare -A started=() overran=()
+
+# processor_time GROUP: the seconds that the processes of a process group have
+# used, and those of their children that have ended and were waited for.
+# What a test has in the background in a group of its own isn't counted.
+ticks=$(getconf CLK_TCK)
+processor_time ()
+{
+  # In front of the last parenthesis is the name, which may have any others.
+  cat /proc/[0-9]*/stat 2>/dev/null |
+    awk -v group="$1" -v ticks="$ticks" '
+      { sub (/^.*\) /, "") }
+      $3 == group { used += $12 + $13 + $14 + $15 }
+      END { printf "%d\n", used / ticks }' || :
+}
+
+end_those_that_overran ()
+{
+  local pid used
+
+  for pid in "${!running[@]}"; do
+    [ -z "${overran[$pid]:-}" ] || continue
+    # Not before it can have used so much, on all processors.
+    [ $(((SECONDS - started[${running[$pid]}]) * processors)) -ge \
+      "${limit_of[${running[$pid]}]}" ] || continue
+    used=$(processor_time "$pid")
+    if [ "${used:-0}" -ge "${limit_of[${running[$pid]}]}" ]; then
+      overran[$pid]="$used s of processor time"
+      # It passes that on, and kills what doesn't end.
+      kill -TERM "$pid"
+    fi
+  done
+}
 
 finish ()
 {
@@ -165,6 +207,7 @@ finish ()
   # Nothing of a test outlives it.
   kill -KILL -- "-$pid" 2>/dev/null
   took=$((SECONDS - started[$name]))
+  [ -z "${overran[$pid]:-}" ] || status=overran
   case $status in
     0)
       passed=$((passed + 1)) what=PASS reason= ;;
@@ -173,9 +216,14 @@ finish ()
       : "${reason:=no reason given}"
       skipped=$((skipped + 1)) what=SKIP
       skips+=("$name: $reason") ;;
+    overran)
+      failed=$((failed + 1)) what=FAIL failures+=("$name")
+      reason="not finished after ${overran[$pid]}"
+      unset "overran[$pid]" ;;
     124|137)
       failed=$((failed + 1)) what=FAIL failures+=("$name")
-      reason="not finished after ${limit_of[$name]} s, or killed" ;;
+      reason="not finished after $((limit_of[$name] * patience)) s, or killed"
+      ;;
     *)
       failed=$((failed + 1)) what=FAIL failures+=("$name")
       reason="status $status" ;;
@@ -194,11 +242,73 @@ finish ()
 
 wait_for_one ()
 {
-  local pid status=0
-  wait -n -p pid "${!running[@]}" || status=$?
+  local pid status
+
+  while :; do
+    if [ -z "$ticker" ]; then
+      sleep 5 &
+      ticker=$!
+    fi
+    status=0
+    wait -n -p pid "$ticker" "${!running[@]}" || status=$?
+    [ "$pid" = "$ticker" ] || break
+    ticker=
+    end_those_that_overran
+  done
   finish "$pid" "$status"
 }
 
+# measure: what has passed until now, in milliseconds: on the clock, in use of
+# all of the machine's processors together, by us and our children, and while
+# a process, whoever's, could have gone on but for a processor, or a disk.
+measure ()
+{
+  # Not in a process of its own, which has no children.
+  times >"$work/times"
+  awk -v ticks="$ticks" '
+    function minutes(t) { split (t, m, /[ms]/); return 60 * m[1] + m[2] }
+    FILENAME == "/proc/uptime" { now = $1 }
+    FILENAME == "/proc/stat" && $1 == "cpu" {
+      all = ($2 + $3 + $4 + $7 + $8 + $9) / ticks
+    }
+    FILENAME == "/proc/stat" && /^cpu[0-9]/ { n++ }
+    FILENAME ~ /times$/ { ours += minutes($1) + minutes($2) }
+    FILENAME ~ /pressure/ && $1 == "some" {
+      sub (/.*total=/, "")
+      waited[FILENAME] = $0 / 1000000
+    }
+    END {
+      printf "%.0f %.0f %.0f %.0f %.0f\n", now * 1000, all * 1000 / n,
+             ours * 1000 / n, waited["/proc/pressure/cpu"] * 1000,
+             waited["/proc/pressure/io"] * 1000
+    }' /proc/uptime /proc/stat "$work/times" "${pressure[@]}"
+}
+# Not every kernel has it.
+pressure=(/proc/pressure/cpu /proc/pressure/io)
+cat "${pressure[@]}" >/dev/null 2>&1 || pressure=()
+
+# say_how_busy: since $before.  The load averages are of 1, 5 and 15 minutes.
+say_how_busy ()
+{
+  local load after i share=() waited=""
+
+  read -r -a load </proc/loadavg
+  measure >"$work/after"
+  read -r -a after <"$work/after"
+  for i in 1 2 3 4; do
+    share+=($(((after[i] - before[i]) * 100 / (after[0] - before[0] + 1))))
+  done
+  if [ ${#pressure[@]} -gt 0 ]; then
+    waited="; somebody waited for one ${share[2]} % of the time,"
+    waited+=" for a disk ${share[3]} %"
+  fi
+  echo "busy: $processors processors, load ${load[*]:0:3};" \
+       "the tests used ${share[1]} % of them, others" \
+       "$((share[0] > share[1] ? share[0] - share[1] : 0)) %$waited"
+}
+
+measure >"$work/before"
+read -r -a before <"$work/before"
 for name in "${selected[@]}"; do
   while [ ${#running[@]} -ge "$jobs" ]; do
     wait_for_one
@@ -219,5 +329,6 @@ if [ ${#skips[@]} -gt 0 ]; then
   echo "Skipped:"
   printf '  %s\n' "${skips[@]}"
 fi
+say_how_busy
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$((passed + skipped))" -gt 0 ]
