@@ -24,7 +24,9 @@ start_hit ()
   local tracer hit=yes
 
   rm -f k.pid k.sock trace
-  strace -f -qq -o trace -e trace="$2" -e inject="$2:signal=$1:when=$3" \
+  # What a script starts in the background would ignore SIGINT.
+  env --default-signal=INT \
+    strace -f -qq -o trace -e trace="$2" -e inject="$2:signal=$1:when=$3" \
          "$REMAP_NBDKIT" -f -t 1 -U "$tmp/k.sock" -P "$tmp/k.pid" \
          --filter="$REMAP_FILTER" file main.img spare=spare.img spare-size=2M \
          >hit.out 2>&1 </dev/null &
