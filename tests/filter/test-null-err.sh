@@ -61,10 +61,7 @@ for above in scan readahead; do
 for s in range(0, 960, 32):
     is_(read(s, 32), orig(s, 32))
 # What is prefetched has bad sectors, and that happens in the background.
-deadline = time.time() + 60
-while "baddisk: cache " not in open("over.log").read():
-    assert time.time() < deadline, "no prefetch"
-    time.sleep(0.1)
+eventually(lambda: "baddisk: cache " in open("over.log").read(), "a prefetch")
 is_(outcome(read, 1000), "EIO")
 for s in range(1008, 4080, 32):
     outcome(read, s, 32)

@@ -22,7 +22,7 @@ cat >main.sh <<'SH'
 #!/usr/bin/env -S -u LD_PRELOAD bash
 case $1 in
   get_size)
-    for ((i = 0; i < 1200; i++)); do
+    for ((i = 0; i < 6000; i++)); do
       [ ! -e connected ] || break
       sleep 0.05
     done
@@ -40,7 +40,7 @@ import os, socket, sys, time
 path = sys.argv[1]
 def connect():
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(60)
+    s.settimeout(300)
     try:
         s.connect(path)
         return s
@@ -55,7 +55,7 @@ try:
 except ConnectionResetError:
     pass
 print("the first one was told")
-for i in range(1200):
+for i in range(6000):
     s = connect()
     if s is None:
         break
@@ -72,7 +72,7 @@ run_refused ()
   local regex=$1 status=0
   shift
   rm -f connected run.sock
-  timeout 100 nbdkit -U "$tmp/run.sock" "$@" \
+  timeout 500 nbdkit -U "$tmp/run.sock" "$@" \
           --run "exec env -u LD_PRELOAD /usr/bin/python3 client-waits.py \
                  $tmp/run.sock" </dev/null >run.out 2>&1 || status=$?
   cat run.out
