@@ -29,7 +29,8 @@ struct request {
   uint64_t bad_canary[ALL_CANARIES];    /* byte offsets */
 };
 
-/* Failing pieces of one call to main after which its rest isn't cut any more. */
+/* Failing pieces of one call to main after which the rest isn't cut any more.
+ */
 #define MAX_FAILING_PIECES 64
 
 /* Pieces in which data travels that isn't the client's own buffer, and in

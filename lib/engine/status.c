@@ -94,12 +94,13 @@ engine_health_reasons (const struct engine_status *st,
                  "was read: whether it is alive can't be told any more, and "
                  "reads that fail are passed on");
   if (st->late == UINT64_MAX)
-    message_set (&reasons[n++], "writes that timed out may still land on main:"
-                 " it isn't written any more before the server was restarted");
+    message_set (&reasons[n++], "main isn't written any more before the "
+                 "server was restarted: what timed out may still take effect "
+                 "anywhere");
   else if (st->late > 0)
-    message_set (&reasons[n++], "%" PRIu64 " %s late: a write there timed out "
-                 "and may still land, so main isn't written there before the "
-                 "server was restarted", st->late,
+    message_set (&reasons[n++], "%" PRIu64 " %s late: main isn't written there "
+                 "before the server was restarted, since what timed out or "
+                 "failed may still take effect", st->late,
                  st->late == 1 ? "sector is" : "sectors are");
   if (st->totals.lost > 0)
     message_set (&reasons[n++], "%" PRIu64 " %s lost: main can't read %s",

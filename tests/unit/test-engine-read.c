@@ -346,7 +346,8 @@ test_cache (void)
   CU_ASSERT_EQUAL (r.main->sector[9].reads, 1);
   CU_ASSERT_EQUAL (r.main->sector[10].reads, 0);
   sim_gone (r.main, ENODEV);
-  CU_ASSERT_EQUAL (engine_cache (&r.conn, SEC (3), 0, failing_cache), ESHUTDOWN);
+  CU_ASSERT_EQUAL (engine_cache (&r.conn, SEC (3), 0, failing_cache),
+                   ESHUTDOWN);
   CU_ASSERT_EQUAL (health (&r), HEALTH_MAIN_LOST);
   rig_end (&r);
 }
