@@ -3,7 +3,8 @@
 # Copyright (C) 2026 The nbdkit-remap authors
 #
 # What gcc's -fanalyzer and cppcheck say of the sources of lib/, filter/,
-# plugin/ and ctl/, without running anything:
+# plugin/ and ctl/, without running anything; and whether these use each other
+# in the order of arrows.py:
 #
 #   make check-static                or: tests/static.sh
 #
@@ -76,6 +77,9 @@ result ()
     failed=$((failed + 1))
   fi
 }
+
+python3 "$here/arrows.py" . >"$logs/arrows.log" 2>&1
+result "arrows" "$logs/arrows.log" $?
 
 analyze >"$logs/analyzer.log" 2>&1
 result "gcc -fanalyzer" "$logs/analyzer.log" $?
