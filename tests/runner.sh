@@ -132,7 +132,7 @@ start ()
 
   read -ra argv <<<"${line_of[$name]}"
   case "${argv[0]}" in
-    *.sh) argv[0]=$here/${argv[0]} what=script ;;
+    *.sh | *.py) argv[0]=$here/${argv[0]} what=script ;;
     *) argv[0]=$abs_top_builddir/tests/${argv[0]}
        read -ra prefix -d '' <<<"${VALGRIND_COMMAND:-}" ;;
   esac

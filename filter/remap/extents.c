@@ -11,8 +11,9 @@
 #include "extents.h"
 #include "next.h"
 
-/* For DIRECT sectors main's own answer is passed on.  (All others are data:
- * main may have a hole where a sector was that is REMAPPED now.)  Main is
+/* For DIRECT sectors main's own answer is passed on.  All others are data:
+ * main may have a hole where a sector was that is REMAPPED now, and a copy that
+ * trusts it would have zeroes there (promise 1 of remap-promises(7)).  Main is
  * asked about whole blocks, since a plugin that serves nothing smaller would
  * refuse the question.
  */

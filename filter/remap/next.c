@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The layer below the filter as a device of lib/.
+ * The layer below the filter as a device of lib/: a flush reaches it (promise
+ * 14 of remap-promises(7)).
  *
  * nbdkit's plugins set *err only if it is 0, and some fail without setting
  * it: so it is cleared before each call, and an error without a number is

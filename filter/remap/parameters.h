@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * The filter's parameters, nbdkit-remap-filter(1).  They are set before
- * there are threads, and don't change from then on.
+ * there are threads, and don't change from then on.  A wrong one is refused
+ * with a message that names it (promise 23 of remap-promises(7)).
  */
 
 #ifndef REMAP_PARAMETERS_H

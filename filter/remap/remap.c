@@ -75,7 +75,7 @@ remap_cleanup (nbdkit_backend *backend)
   server_cleanup (&remap);
 }
 
-/* There is one disk: its default export. */
+/* There is one disk: its default export (promise 19 of remap-promises(7)). */
 static int
 remap_list_exports (nbdkit_next_list_exports *next, nbdkit_backend *nxdata,
                     int readonly, int is_tls, struct nbdkit_exports *exports)
@@ -196,6 +196,7 @@ remap_block_size (nbdkit_next *next, void *handle,
   return 0;
 }
 
+/* Where LOST sectors read as zeroes nothing is written (promise 7). */
 static int
 remap_can_write (nbdkit_next *next, void *handle)
 {

@@ -143,7 +143,9 @@ sleep_ms (void *opaque, unsigned ms)
   return nbdkit_nanosleep (ms / 1000, ms % 1000 * 1000000) == 0;
 }
 
-/* Main, the spare and the engine. */
+/* Main, the spare and the engine, which is told what main's blocks are: a bad
+ * sector costs one of them (promise 2 of remap-promises(7)).
+ */
 static int
 start_engine (struct remap *remap, const struct main_facts *facts)
 {

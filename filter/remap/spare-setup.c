@@ -6,7 +6,7 @@
  * holds anything, checked and replayed whole.  Main's size is known only
  * after that: then the spare's identity is compared, or a blank one is
  * formatted.  Nothing is written to a spare whose identity was not found to
- * be right.
+ * be right (promise 20 of remap-promises(7)).
  */
 
 #include <config.h>
@@ -87,7 +87,9 @@ is_same_object (const struct stat *a, const struct stat *b)
   return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* The spare isn't main, nor shares a disk with it, as far as can be seen. */
+/* The spare isn't main, nor shares a disk with it, as far as can be seen
+ * (promise 22).
+ */
 static int
 check_spare_place (const struct spare_setup *s, const struct stat *spare_st)
 {
@@ -203,7 +205,7 @@ prepare_new (struct spare_setup *s)
   return 0;
 }
 
-/* Is there a spare on it, or nothing, or something else? */
+/* Is there a spare on it, or nothing, or something else (promise 21)? */
 static int
 look_at_spare (struct spare_setup *s)
 {

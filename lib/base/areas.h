@@ -4,8 +4,8 @@
  * Lists of bad areas that other programs write and read: GNU ddrescue
  * mapfiles and badblocks(8) lists.
  *
- * The parser takes memory, not a path; trusts nothing; and says in which
- * line it found what.
+ * The parser takes memory, not a path; trusts nothing (promise 23 of
+ * remap-promises(7)); and says in which line it found what.
  */
 
 #ifndef REMAP_AREAS_H

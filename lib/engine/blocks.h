@@ -54,7 +54,8 @@ enum block_class { ALL_DIRECT, ALL_MAPPED, MIXED };
 
 /* Classifies the block at START (aligned), and says in *END how far the
  * same class reaches, in whole blocks and at most to LIMIT.  MIXED is
- * always one block.
+ * always one block.  Requests are split there (promise 2 of
+ * remap-promises(7)).
  */
 extern enum block_class classify (struct engine *e, uint64_t start,
                                   uint64_t limit, uint64_t *end);

@@ -3,13 +3,14 @@
  *
  * Writes that don't cover whole main blocks.  At most the first and the
  * last block of a request are concerned: its edges.  An edge is read,
- * modified and written under an exclusive lock of its block.
+ * modified and written under an exclusive lock of its block; sectors that the
+ * request doesn't write keep what was read, or become LOST (promise 1 of
+ * remap-promises(7)).
  *
  * An edge that has a LOST sector of which only a part is written makes the
- * request fail before anything of it is written (promise 6 of
- * remap-promises(7)).  So the last block is looked at first, without a
- * lock; a lock of both would let a sector that is stuck in main hold up
- * requests that need only the other one.
+ * request fail before anything of it is written (promise 6).  So the last block
+ * is looked at first, without a lock; a lock of both would let a sector that is
+ * stuck in main hold up requests that need only the other one.
  */
 
 #include <config.h>

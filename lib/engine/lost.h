@@ -30,7 +30,9 @@ extern void main_went_away (struct engine *e, int err);
  */
 extern bool main_is_alive (struct request *r, int err);
 
-/* The same, and automatic remapping is on: states may change for it. */
+/* The same, and automatic remapping is on: states may change for it (promise
+ * 7).
+ */
 extern bool may_act_on (struct request *r, int err);
 
 /* A call of many sectors has failed with ERR: is it worthwhile to find out

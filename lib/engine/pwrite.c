@@ -5,7 +5,8 @@
  *
  * On a disk without bad sectors nearly every write is of whole blocks that are
  * DIRECT, and succeeds.  For these there is a short way, in as few
- * instructions as can be; everything else takes the long one.
+ * instructions as can be (promise 24 of remap-promises(7)); everything else
+ * takes the long one.
  */
 
 #include <config.h>

@@ -4,7 +4,9 @@
  * Reads, and the isolation of what fails.
  *
  * A read that touches nothing but DIRECT sectors goes to main as it is and
- * takes no lock.  Everything else is served run by run.
+ * takes no lock (promise 24 of remap-promises(7)).  Everything else is served
+ * run by run (promise 2): what is LOST is an error and never made up (promise
+ * 1), and zeroes only where those were asked for (promise 7).
  *
  * When main fails a read, the bad blocks have to be found, and a dying disk
  * pays for each try: seconds for one that fails, and nearly nothing for one
@@ -13,8 +15,7 @@
  * failing read alone and one for each retry, and the request that led there
  * one more.  Only a piece larger than CHUNK is read in chunks of that size
  * first, each of which may fail once.  The search ends at the first block
- * that is LOST, since the request fails anyway (promises 4 and 5 of
- * remap-promises(7)).
+ * that is LOST, since the request fails anyway (promises 4 and 5).
  *
  * Blocks that are read alone are held exclusively: what was read must
  * still be true when it is written to the spare, and a block that a client

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Giving sectors back to main.
+ * Giving sectors back to main: when main has returned what was written to it,
+ * and has flushed it (promises 1 and 13 of remap-promises(7)), and not where a
+ * write that timed out may still land (promise 3).
  */
 
 #include <config.h>

@@ -10,12 +10,12 @@
  * DIRECT blocks are written to main one call after the other, each under a
  * shared lock of its own.  When a call fails the content of main is
  * indeterminate; so it is cut into pieces, each is written again, failing ones
- * are cut further, and a block that fails alone is moved to the spare.  Each
- * piece looks the map up anew under a lock of its own.  Lock, verdict and
- * budget are those of one call: so a sector that takes long to fail holds up
- * only requests for what is in the same call, and a few bad sectors in a
- * request of gigabytes cost what they would cost in a small one (promise 9 of
- * remap-promises(7)).
+ * are cut further, and a block that fails alone is moved to the spare (promises
+ * 2 and 3 of remap-promises(7)).  Each piece looks the map up anew under a lock
+ * of its own (promise 8).  Lock, verdict and budget are those of one call: so a
+ * sector that takes long to fail holds up only requests for what is in the same
+ * call, and a few bad sectors in a request of gigabytes cost what they would
+ * cost in a small one (promise 9).
  *
  * Cutting by sixteen keeps the failing writes few: a lone bad block in
  * 1 MiB fails four times (1 MiB, 64 KiB, 4 KiB, 512 bytes).  The blocks that

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Zero and trim.
+ * Zero and trim (promise 9 of remap-promises(7)).
  *
  * Whole main blocks are zeroed as they are written (write.c).  Of what doesn't
  * cover whole blocks, whole sectors that are not DIRECT become ZERO in the map;
- * parts of sectors, and DIRECT parts of blocks, are written (edge.c).
+ * parts of sectors, and DIRECT parts of blocks, are written (edge.c).  A trim
+ * reaches DIRECT blocks only, and changes no state.
  */
 
 #include <config.h>

@@ -2,8 +2,8 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * What can be seen of the disk behind a path: its identity, and whether
- * two things live on the same one.  Read from sysfs; nothing is opened
- * that is not a small text file there.
+ * two things live on the same one (promises 20 and 22 of remap-promises(7)).
+ * Read from sysfs; nothing is opened that is not a small text file there.
  */
 
 #ifndef REMAP_BLOCKDEV_H

@@ -20,7 +20,8 @@
  * that pointer once within an RCU read-side section (liburcu, flavour bp,
  * so that threads needn't be told of it), and so see one tree from
  * beginning to end.  The nodes that an update has replaced are chained up,
- * and freed after the grace period that map_publish waits for.  An empty
+ * and freed after the grace period that map_publish waits for (a reader would
+ * find another sector's slot in them, promise 1).  An empty
  * map is a NULL pointer, and costs its readers that one load.
  *
  * A node's "update" number says whether the open update made it (then it

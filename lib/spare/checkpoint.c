@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Checkpoints: the whole state, written anew into the other log area.
+ * Checkpoints: the whole state, written anew into the other log area.  The log
+ * that it replaces stays as it is until a header names the new one (promise 15
+ * of remap-promises(7)).
  *
  * The state is what the map and the retired set say.  Reason and time of
  * each change are nowhere but in the log, so the old area is read back

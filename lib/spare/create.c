@@ -5,8 +5,8 @@
  *
  * The order of the steps is in remap-spare(5): at any time there either is
  * nothing but an intent in header A, or all is complete.  So a format that
- * was interrupted can be told from anything else, and is done again (promise
- * 21 of remap-promises(7)).
+ * was interrupted can be told from anything else, and is done again (promises
+ * 15 and 21 of remap-promises(7)).
  */
 
 #include <config.h>

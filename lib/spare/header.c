@@ -5,7 +5,8 @@
  *
  * Both are written for each change, one after the other, each flushed
  * before the next is touched: so that at least one is intact at any time,
- * and that at rest either of them alone suffices.
+ * and that at rest either of them alone suffices (promise 15 of
+ * remap-promises(7)).
  */
 
 #include <config.h>

@@ -4,7 +4,7 @@
 #
 # The model test (model.h): random operations on several connections over a
 # disk whose sectors go bad on the way, kill -9 and restart, and whatever is
-# read or fails must be what remap-promises(7) allows (1 to 16, and 18).
+# read or fails must be what promises 1 to 16 and 18 of remap-promises(7) allow.
 #
 # Without arguments: each mode once, about a minute.  Arguments are those
 # of the program; a long run by hand, and a replay of what it found:

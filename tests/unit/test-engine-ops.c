@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * What operators ask for: remap, unmap, retry, forget; what is counted.
+ * What operators ask for: remap, unmap (promises 1, 3 and 13 of
+ * remap-promises(7)), retry, forget; what is counted.
  */
 
 #include <config.h>

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * Writes that main fails: what is remapped, what is written again, and
- * what is passed on (promises 3, 10, 16, 17 and 18 of remap-promises(7)).
+ * what is passed on (promises 2, 3, 10, 16, 17 and 18 of remap-promises(7)).
  */
 
 #include <config.h>
@@ -12,8 +12,8 @@
 
 #include "engine-rig.h"
 
-/* Promise 3: of a 1 MiB write, only the blocks that fail are remapped, up
- * to the cap; all are there afterwards.
+/* Promises 2 and 3: of a 1 MiB write, only the blocks that fail are remapped,
+ * up to the cap; all are there afterwards.
  */
 static void
 check_scattered (uint64_t size, uint32_t block, unsigned nr_bad,
@@ -458,7 +458,7 @@ int
 main (int argc, char *argv[])
 {
   static const struct unit_test tests[] = {
-    { "scattered bad blocks (promise 3)", test_scattered },
+    { "scattered bad blocks (promises 2 and 3)", test_scattered },
     { "runs of bad blocks (promise 3)", test_runs },
     { "the cap (promise 3)", test_cap },
     { "timed out (promise 3)", test_timeout },

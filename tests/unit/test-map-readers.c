@@ -4,8 +4,8 @@
  * The map: readers while it is updated.  Each update moves everything to
  * a new generation, and says so before and after it is published: so a
  * reader knows which generations are legal, and one lookup must be all of
- * one of them (promises 8 and 13 of remap-promises(7): no request sees a
- * change before it is durable, none sees half of it).
+ * one of them (promises 1, 8 and 13 of remap-promises(7): no request sees what
+ * was freed, a change before it is durable, or half of it).
  */
 
 #include <config.h>

@@ -237,7 +237,7 @@ check_all_points (struct rig *r, const struct run_log *log, const char *what,
 }
 
 /* A few commits of all kinds; lists with several slot writes, several
- * pages; slots that are released and used again at once.
+ * pages; slots that are released and used again at once (promise 8).
  */
 static void
 test_commit (void)

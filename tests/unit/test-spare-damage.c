@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Spares that are damaged, truncated or made by an enemy (promises 15, 21
- * and 23 of remap-promises(7)).
+ * Spares that are damaged, truncated or made by an enemy (promises 1, 15,
+ * 21 and 23 of remap-promises(7)).
  *
  * TEST_SEED=N repeats a run of the random tests; TEST_STRIDE=1 flips bits
  * in every byte, and not in some; TEST_CYCLES=N makes the last ones longer.
@@ -523,7 +523,7 @@ main (int argc, char *argv[])
     { "the log of a spare that was closed", test_log_closed },
     { "a log that can't be read", test_log_unreadable },
     { "truncated (promise 23)", test_truncated },
-    { "a slot in use twice (promise 23)", test_slot_twice },
+    { "a slot in use twice (promises 1 and 23)", test_slot_twice },
     { "entries beyond the end", test_entry_beyond },
     { "the newer header", test_newer_header },
     { "hostile pages (promise 23)", test_hostile },

@@ -4,6 +4,9 @@
  * The lines of the control socket: requests in, replies out.  Knows nothing
  * of sockets, of nbdkit, or of what requests do.
  *
+ * What isn't a request is refused with a reason (promise 23 of
+ * remap-promises(7)).
+ *
  * The protocol is documented in nbdkit-remap-filter(1), section CONTROL
  * SOCKET.  All functions may be called from any thread.
  */
