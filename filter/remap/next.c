@@ -228,6 +228,11 @@ connection_prepare (struct connection *c, nbdkit_next *next, int readonly)
   if (!r || readonly)
     return 0;
   c->can_write = true;
+  r = next->can_multi_conn (next);
+  if (r == -1)
+    return -1;
+  if (!r)
+    engine_flush_is_per_conn (c->conn.engine);
   if (next->can_fua (next) == -1 || next->can_fast_zero (next) == -1)
     return -1;
   r = next->can_zero (next);

@@ -134,6 +134,12 @@ engine_conn_init (struct engine_conn *conn, struct engine *e,
   atomic_init (&conn->flush_failures_told, atomic_load (&e->flush_failures));
 }
 
+void
+engine_flush_is_per_conn (struct engine *e)
+{
+  atomic_store (&e->flush_is_per_conn, true);
+}
+
 enum sector_state
 engine_extent (struct engine *e, uint32_t count, uint64_t offset,
                uint32_t *len)

@@ -78,6 +78,11 @@ extern uint32_t engine_main_block (const struct engine *e);
 extern void engine_conn_init (struct engine_conn *conn, struct engine *e,
                               const struct device *main_dev);
 
+/* Main doesn't say that a flush on one connection covers the others ("multi
+ * conn"): so from now on losing main is a failed flush, whoever has flushed.
+ */
+extern void engine_flush_is_per_conn (struct engine *e);
+
 /* Requests of clients. */
 extern int engine_pread (struct engine_conn *conn, void *buf,
                          uint32_t count, uint64_t offset);

@@ -35,7 +35,9 @@ flush_main (struct request *r)
   atomic_fetch_add (&e->nr_flushing, 1);
   range_lock_shared (e->flushes, &mine, 0, 1);
   /* A write that ends after this is not covered, and marks main again. */
-  was_dirty = atomic_exchange (&e->main_dirty, false);
+  was_dirty = atomic_load (&e->flush_is_per_conn)
+    ? atomic_load (&e->main_dirty)
+    : atomic_exchange (&e->main_dirty, false);
   err = main_flush (r);
   /* A main that is gone takes nothing with it if nothing was unflushed. */
   if (err && (was_dirty || !r->met_lost))

@@ -76,6 +76,11 @@ struct engine {
    */
   atomic_bool main_dirty;
 
+  /* A flush of main covers only the connection that asks for it: so no flush
+   * says that nothing is unflushed.
+   */
+  atomic_bool flush_is_per_conn;
+
   /* Main has been written, zeroed or trimmed since the engine was made.  Set
    * before that reaches main, by the thread that holds the range.
    */

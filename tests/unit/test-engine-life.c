@@ -357,6 +357,32 @@ test_unflushed (void)
   disk_end (&d);
 }
 
+/* A flush on one connection says nothing about what another one has written, if
+ * main is like that; else it does (promise 14).
+ */
+static void
+test_per_connection (void)
+{
+  static uint8_t buf[SECTOR_SIZE];
+
+  for (int per_conn = 0; per_conn < 2; per_conn++) {
+    struct engine_conn other;
+    struct disk d;
+
+    disk_init (&d, 64 * MIB, 0, MAIN_UNCACHED, 0);
+    d.dead_err = ENODEV;
+    if (per_conn)
+      engine_flush_is_per_conn (d.e);
+    engine_conn_init (&other, d.e, &d.dev);
+    CU_ASSERT_EQUAL (engine_pwrite (&other, buf, 512, 0, false), 0);
+    CU_ASSERT_EQUAL (engine_flush (&d.conn), 0);
+    atomic_store (&d.dead, true);
+    CU_ASSERT_EQUAL (engine_pread (&d.conn, buf, 512, MIB), ESHUTDOWN);
+    CU_ASSERT_EQUAL (engine_flush (&other), per_conn ? EIO : ESHUTDOWN);
+    disk_end (&d);
+  }
+}
+
 /* A disk that turns read-only: that is no bad sector, the health says it, and
  * where it is asked for the spare takes what clients write (promise 10).
  */
@@ -445,6 +471,7 @@ main (int argc, char *argv[])
     { "only a cache could tell (promise 12)", test_silent },
     { "a disk that comes back (promise 12)", test_comes_back },
     { "a disk that comes back without writes (promise 14)", test_unflushed },
+    { "flushes of one connection (promise 14)", test_per_connection },
     { "a disk that turns read-only (promise 10)", test_read_only },
     { "what is late shows (promise 3)", test_late_shows },
     { NULL }
