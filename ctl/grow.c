@@ -7,12 +7,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "spare/enlarge.h"
 #include "ask.h"
 #include "exit-status.h"
 #include "grow.h"
 #include "numbers.h"
 #include "reply.h"
-#include "spare/enlarge.h"
 #include "text.h"
 #include "units.h"
 

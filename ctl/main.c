@@ -12,22 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "exit-status.h"
-#include "grow.h"
-#include "import.h"
-#include "options.h"
-#include "ranges.h"
-#include "requests.h"
-#include "servers.h"
-#include "text.h"
-#include "create/create.h"
-#include "picture/picture.h"
 #include "spare/check.h"
 #include "spare/info.h"
 #include "spare/make.h"
 #include "spare/relabel.h"
+#include "create/create.h"
+#include "exit-status.h"
+#include "grow.h"
+#include "import.h"
+#include "options.h"
+#include "picture/picture.h"
+#include "ranges.h"
+#include "requests.h"
+#include "servers.h"
 #include "status/status.h"
 #include "table/table.h"
+#include "text.h"
 
 static const struct command commands[] = {
   { "status", command_status,

@@ -12,8 +12,8 @@
 
 #include "base/bytes.h"
 #include "host/blockdev.h"
-#include "create/fit.h"
 #include "spare/offline.h"
+#include "create/fit.h"
 #include "text.h"
 
 static void __attribute__ ((format (printf, 2, 3)))

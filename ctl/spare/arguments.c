@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 #include "base/sector.h"
-#include "numbers.h"
 #include "spare/arguments.h"
+#include "numbers.h"
 #include "text.h"
 
 bool

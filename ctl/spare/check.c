@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "spare/examine.h"
-#include "exit-status.h"
 #include "spare/arguments.h"
 #include "spare/check.h"
+#include "spare/examine.h"
 #include "spare/offline.h"
+#include "exit-status.h"
 #include "text.h"
 #include "units.h"
 

@@ -9,9 +9,9 @@
 #include <stdio.h>
 
 #include "base/bytes.h"
-#include "exit-status.h"
 #include "spare/enlarge.h"
 #include "spare/offline.h"
+#include "exit-status.h"
 #include "text.h"
 #include "units.h"
 

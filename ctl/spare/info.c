@@ -8,11 +8,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "exit-status.h"
-#include "reply.h"
 #include "spare/arguments.h"
 #include "spare/info.h"
 #include "spare/offline.h"
+#include "exit-status.h"
+#include "reply.h"
 #include "text.h"
 #include "units.h"
 

@@ -11,11 +11,11 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "exit-status.h"
-#include "numbers.h"
 #include "spare/arguments.h"
 #include "spare/make.h"
 #include "spare/offline.h"
+#include "exit-status.h"
+#include "numbers.h"
 #include "text.h"
 #include "units.h"
 

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "exit-status.h"
 #include "spare/arguments.h"
 #include "spare/offline.h"
 #include "spare/relabel.h"
+#include "exit-status.h"
 #include "text.h"
 
 int

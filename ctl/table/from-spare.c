@@ -6,9 +6,9 @@
 
 #include <string.h>
 
+#include "spare/offline.h"
 #include "exit-status.h"
 #include "options.h"
-#include "spare/offline.h"
 #include "table/from-spare.h"
 #include "text.h"
 

@@ -22,8 +22,8 @@
 
 #include <nbdkit-filter.h>
 
-#include "areas.h"
 #include "base/bytes.h"
+#include "areas.h"
 
 #define HEALED UINT32_MAX
 #define MAX_TRIES (UINT32_MAX - 1)

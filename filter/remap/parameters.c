@@ -11,8 +11,8 @@
 
 #include <nbdkit-filter.h>
 
-#include "parameters.h"
 #include "spare/spare.h"
+#include "parameters.h"
 
 /* A block that fails is read once, and this often again: a drive takes
  * seconds for each.

@@ -13,9 +13,9 @@
 #include <signal.h>
 #include <string.h>
 
+#include "engine/engine.h"
 #include "command-line.h"
 #include "control/control.h"
-#include "engine/engine.h"
 #include "listeners.h"
 #include "next.h"
 #include "own-connection.h"

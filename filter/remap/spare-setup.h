@@ -10,8 +10,8 @@
 
 #include "base/message.h"
 #include "map/map.h"
-#include "parameters.h"
 #include "spare/spare.h"
+#include "parameters.h"
 
 /* In get_ready: all that can be done without main's size.  Nothing is
  * written to what is there.  CONFIG must live as long.  Returns NULL after

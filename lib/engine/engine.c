@@ -36,19 +36,16 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "engine/internal.h"
 #include "engine/marks.h"
 
 static uint64_t
 system_now_ms (void *opaque)
 {
-  struct timespec ts;
-
-  clock_gettime (CLOCK_MONOTONIC, &ts);
-  return (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+  return clock_now_ms ();
 }
 
 struct engine *

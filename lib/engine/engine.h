@@ -19,9 +19,9 @@
 #include <stdatomic.h>
 
 #include "base/device.h"
-#include "engine/canaries.h"
 #include "map/map.h"
 #include "spare/spare.h"
+#include "engine/canaries.h"
 
 struct engine;
 

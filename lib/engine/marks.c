@@ -5,8 +5,8 @@
 #include <config.h>
 
 #include "base/bytes.h"
-#include "engine/marks.h"
 #include "map/map.h"
+#include "engine/marks.h"
 
 int
 marks_init (struct marks *m, enum marks_without_memory policy)

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <pthread.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "lane-uring.h"
 
 #ifdef HAVE_LIBURING
@@ -97,7 +97,7 @@ wait_until (struct ring_lane *rl, uint64_t deadline, int *result)
   int r;
 
   do {
-    now = clock_now ();
+    now = clock_now_ns ();
     if (now < deadline) {
       struct __kernel_timespec ts = {
         .tv_sec = (deadline - now) / 1000000000,

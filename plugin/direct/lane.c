@@ -32,7 +32,7 @@
 #include <nbdkit-plugin.h>
 
 #include "base/bytes.h"
-#include "clock.h"
+#include "base/clock.h"
 #include "lane-thread.h"
 #include "lane-uring.h"
 #include "lane.h"
@@ -252,7 +252,7 @@ lane_run (struct lane **plane, const struct operation *op)
     return operation_run (op);
 
   lane->op = *op;
-  deadline = clock_now () + config.timeout * UINT64_C (1000000000);
+  deadline = clock_now_ns () + config.timeout * UINT64_C (1000000000);
   r = lane->type == LANE_RING ? ring_lane_run (lane, deadline)
     : thread_lane_run (lane, deadline);
   if (r != LATE)

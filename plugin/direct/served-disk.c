@@ -20,8 +20,8 @@
 
 #include <nbdkit-plugin.h>
 
+#include "base/clock.h"
 #include "host/blockdev.h"
-#include "clock.h"
 #include "parameters.h"
 #include "request.h"
 #include "served-disk.h"
@@ -124,7 +124,7 @@ look_again (void)
   }
   disk.interval_ms = disk.interval_ms * 2 < MAX_INTERVAL_MS ?
     disk.interval_ms * 2 : MAX_INTERVAL_MS;
-  disk.next_look = clock_now () + disk.interval_ms * UINT64_C (1000000);
+  disk.next_look = clock_now_ns () + disk.interval_ms * UINT64_C (1000000);
   news = strcmp (disk.why, message.text) != 0;
   if (news) {
     snprintf (disk.why, sizeof disk.why, "%s", message.text);
@@ -140,7 +140,7 @@ static void
 lost (struct target *t, int err)
 {
   static uint64_t last_loss;
-  const uint64_t now = clock_now ();
+  const uint64_t now = clock_now_ns ();
   bool news;
 
   pthread_mutex_lock (&disk.mutex);
@@ -204,7 +204,7 @@ served_disk_get (void)
   struct target *t = NULL;
 
   pthread_mutex_lock (&disk.mutex);
-  if (disk.target == NULL && !disk.looking && clock_now () >= disk.next_look)
+  if (disk.target == NULL && !disk.looking && clock_now_ns () >= disk.next_look)
     look_again ();
   if (disk.target)
     t = target_ref (disk.target);

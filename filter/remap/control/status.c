@@ -189,6 +189,14 @@ errors (const uint64_t *stat)
   put (all, "write", stat[STAT_MAIN_WRITE_ERRORS]);
   put (all, "flush", stat[STAT_MAIN_FLUSH_ERRORS]);
   put (all, "spare", stat[STAT_SPARE_ERRORS]);
+  return all;
+}
+
+static json_t *
+passed_on (const uint64_t *stat)
+{
+  json_t *all = json_object ();
+
   put (all, "refused", stat[STAT_MAIN_REFUSED]);
   put (all, "other", stat[STAT_MAIN_OTHER_ERRORS]);
   return all;
@@ -291,6 +299,7 @@ control_status (struct control_target *t)
   put (o, "recovered", st.spare.counters[COUNT_RECOVERED]);
   json_object_set_new (o, "requests", requests (st.stat));
   json_object_set_new (o, "errors", errors (st.stat));
+  json_object_set_new (o, "passed_on", passed_on (st.stat));
   put (o, "retries", st.stat[STAT_RETRIES]);
   put (o, "retries_saved", st.stat[STAT_RETRIES_SAVED]);
   put (o, "lost_refused", st.stat[STAT_LOST_REFUSED]);

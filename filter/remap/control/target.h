@@ -8,8 +8,8 @@
 #ifndef REMAP_CONTROL_TARGET_H
 #define REMAP_CONTROL_TARGET_H
 
-#include "engine/engine.h"
 #include "spare/history.h"
+#include "engine/engine.h"
 
 /* Counters at one moment, for the rates. */
 struct control_sample {
