@@ -180,6 +180,42 @@ pick (struct canaries *c, const struct canary_choice *choice, bool touched,
     pick_among (c, choice, 0, nr, touched, offset);
 }
 
+/* Where little is DIRECT random blocks miss it: the first one that is fit, and
+ * lies in a region as it should be.
+ */
+static bool
+pick_first (struct canaries *c, const struct canary_choice *choice,
+            uint64_t *offset)
+{
+  uint64_t pos, next;
+  struct run run;
+
+  for (pos = 0; pos < c->size; pos = next) {
+    run = map_lookup (choice->map, sector_of (pos),
+                      sectors_in (pos, c->size));
+    next = min_u64 (run_end_byte (&run), c->size);
+    if (run.state != DIRECT)
+      continue;
+    for (*offset = round_up (pos, c->block); *offset < next;
+         *offset += c->block)
+      if (is_fit (c, choice, *offset) &&
+          region_is (c, choice, *offset >> c->region_shift, true))
+        return true;
+      else if (*offset - pos > UINT64_C (1) << c->region_shift)
+        break;
+  }
+  return false;
+}
+
+static bool
+pick_anywhere (struct canaries *c, const struct canary_choice *choice,
+               uint64_t *offset)
+{
+  return pick (c, choice, false, offset) ||
+    (c->cache != MAIN_CACHED && (pick (c, choice, true, offset) ||
+                                 pick_first (c, choice, offset)));
+}
+
 bool
 canaries_pick (struct canaries *c, struct canary_choice *choice)
 {
@@ -190,8 +226,12 @@ canaries_pick (struct canaries *c, struct canary_choice *choice)
     return false;
   pthread_mutex_lock (&c->mutex);
   found = pick_near_good (c, choice, &offset) ||
-    pick (c, choice, false, &offset) ||
-    (c->cache != MAIN_CACHED && pick (c, choice, true, &offset));
+    pick_anywhere (c, choice, &offset);
+  if (!found && choice->n == 0 && choice->avoid_start < choice->avoid_end) {
+    choice->inside = true;
+    choice->avoid_start = choice->avoid_end = 0;
+    found = pick_anywhere (c, choice, &offset);
+  }
   pthread_mutex_unlock (&c->mutex);
   if (found)
     choice->picked[choice->n++] = offset;

@@ -66,6 +66,8 @@ struct canary_choice {
   const struct map *map;                /* only DIRECT blocks are fit */
   const struct map *failed;             /* blocks that failed before: LOST */
   uint64_t avoid_start, avoid_end;      /* bytes of the request itself */
+  bool inside;                          /* nothing else is left: they are
+                                         * among the bytes to be avoided */
   unsigned n;
   uint64_t picked[ALL_CANARIES];        /* byte offsets of the round so far */
 };
@@ -74,7 +76,8 @@ struct canary_choice {
  * if no cache can answer for it, else one near it; then each is in another
  * third of the disk than the one before it, at random, in a region that nobody
  * has touched; or, if there is none and it isn't known that a cache would
- * answer, in a touched one.  False: nothing is left that would prove anything.
+ * answer, in a touched one; and if that isn't to be had, blocks of the request
+ * itself.  False: nothing is left that would prove anything.
  */
 extern bool canaries_pick (struct canaries *c, struct canary_choice *choice);
 

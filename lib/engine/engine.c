@@ -66,7 +66,7 @@ engine_new (const struct engine_config *config, struct map *map,
   e->max_call = MAX_CALL;
   if (config->main_max >= config->main_block && config->main_max < MAX_CALL)
     e->max_call = round_down (config->main_max, config->main_block);
-  atomic_init (&e->simple_max, e->max_call);
+  atomic_init (&e->simple_max, min_u64 (e->max_call, MAIN_PIECE));
   e->map = map;
   e->spare = spare;
   atomic_init (&e->auto_remap, config->auto_remap);

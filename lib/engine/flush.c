@@ -27,6 +27,7 @@ flush_main (struct request *r)
   struct exclusive_hold all;
   struct shared_hold mine;
   bool alone, was_dirty;
+  uint64_t losses;
   int err;
 
   /* If writes were lost with main, that was counted when it went away. */
@@ -34,11 +35,15 @@ flush_main (struct request *r)
     return EIO;
   atomic_fetch_add (&e->nr_flushing, 1);
   range_lock_shared (e->flushes, &mine, 0, 1);
+  losses = atomic_load (&e->losses);
   /* A write that ends after this is not covered, and marks main again. */
   was_dirty = atomic_load (&e->flush_is_per_conn)
     ? atomic_load (&e->main_dirty)
     : atomic_exchange (&e->main_dirty, false);
   err = main_flush (r);
+  /* Main was lost meanwhile, and is back: it may have flushed nothing. */
+  if (err == 0 && was_dirty && atomic_load (&e->losses) != losses)
+    err = EIO;
   /* A main that is gone takes nothing with it if nothing was unflushed. */
   if (err && (was_dirty || !r->met_lost))
     main_flush_failed (e);
@@ -110,11 +115,25 @@ engine_flush (struct engine_conn *conn)
 }
 
 int
+flush_written (struct request *r)
+{
+  struct engine *e = r->e;
+  int err = flush_places (r, r->wrote_main, r->wrote_slots);
+
+  /* Main was lost and found since it was written: it is to be written again. */
+  if (err == 0 && r->wrote_main && atomic_load (&e->losses) != r->losses) {
+    r->met_lost = true;
+    return EIO;
+  }
+  return err;
+}
+
+int
 finish_write_slowly (struct request *r, int err, bool fua)
 {
   struct engine *e = r->e;
 
-  if (err == 0 && r->wrote_main) {
+  if (err == 0 && r->wrote_main && !fua) {
     if (!atomic_load_explicit (&e->main_dirty, memory_order_relaxed))
       atomic_store (&e->main_dirty, true);
     /* Main was lost while this write was in flight, and is or isn't back: the
@@ -135,10 +154,8 @@ finish_write_slowly (struct request *r, int err, bool fua)
     stat_add (e, STAT_SPARE_ERRORS, 1);
     err = EIO;
   }
-  if (err == 0 && fua) {
+  if (fua)
     stat_add (e, STAT_FUAS, 1);
-    err = flush_places (r, r->wrote_main, r->wrote_slots);
-  }
   settle_canaries (r);
   return err ? error_for_nbd (err) : 0;
 }

@@ -13,8 +13,13 @@
 /* Flushes main.  Returns 0, or EIO: then each connection is told. */
 extern int flush_main (struct request *r);
 
-/* Ends a request that wrote: with FUA, flushes what it wrote to.  Changes
- * of state are durable already.
+/* FUA: flushes what the request wrote to.  If it fails since main is lost, the
+ * whole request may be tried again (lost_again).
+ */
+extern int flush_written (struct request *r);
+
+/* Ends a request that wrote, and with FUA was flushed.  Changes of state are
+ * durable already.
  */
 extern int finish_write_slowly (struct request *r, int err, bool fua);
 

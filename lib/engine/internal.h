@@ -24,6 +24,12 @@
 /* The largest call to main other than a zero, whatever main says.  Bytes. */
 #define MAX_CALL (UINT32_C (1) << 30)
 
+/* What is written, zeroed or trimmed by one call to main, under one lock.
+ * Larger zeroes meet a defect of some versions of nbdkit, too, when they are
+ * emulated.  Bytes.
+ */
+#define MAIN_PIECE (UINT32_C (32) << 20)
+
 #define STAT_SHARDS 16
 
 struct stat_shard {
@@ -116,7 +122,8 @@ struct engine {
   enum life life;
 
   /* See marks.h.  SIMPLE_MAX is the largest write in bytes that may be a
-   * simple one (see pwrite.c): max_call, and 0 once something is late.
+   * simple one (see pwrite.c): one call, and 0 while something is late or main
+   * refuses writes.
    */
   struct marks late, unreadable, bad_canaries;
   _Atomic uint32_t simple_max;

@@ -76,9 +76,12 @@ ask (struct request *r, void *buf, uint64_t offset, int cause, int *err)
   return MAIN_UNKNOWN;
 }
 
-/* Reads canaries until one answers. */
+/* Reads canaries until one answers.  SETTLE: those that don't are bad blocks,
+ * if another one does; else they may have failed with all of a main that is
+ * just coming back.
+ */
 static enum life
-ask_canaries (struct request *r, int cause)
+ask_canaries (struct request *r, int cause, bool settle)
 {
   struct engine *e = r->e;
   const uint64_t begin = now_ms (e);
@@ -111,15 +114,18 @@ ask_canaries (struct request *r, int cause)
   }
   free (buf);
 
-  if (life == MAIN_ALIVE)
+  if (life == MAIN_ALIVE && settle)
     for (unsigned i = 0; i < nr_bad; i++)
       note_bad_canary (r, bad[i]);
+  atomic_store (&e->main_silent, choice.n == 0);
   if (life != MAIN_UNKNOWN || other)
     return life;
-  /* All that could be asked have failed. */
-  if (choice.n > 0)
+  /* All that could be asked have failed.  A few blocks of the request itself
+   * prove nothing: they may be what is bad.
+   */
+  if (choice.n > 0 && (!choice.inside || choice.n >= NR_CANARIES))
     return MAIN_DEAD;
-  return e->config.main_cache == MAIN_CACHED ? MAIN_SILENT : MAIN_ALIVE;
+  return MAIN_SILENT;
 }
 
 void
@@ -171,8 +177,7 @@ life_of_main (struct request *r, int err)
     life = e->life;
   else {
     e->asked_at = atomic_fetch_add (&e->tick, 1);
-    life = e->life = ask_canaries (r, err);
-    atomic_store (&e->main_silent, life == MAIN_SILENT);
+    life = e->life = ask_canaries (r, err, true);
     if (life == MAIN_DEAD)
       main_went_away (e, err);
   }
@@ -226,6 +231,7 @@ bool
 may_go_on (struct request *r, int err)
 {
   const uint64_t now = now_ms (r->e);
+  enum life life;
 
   if (error_classify (err) != ERROR_MEDIA ||
       !atomic_load (&r->e->auto_remap))
@@ -236,8 +242,10 @@ may_go_on (struct request *r, int err)
   }
   if (r->judged_ms == 0)
     r->judged_ms = now;
-  return (err != ETIMEDOUT && now - r->judged_ms < PROBE_INTERVAL_MS) ||
-    main_is_alive (r, err);
+  if (err != ETIMEDOUT && now - r->judged_ms < PROBE_INTERVAL_MS)
+    return true;
+  life = judge (r, err);
+  return life == MAIN_ALIVE || life == MAIN_SILENT;
 }
 
 bool
@@ -253,7 +261,7 @@ may_move (struct request *r)
 bool
 may_move_late (struct request *r)
 {
-  return may_move (r) && may_act_on (r, ETIMEDOUT);
+  return may_move (r) && may_move_data (r, ETIMEDOUT);
 }
 
 static bool
@@ -272,7 +280,7 @@ main_came_back (struct request *r)
                 size, e->config.main_size);
     return false;
   }
-  return ask_canaries (r, ETIMEDOUT) == MAIN_ALIVE;
+  return ask_canaries (r, ETIMEDOUT, false) == MAIN_ALIVE;
 }
 
 /* The probe mutex is held, and released while main is asked. */
@@ -326,7 +334,8 @@ main_wait (struct request *r, uint64_t wait_ms)
       pthread_mutex_lock (&e->probe_mutex);
     }
   }
-  back = !atomic_load (&e->main_lost);
+  /* A client that has gone may have sent the request again elsewhere. */
+  back = go_on && !atomic_load (&e->main_lost);
   pthread_mutex_unlock (&e->probe_mutex);
   return back;
 }
@@ -334,8 +343,17 @@ main_wait (struct request *r, uint64_t wait_ms)
 bool
 lost_again_slowly (struct request *r, int *err)
 {
+  const uint64_t wait_ms = r->e->config.lost_wait_ms;
+
   r->met_lost = false;
-  if (!main_wait (r, r->e->config.lost_wait_ms)) {
+  if (r->times_lost++ == 0)
+    r->first_lost_ms = now_ms (r->e);
+  /* A main that is lost at each try isn't tried for ever. */
+  else if (now_ms (r->e) - r->first_lost_ms >= wait_ms) {
+    *err = ESHUTDOWN;
+    return false;
+  }
+  if (!main_wait (r, wait_ms)) {
     *err = ESHUTDOWN;
     return false;
   }

@@ -30,7 +30,7 @@ main_refuses (struct request *r, int err)
   stat_add (e, STAT_MAIN_REFUSED, 1);
   if (atomic_exchange (&e->main_refuses, err) != 0)
     return;
-  allow_simple_writes (e, false);
+  allow_simple_writes (e);
   engine_log (e, ENGINE_LOG_WARNING, "main refuses to be written (%s): %s",
               strerror (err), e->config.readonly_to_spare
               ? "what clients write goes to the spare"
@@ -43,7 +43,7 @@ main_was_written (struct engine *e)
   if (atomic_load_explicit (&e->main_refuses, memory_order_relaxed) == 0 ||
       atomic_exchange (&e->main_refuses, 0) == 0)
     return;
-  allow_simple_writes (e, true);
+  allow_simple_writes (e);
   engine_log (e, ENGINE_LOG_WARNING, "main takes writes again");
 }
 
@@ -116,7 +116,7 @@ main_write_once (struct request *r, const void *buf, uint32_t count,
 
   if (buf == NULL && main_dev->ops->zero == NULL) {
     if (r->zero_flags & DEVICE_FAST_ZERO)
-      return ENOTSUP;
+      return NOT_FAST;
     buf = zeroes;
   }
   if (main_met_lost (r))
@@ -128,7 +128,7 @@ main_write_once (struct request *r, const void *buf, uint32_t count,
   else
     err = main_dev->ops->zero (main_dev->ctx, count, start, r->zero_flags);
   if (err == ENOTSUP && buf == NULL && (r->zero_flags & DEVICE_FAST_ZERO))
-    return err;
+    return NOT_FAST;
   if (err)
     return main_failed (r, STAT_MAIN_WRITE_ERRORS, err);
   main_was_written (e);

@@ -18,16 +18,10 @@
 #include "engine/request.h"
 #include "engine/stats.h"
 
-/* What is written, zeroed or trimmed by one call to main, under one lock.
- * Larger zeroes meet a defect of some versions of nbdkit, too, when they are
- * emulated.  Bytes.
- */
-#define MAIN_PIECE (UINT32_C (32) << 20)
-
 /* Counts are bytes, aligned to main blocks. */
 extern int main_read (struct request *r, void *buf, uint64_t start,
                       uint64_t end);
-/* BUF is NULL: zeroes, as R's zero_flags say.  ENOTSUP: not fast enough. */
+/* BUF is NULL: zeroes, as R's zero_flags say; NOT_FAST. */
 extern int main_write (struct request *r, const void *buf, uint64_t start,
                        uint64_t end);
 extern int main_trim (struct request *r, uint64_t start, uint64_t end);

@@ -92,14 +92,15 @@ marks_count (const struct marks *m)
 }
 
 void
-allow_simple_writes (struct engine *e, bool allow)
+allow_simple_writes (struct engine *e)
 {
   /* Under the mutex of additions: one that is made at the same time must not
    * be undone.
    */
   pthread_mutex_lock (&e->late.mutex);
   atomic_store (&e->simple_max,
-                allow && !atomic_load (&e->late.any) ? e->max_call : 0);
+                atomic_load (&e->main_refuses) || atomic_load (&e->late.any)
+                ? 0 : min_u64 (e->max_call, MAIN_PIECE));
   pthread_mutex_unlock (&e->late.mutex);
 }
 

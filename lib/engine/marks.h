@@ -56,7 +56,9 @@ extern uint64_t late_end (const struct engine *e, uint64_t start,
 /* How many are marked; UINT64_MAX: all. */
 extern uint64_t marks_count (const struct marks *m);
 
-/* Simple writes (pwrite.c) are allowed, if nothing is late, or not. */
-extern void allow_simple_writes (struct engine *e, bool allow);
+/* Main has begun or ceased to refuse writes: are simple ones (pwrite.c) still
+ * allowed?
+ */
+extern void allow_simple_writes (struct engine *e);
 
 #endif /* REMAP_ENGINE_MARKS_H */

@@ -9,6 +9,10 @@
  * questions about places: where does this sector live, and what has to be
  * flushed.
  *
+ * As yet the engine reads from registered places and flushes them; whoever has
+ * registered one writes it (place_write), and changes no state of its sectors
+ * through the engine.
+ *
  * The engine owns no device.  Places are registered before the first request;
  * everything else may be called from any thread.
  */

@@ -39,9 +39,11 @@ write_anything (struct engine_conn *conn, const void *buf, uint32_t count,
     return 0;
   stat_request (e, STAT_WRITES, count);
   request_init (&r, conn, offset, count);
-  do
+  do {
     err = write_bytes (&r, buf, offset, end);
-  while (lost_again (&r, &err));
+    if (err == 0 && fua)
+      err = flush_written (&r);
+  } while (lost_again (&r, &err));
   return finish_write (&r, err, fua);
 }
 

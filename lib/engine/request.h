@@ -22,6 +22,8 @@ struct request {
   bool wrote_main, wrote_slots;         /* what FUA has to flush */
   unsigned zero_flags;                  /* of DEVICE_*, for main */
   unsigned failing_pieces;              /* calls that main refused */
+  unsigned times_lost;                  /* times that it waited for main */
+  uint64_t first_lost_ms;               /* when it did first */
   unsigned nr_bad_canaries;
   struct placement *placement;          /* engine/write.c's */
   uint64_t losses;                      /* when it first wrote to main */
@@ -44,6 +46,7 @@ struct request {
 enum {
   LOOK_AGAIN = -1,     /* the map isn't what it was a moment ago */
   MAIN_IS_LATE = -2,   /* a write that timed out may still land there */
+  NOT_FAST = -3,       /* main can't zero faster than it writes */
 };
 
 static inline void

@@ -33,6 +33,7 @@
 
 #include "base/bytes.h"
 #include "engine/blocks.h"
+#include "engine/errors.h"
 #include "engine/log.h"
 #include "engine/lost.h"
 #include "engine/main-dev.h"
@@ -195,11 +196,12 @@ write_mixed (struct request *r, const uint8_t *buf, uint64_t block)
   uint64_t pos, next, end = block_end (e, block);
   struct exclusive_hold hold;
   struct run run;
-  int err = EIO;
+  int err = EIO, of_spare;
 
   lock_block (e, &hold, block);
   if (may_move (r))
     err = move_held (r, buf, block, end, WHY_AUTO_WRITE);
+  of_spare = err;
   if (err && !late_overlaps (e, block, end)) {
     err = main_write (r, buf, block, end);
     if (err == ETIMEDOUT)
@@ -210,6 +212,9 @@ write_mixed (struct request *r, const uint8_t *buf, uint64_t block)
       if (run.state != DIRECT)
         err = move_held (r, ahead (buf, pos - block), pos, next, WHY_CLIENT);
     }
+    /* What would help is room in the spare. */
+    if (of_spare == ENOSPC && error_classify (err) == ERROR_MEDIA)
+      err = ENOSPC;
   }
   unlock_block (e, &hold);
   return err;
@@ -301,7 +306,7 @@ write_direct (struct request *r, const uint8_t *buf, uint64_t start,
     err = main_write (r, buf, start, end);
   range_unlock_shared (e->ranges, &hold);
 
-  if (err == 0 || err == LOOK_AGAIN)
+  if (err == 0 || err == LOOK_AGAIN || err == NOT_FAST)
     return err;
   if (err == MAIN_IS_LATE)
     return may_move_late (r) ? move_blocks (r, buf, start, end) : EIO;

@@ -137,11 +137,13 @@ engine_zero (struct engine_conn *conn, uint32_t count, uint64_t offset,
   stat_request (conn->engine, STAT_ZEROS, count);
   request_init (&r, conn, offset, count);
   r.zero_flags = flags;
-  do
+  do {
     err = zero_range (&r, offset, offset + count);
-  while (lost_again (&r, &err));
-  if (err == ENOTSUP && (flags & DEVICE_FAST_ZERO)) {
-    finish_write (&r, err, false);
+    if (err == 0 && fua)
+      err = flush_written (&r);
+  } while (lost_again (&r, &err));
+  if (err == NOT_FAST) {
+    finish_write (&r, EIO, false);
     return ENOTSUP;
   }
   return finish_write (&r, err, fua);
@@ -186,8 +188,10 @@ engine_trim (struct engine_conn *conn, uint32_t count, uint64_t offset,
   request_init (&r, conn, offset, count);
   if (end != e->config.main_size)
     end = block_of (e, end);
-  do
+  do {
     err = trim_blocks (&r, start, end);
-  while (lost_again (&r, &err));
+    if (err == 0 && fua)
+      err = flush_written (&r);
+  } while (lost_again (&r, &err));
   return finish_write (&r, err, fua);
 }

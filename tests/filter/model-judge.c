@@ -466,6 +466,10 @@ check_errno (const struct op *op, int err)
   if (err == EIO || (err == ENOSPC && mode->may_fill &&
                      (op->kind == WRITE || op->kind == ZERO)))
     return;
+  /* While main was gone, and until that it is back was noticed. */
+  if (err == ESHUTDOWN && mode->gone &&
+      (op->begin <= gone_until || op->was_lost || main_lost_now))
+    return;
   op_describe (op, what, sizeof what);
   violation ("%s: failed with %s", what, strerror (err));
 }

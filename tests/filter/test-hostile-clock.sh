@@ -61,7 +61,7 @@ done
 # The disk goes away, and is missed for no longer than it is gone.
 touch gone
 client <<'PY'
-is_(outcome(read, 3000), "EIO")
+is_(outcome(read, 3000), "ESHUTDOWN")
 is_(read(10), pattern(10, 2))
 PY
 echo '@1970-01-02 00:00:00' >clock.new

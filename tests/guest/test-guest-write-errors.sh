@@ -101,10 +101,10 @@ check_dm ()
   # All of it fails: it is gone, nothing changes, and what the map has is
   # there.
   become 0:16384:flakey
-  sectors_are "error 100+8 EIO" "$uri" read 1 100 8
-  sectors_are "error 100+8 EIO" "$uri" write 4 100 8
+  sectors_are "error 100+8 ESHUTDOWN" "$uri" read 1 100 8
+  sectors_are "error 100+8 ESHUTDOWN" "$uri" write 4 100 8
   sectors_are "" "$uri" read 2 3000 40
-  sectors_are "error 15000+500 EIO" "$uri" write 4 15000 500
+  sectors_are "error 15000+500 ESHUTDOWN" "$uri" write 4 15000 500
   become
   await 30 served 1 200
   sectors_are "" "$uri" read 1 100 8

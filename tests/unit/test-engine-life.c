@@ -433,7 +433,7 @@ test_read_only (void)
       CU_ASSERT_EQUAL (engine_pwrite (&d.conn, buf, 8192, 32 * MIB, false), 0);
       engine_get_status (d.e, &st);
       CU_ASSERT_EQUAL (st.health, HEALTH_OK);
-      CU_ASSERT_EQUAL (atomic_load (&d.e->simple_max), d.e->max_call);
+      CU_ASSERT_EQUAL (atomic_load (&d.e->simple_max), MAIN_PIECE);
       disk_end (&d);
     }
 }

@@ -167,8 +167,9 @@ test_no_probe (void)
   rig_end (&rig);
 }
 
-/* Two rounds of canaries in one request: the first one finds two bad ones,
- * which are settled, and the second one begins near the one that answered.
+/* Two rounds of canaries in one request: the first one asks whether main is
+ * back, and what fails then proves nothing about its sector; the second one
+ * begins near the one that answered.
  */
 static void
 test_bad_canaries (void)
@@ -180,7 +181,7 @@ test_bad_canaries (void)
   CU_ASSERT_EQUAL (rig_read (&rig, SEC (100), 512, 1), EIO);
   CU_ASSERT_EQUAL (health (&rig), HEALTH_DEGRADED);
   CU_ASSERT_STRING_EQUAL (states (&rig, 99, 3), "DLD");
-  CU_ASSERT_EQUAL (totals (&rig).lost, 1 + 2);
+  CU_ASSERT_EQUAL (totals (&rig).lost, 1);
   rig_end (&rig);
 }
 
