@@ -75,7 +75,7 @@ only_the_map_is_served ()
   session_is "error 100+1 ESHUTDOWN" read 1 100 1
   session_is "error 100+1 ESHUTDOWN" write 9 100 1
   remapctl status | grep "^health *main-lost" || fail "$(remapctl status)"
-  session_is "error 15000+1 ESHUTDOWN" read 1 15000 1
+  session_is "error 15000+1 EIO" read 1 15000 1
   session_is "" read 2 15001 1
   map_is_as_it_was
 }
