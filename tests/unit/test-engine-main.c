@@ -36,9 +36,11 @@ once (void (**hook) (void))
 {
   void (*f) (void) = *hook;
 
+  /* Not written if there is nothing to do: other threads may look. */
+  if (f == NULL)
+    return;
   *hook = NULL;
-  if (f)
-    f ();
+  f ();
 }
 
 int
