@@ -44,13 +44,15 @@ ORDER = {
         map
     """,
     "lib/spare": """
-        errors changes
+        errors features attribute
+        changes
         spare.h
         format
+        logpage
         layout identity pages internal
         leader
-        header slots notes
-        store checkpoint replay probe history examine
+        header slots notes attributes
+        store batch checkpoint replay probe history examine
         open commit grow
         create
     """,

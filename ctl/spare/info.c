@@ -58,6 +58,9 @@ print_info (struct held_spare *h)
                                          st.slots_free, st.slots_total).s);
   print_line ("log", "%" PRIu64 " of %" PRIu64 " pages used", st.log_used,
               st.log_pages);
+  print_line ("commit", "%" PRIu64, st.commit_number);
+  if (st.features[0])
+    print_line ("features", "%s", st.features);
   print_line ("sectors", "%" PRIu64 " remapped, %" PRIu64 " LOST, %" PRIu64
               " zero, in %s", m.remapped, m.lost, m.zero,
               show_count (m.runs, "run").s);
@@ -80,7 +83,7 @@ print_info_json (struct held_spare *h)
   map_get_totals (h->map, &m);
 #define N(x) (json_int_t) (x)
   j = json_pack ("{s:b,s:{s:I,s:s},"
-                 "s:{s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I},"
+                 "s:{s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s},"
                  "s:{s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}",
                  "ok", 1,
                  "main", "size", N (h->id.main_size), "label", h->id.label,
@@ -91,6 +94,7 @@ print_info_json (struct held_spare *h)
                  "used", N (st.slots_used), "retired", N (st.slots_retired),
                  "free", N (st.slots_free), "log_pages", N (st.log_pages),
                  "log_used", N (st.log_used),
+                 "commit", N (st.commit_number), "features", st.features,
                  "sectors", "remapped", N (m.remapped), "lost", N (m.lost),
                  "zero", N (m.zero), "runs", N (m.runs),
                  "auto_remaps", N (st.counters[COUNT_AUTO_REMAPS]),

@@ -48,7 +48,10 @@ enum change_reason {
   WHY_MANUAL = 4,      /* an operator's command */
   WHY_IMPORT = 5,      /* from a list of bad sectors */
   WHY_CLIENT = 6,      /* a client wrote it, or zeroed it */
+  WHY_VANISH = 7,      /* main vanished each time it was touched */
 };
+#define WHY_LAST WHY_VANISH     /* of those above */
+#define WHY_MAX 15U             /* what a log may say */
 
 /* A run of adjacent sectors in one state.  In a REMAPPED run the slots
  * are adjacent as well: sector start + i lives in slot slot + i.

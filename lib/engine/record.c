@@ -214,7 +214,7 @@ keep_off_main (struct engine *e, const struct change_list *list)
   for (size_t i = 0; i < list->n; i++) {
     const struct change *c = &list->v[i];
 
-    if (c->kind != CHANGE_RETIRE)
+    if (change_has_sector (c->kind))
       late_add (e, c->sector << SECTOR_SHIFT,
                 (c->sector + c->count) << SECTOR_SHIFT);
   }

@@ -11,14 +11,17 @@
 #define REMAP_SPARE_CHANGES_H
 
 #include "base/sector.h"
+#include "spare/attribute.h"
 
 /* What becomes of sectors; the numbers are those of the spare's format.
  * CHANGE_RETIRE takes SLOT .. SLOT + COUNT - 1 out of use for ever, and has
- * no sector.
+ * no sector.  CHANGE_ATTRIBUTE is about no sector and no slot.
  */
 enum change_kind {
   CHANGE_DIRECT = 0, CHANGE_REMAP = 1, CHANGE_LOST = 2, CHANGE_ZERO = 3,
   CHANGE_RETIRE = 4,
+  /* 5 and 6 are taken, see remap-spare(5). */
+  CHANGE_ATTRIBUTE = 7,
 };
 
 /* A kind that sectors have is the state that they get. */
@@ -33,6 +36,7 @@ struct change {
   slot_t slot;         /* CHANGE_REMAP, CHANGE_RETIRE */
   enum change_kind kind;
   enum change_reason reason;
+  struct attribute *attribute;  /* CHANGE_ATTRIBUTE; the list's */
 };
 
 /* Begins as all zeroes.  IN_DOUBT is set by spare_commit. */
@@ -45,7 +49,7 @@ struct change_list {
 static inline bool
 change_has_sector (enum change_kind kind)
 {
-  return kind != CHANGE_RETIRE;
+  return kind != CHANGE_RETIRE && kind != CHANGE_ATTRIBUTE;
 }
 
 static inline bool
@@ -74,6 +78,12 @@ change_run (enum change_kind kind, sector_t sector, slot_t slot,
 /* Returns 0 or ENOMEM. */
 extern int change_list_add (struct change_list *list,
                             const struct change *change);
+
+/* Adds a copy of an attribute whose tag, length and flags are as attribute.h
+ * has them; its time is set by the commit.  Returns 0, EINVAL or ENOMEM.
+ */
+extern int change_list_add_attribute (struct change_list *list,
+                                      const struct attribute *a);
 
 /* Frees the memory, not the slots of a list that was never committed: see
  * spare_abandon.

@@ -58,7 +58,7 @@ struct writer {
   uint64_t need;                /* pages that must remain */
   struct notes *notes;          /* NULL: unknown */
   uint64_t now;
-  uint64_t entries;
+  struct log_place next;        /* where the next entry goes */
   uint8_t *window;              /* NULL: only count */
   struct log_page info;
   uint32_t in_window;           /* complete pages in it */
@@ -90,9 +90,35 @@ finish_page (struct writer *w)
   log_page_encode (&w->info, page);
   w->info.index++;
   w->info.position++;
-  w->info.count = 0;
   w->in_window++;
   return w->in_window == WINDOW_PAGES ? write_window (w) : 0;
+}
+
+/* Takes a place for N entries: where they go, or NULL if they are only counted.
+ * ENTRY is the number of the first one in its page.
+ */
+static int
+take_place (struct writer *w, unsigned n, uint8_t **page, unsigned *entry)
+{
+  const struct log_place place = log_take_place (&w->next, n);
+  int err;
+
+  *page = NULL;
+  *entry = place.entry;
+  if (w->window == NULL)
+    return 0;
+  /* They were counted with the same notes; but nothing is written beyond the
+   * area, whatever happened.
+   */
+  if (place.page >= w->info.total)
+    return ERANGE;
+  if (place.page > w->info.index) {
+    err = finish_page (w);
+    if (err)
+      return err;
+  }
+  *page = w->window + (size_t) w->in_window * SPARE_PAGE;
+  return 0;
 }
 
 static int
@@ -100,29 +126,42 @@ emit (struct writer *w, const struct log_entry *whole)
 {
   struct log_entry e = *whole;
   uint64_t left = whole->count;
+  uint8_t *page;
+  unsigned entry;
   int err;
 
   for (; left > 0; left -= e.count) {
     e.count = min_u64 (left, MAX_ENTRY_COUNT);
-    w->entries++;
-    if (w->window != NULL) {
-      if (w->info.count == ENTRIES_PER_PAGE) {
-        /* They were counted with the same notes; but nothing is written
-         * beyond the area, whatever happened.
-         */
-        if (w->info.index + 1 >= w->info.total)
-          return ERANGE;
-        err = finish_page (w);
-        if (err)
-          return err;
-      }
-      log_page_put (w->window + (size_t) w->in_window * SPARE_PAGE,
-                    w->info.count++, &e);
-    }
+    err = take_place (w, 1, &page, &entry);
+    if (err)
+      return err;
+    if (page != NULL)
+      log_page_put (page, entry, &e);
     if (change_has_sector (e.kind))
       e.sector += e.count;
     if (change_has_slot (e.kind))
       e.slot += e.count;
+  }
+  return 0;
+}
+
+static int
+emit_attributes (struct writer *w)
+{
+  uint8_t *page;
+  unsigned entry;
+  int err;
+
+  for (size_t i = 0; i < w->s->nattributes; i++) {
+    const struct attribute *a = w->s->attributes[i];
+
+    if (a->flags & ATTRIBUTE_TRANSIENT)
+      continue;
+    err = take_place (w, log_entries_for_attribute (a), &page, &entry);
+    if (err)
+      return err;
+    if (page != NULL)
+      log_page_put_attribute (page, entry, a);
   }
   return 0;
 }
@@ -175,6 +214,10 @@ emit_all (struct writer *w)
   uint64_t i;
   int err;
 
+  w->next = (struct log_place) { 0 };
+  err = emit_attributes (w);
+  if (err)
+    return err;
   for (i = 0; map_next (w->s->retired, i, &run); i = run_end_sector (&run)) {
     err = emit_run (w, n ? n->slots : NULL, &run, true);
     if (err)
@@ -198,9 +241,8 @@ count_pages (struct writer *w)
   const uint64_t remain = max_u64 (w->area->pages / 64, w->need);
   uint64_t pages;
 
-  w->entries = 0;
   emit_all (w);
-  pages = log_pages_for (w->entries);
+  pages = w->next.page + 1;
   return remain < w->area->pages && pages <= w->area->pages - remain
     ? pages : 0;
 }
@@ -299,8 +341,8 @@ checkpoint_adopt (struct spare *s)
 {
   pthread_mutex_lock (&s->lock);
   s->pos = s->hdr.checkpoint_pages;
-  pthread_mutex_unlock (&s->lock);
   s->number = s->hdr.checkpoint_commit;
+  pthread_mutex_unlock (&s->lock);
   atomic_fetch_add (&s->checkpoints, 1);
 }
 

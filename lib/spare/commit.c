@@ -22,37 +22,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "base/bytes.h"
+#include "spare/batch.h"
 #include "spare/checkpoint.h"
 #include "spare/errors.h"
+#include "spare/features.h"
 #include "spare/header.h"
 #include "spare/leader.h"
 #include "spare/pages.h"
 #include "spare/slots.h"
-
-struct slot_range {
-  slot_t slot;
-  uint64_t count;
-};
-
-/* One group commit, and the waiters for whom it is made. */
-struct batch {
-  struct spare *s;
-  struct waiter *first;         /* NULL: none was taken from the queue */
-  uint64_t need;                /* pages for the first one alone */
-  uint64_t entries;
-  uint32_t pages;
-  uint8_t *buf;                 /* the pages */
-  uint64_t filled;              /* entries put so far */
-  uint64_t now;
-  uint64_t counters[NR_SPARE_COUNTERS];
-  uint64_t changes, retired;
-
-  /* Slots that lose their sector. */
-  struct slot_range *released;
-  size_t nreleased, cap;
-};
 
 static const struct log_area *
 active_area (const struct spare *s)
@@ -66,7 +44,9 @@ change_ok (const struct spare *s, const struct change *c)
   const uint64_t sectors = bytes_to_sectors (s->id.main_size);
   const uint64_t nslots = spare_geometry (s)->nslots;
 
-  if (c->kind > CHANGE_RETIRE || c->reason > WHY_CLIENT || c->count == 0)
+  if (c->kind == CHANGE_ATTRIBUTE)
+    return c->attribute != NULL;
+  if (c->kind > CHANGE_RETIRE || c->reason > WHY_LAST || c->count == 0)
     return false;
   if (change_has_sector (c->kind) &&
       (c->sector > sectors || c->count > sectors - c->sector))
@@ -75,206 +55,8 @@ change_ok (const struct spare *s, const struct change *c)
          (c->slot <= nslots && c->count <= nslots - c->slot);
 }
 
-static uint64_t
-list_entries (const struct change_list *list)
-{
-  uint64_t n = 0;
-  size_t i;
-
-  for (i = 0; i < list->n; i++)
-    n += log_entries_for (list->v[i].count);
-  return n;
-}
-
-/* Takes the first waiters from the queue, up to LAST; `lock' is held. */
-static struct waiter *
-take_waiters (struct spare *s, struct waiter *last)
-{
-  struct waiter *first = s->queue;
-
-  s->queue = last->next;
-  if (s->queue == NULL)
-    s->queue_end = &s->queue;
-  last->next = NULL;
-  return first;
-}
-
-/* Takes as many waiters from the queue as fit into ROOM pages, and
- * reasonably into one commit; none if not even the first one fits.
- */
-static void
-choose_batch (struct batch *b, uint64_t room)
-{
-  struct spare *s = b->s;
-  struct waiter *w, *last = NULL;
-  uint64_t entries = 0, pages;
-
-  pthread_mutex_lock (&s->lock);
-  b->need = log_pages_for (list_entries (s->queue->list));
-  for (w = s->queue; w != NULL; w = w->next) {
-    entries += list_entries (w->list);
-    pages = log_pages_for (entries);
-    if (pages > room || (last != NULL && pages > BATCH_PAGES))
-      break;
-    b->entries = entries;
-    b->pages = pages;
-    last = w;
-  }
-  if (last != NULL)
-    b->first = take_waiters (s, last);
-  pthread_mutex_unlock (&s->lock);
-}
-
-static int
-note_released (struct batch *b, slot_t slot, uint64_t count)
-{
-  struct slot_range *v = array_room (b->released, b->nreleased, &b->cap,
-                                     sizeof *v, 16);
-
-  if (v == NULL)
-    return ENOMEM;
-  b->released = v;
-  b->released[b->nreleased++] = (struct slot_range) { slot, count };
-  return 0;
-}
-
-/* Notes the slots that the sectors of a change have had so far. */
-static int
-find_released (struct batch *b, const struct change *c)
-{
-  const sector_t end = c->sector + c->count;
-  sector_t i = c->sector;
-  struct run run;
-  int err;
-
-  for (; i < end && map_update_next (b->s->map, i, &run) && run.start < end;
-       i = run_end_sector (&run)) {
-    const struct run part = run_clip (&run, c->sector, end);
-
-    if (part.state != REMAPPED)
-      continue;
-    /* A sector that keeps its slot doesn't release it. */
-    if (c->kind == CHANGE_REMAP &&
-        part.slot == c->slot + (part.start - c->sector))
-      continue;
-    err = note_released (b, part.slot, part.count);
-    if (err)
-      return err;
-  }
-  return 0;
-}
-
-/* Of the slots of a CHANGE_RETIRE, those that are not yet retired. */
-static uint64_t
-newly_retired (struct batch *b, const struct change *c)
-{
-  const slot_t end = c->slot + c->count;
-  uint64_t n = c->count;
-  slot_t i = c->slot;
-  struct run run;
-
-  for (; i < end && map_update_next (b->s->retired, i, &run) &&
-         run.start < end; i = run_end_sector (&run))
-    n -= run_clip (&run, c->slot, end).count;
-  return n;
-}
-
-static void
-put_change (struct batch *b, const struct change *c)
-{
-  const bool has_sector = change_has_sector (c->kind);
-  const bool has_slot = change_has_slot (c->kind);
-  uint64_t done = 0;
-
-  while (done < c->count) {
-    const struct log_entry e = {
-      .sector = has_sector ? c->sector + done : 0,
-      .slot = has_slot ? c->slot + done : 0,
-      .count = min_u64 (c->count - done, MAX_ENTRY_COUNT),
-      .kind = c->kind, .reason = c->reason, .time = b->now,
-    };
-
-    log_page_put (b->buf + b->filled / ENTRIES_PER_PAGE * SPARE_PAGE,
-                  b->filled % ENTRIES_PER_PAGE, &e);
-    b->filled++;
-    done += e.count;
-  }
-}
-
-static int
-apply_change (struct batch *b, const struct change *c)
-{
-  const struct run run = change_run (c->kind, c->sector, c->slot, c->count);
-  int err;
-
-  put_change (b, c);
-  b->changes++;
-  if (c->kind == CHANGE_RETIRE) {
-    /* Nobody may take it from now on, whether or not this succeeds. */
-    slots_hold (b->s, c->slot, c->count);
-    b->retired += newly_retired (b, c);
-    return map_set (b->s->retired, &run);
-  }
-  err = find_released (b, c);
-  if (err)
-    return err;
-  return map_set (b->s->map, &run);
-}
-
-/* Builds everything in memory: the pages, and the updates of the maps,
- * which are left open if this succeeds.
- */
-static int
-build (struct batch *b)
-{
-  struct spare *s = b->s;
-  struct waiter *w;
-  uint32_t i;
-  size_t j;
-  int err = 0;
-
-  b->buf = calloc (b->pages, SPARE_PAGE);
-  if (b->buf == NULL)
-    return ENOMEM;
-  b->now = spare_now (s);
-  memcpy (b->counters, s->counters, sizeof b->counters);
-
-  map_begin (s->map);
-  map_begin (s->retired);
-  for (w = b->first; w != NULL && err == 0; w = w->next) {
-    for (j = 0; j < w->list->n && err == 0; j++)
-      err = apply_change (b, &w->list->v[j]);
-    for (i = 0; w->counters != NULL && i < NR_SPARE_COUNTERS; i++) {
-      if (i != COUNT_RETIRED)
-        b->counters[i] += w->counters[i];
-    }
-  }
-  if (err) {
-    map_abort (s->map);
-    map_abort (s->retired);
-    return err;
-  }
-  b->counters[COUNT_RETIRED] += b->retired;
-
-  for (i = 0; i < b->pages; i++) {
-    const uint64_t left = b->entries - (uint64_t) i * ENTRIES_PER_PAGE;
-    struct log_page info = {
-      .generation = s->hdr.generation, .number = s->number + 1,
-      .nonce = s->nonce, .position = s->pos + i, .index = i,
-      .total = b->pages,
-      .count = min_u64 (left, ENTRIES_PER_PAGE),
-    };
-
-    memcpy (info.uuid, s->hdr.uuid, sizeof info.uuid);
-    if (i + 1 == b->pages)
-      memcpy (info.counters, b->counters, sizeof info.counters);
-    log_page_encode (&info, b->buf + (size_t) i * SPARE_PAGE);
-  }
-  return 0;
-}
-
-/* Makes sure that the headers say that these pages may be written, and
- * that the slots' contents are durable.
+/* Makes sure that the headers say that these pages may be written, and what
+ * features they use, and that the slots' contents are durable.
  */
 static int
 prepare_headers_and_slots (struct batch *b)
@@ -287,9 +69,12 @@ prepare_headers_and_slots (struct batch *b)
   err = header_repair (s);
   if (err)
     return err;
-  if (high > h.high_water) {
-    h.high_water = min_u64 (round_up (high, HIGH_WATER_STEP),
-                            h.area[h.active].pages);
+  if (high > h.high_water || (b->features & ~h.incompat) != 0) {
+    if (high > h.high_water)
+      h.high_water = min_u64 (round_up (high, HIGH_WATER_STEP),
+                              h.area[h.active].pages);
+    h.incompat |= b->features;
+    features_name (&h.names, b->features);
     h.commit_floor = s->number;
     err = header_write_both (s, &h);
     if (err)
@@ -358,26 +143,6 @@ write_commit (struct batch *b, bool *in_doubt)
   return EIO;
 }
 
-/* Frees what was released, except where it was retired at the same time. */
-static void
-free_released (struct batch *b)
-{
-  struct spare *s = b->s;
-  struct run run;
-  size_t i;
-
-  for (i = 0; i < b->nreleased; i++) {
-    slot_t slot = b->released[i].slot, end = slot + b->released[i].count;
-
-    while (slot < end) {
-      run = map_lookup (s->retired, slot, end - slot);
-      if (run.state == DIRECT)
-        slots_release (s, slot, run.count);
-      slot += run.count;
-    }
-  }
-}
-
 static void
 publish (struct batch *b)
 {
@@ -387,18 +152,19 @@ publish (struct batch *b)
   pthread_mutex_lock (&s->lock);
   memcpy (s->counters, b->counters, sizeof s->counters);
   s->pos += b->pages;
+  s->number++;
+  batch_publish_attributes (b);
   pthread_mutex_unlock (&s->lock);
 
   map_publish (s->map);
   map_publish (s->retired);
-  s->number++;
   atomic_fetch_add (&s->commits, 1);
   atomic_fetch_add (&s->changes, b->changes);
 
   pthread_mutex_lock (&s->alloc_lock);
   s->nretired += b->retired;
   pthread_mutex_unlock (&s->alloc_lock);
-  free_released (b);
+  batch_free_released (b);
 }
 
 static int
@@ -407,7 +173,7 @@ commit_batch (struct batch *b, bool *in_doubt)
   struct spare *s = b->s;
   int err;
 
-  err = build (b);
+  err = batch_build (b);
   if (err == 0) {
     err = write_commit (b, in_doubt);
     if (err) {
@@ -419,8 +185,7 @@ commit_batch (struct batch *b, bool *in_doubt)
   }
   if (err)
     spare_new_nonce (s);
-  free (b->buf);
-  free (b->released);
+  batch_free (b);
   return err;
 }
 
@@ -436,11 +201,11 @@ lead_commit (struct spare *s)
   if (atomic_load (&s->failed))
     err = EIO;
   if (err == 0) {
-    choose_batch (&b, active_area (s)->pages - s->pos);
+    batch_choose (&b, active_area (s)->pages - s->pos);
     if (b.first == NULL) {
       err = log_checkpoint (s, b.need);
       if (err == 0)
-        choose_batch (&b, active_area (s)->pages - s->pos);
+        batch_choose (&b, active_area (s)->pages - s->pos);
     }
   }
   if (err == 0 && b.first == NULL)

@@ -22,7 +22,6 @@
 static const char header_magic[8] = {
   'R', 'M', 'A', 'P', 'S', 'P', 'R', '1'
 };
-#define LOG_MAGIC 0x474c4d52U    /* "RMLG" on the disk */
 
 #define STATE_COMPLETE 0U
 #define STATE_FORMATTING 1U
@@ -60,7 +59,8 @@ struct disk_header {
   char label[SPARE_LABEL_MAX];
   uint8_t reserved2[33];
   struct slot_segment segment[MAX_SEGMENTS];
-  uint8_t reserved3[3072];
+  struct feature_names names;
+  uint8_t reserved3[2048];
 };
 static_assert (sizeof (struct disk_header) == SPARE_PAGE, "header");
 static_assert (offsetof (struct disk_header, uuid) == 32, "header");
@@ -68,48 +68,19 @@ static_assert (offsetof (struct disk_header, area) == 136, "header");
 static_assert (offsetof (struct disk_header, label_len) == 223, "header");
 static_assert (offsetof (struct disk_header, reserved2) == 479, "header");
 static_assert (offsetof (struct disk_header, segment) == 512, "header");
+static_assert (offsetof (struct disk_header, reserved3) == 2048, "header");
 
-struct disk_entry {
-  uint64_t sector;
-  uint64_t slot;
-  uint32_t count;
-  uint8_t kind;
-  uint8_t reason;
-  uint16_t reserved;
-  uint64_t time;
-};
-
-struct disk_log_page {
-  uint32_t magic;
-  uint32_t crc;
-  uint8_t uuid[16];
-  uint64_t generation;
-  uint64_t number;
-  uint64_t nonce;
-  uint32_t position;
-  uint32_t index;
-  uint32_t total;
-  uint16_t count;
-  uint16_t flags;
-  uint64_t counters[NR_SPARE_COUNTERS];
-  struct disk_entry entry[ENTRIES_PER_PAGE];
-};
-static_assert (sizeof (struct disk_entry) == 32, "entry");
-static_assert (offsetof (struct disk_log_page, entry) == 128, "log page");
-static_assert (sizeof (struct disk_log_page) == SPARE_PAGE, "log page");
-
-/* The checksum of a page, its own four bytes at OFFSET taken as zeroes. */
-static uint32_t
-page_crc (const void *page, size_t offset)
+static bool
+feature_names_ok (const struct disk_header *d)
 {
-  static const uint8_t zeroes[4];
-  const uint8_t *p = page;
-  uint32_t crc;
+  const uint64_t bits = le32toh (d->incompat) |
+    (uint64_t) le32toh (d->ro_compat) << 32;
 
-  crc = ext2fs_crc32c_le (UINT32_MAX, p, offset);
-  crc = ext2fs_crc32c_le (crc, zeroes, sizeof zeroes);
-  crc = ext2fs_crc32c_le (crc, p + offset + 4, SPARE_PAGE - offset - 4);
-  return ~crc;
+  for (unsigned i = 0; i < 64; i++)
+    if (!(bits & UINT64_C (1) << i) &&
+        !is_zero (d->names.name[i], FEATURE_NAME))
+      return false;
+  return true;
 }
 
 /* Fields that say nothing must be zero, so that a later version can give
@@ -125,6 +96,7 @@ header_reserved_ok (const struct disk_header *d)
   return is_zero (d->reserved1, sizeof d->reserved1) &&
          is_zero (d->reserved2, sizeof d->reserved2) &&
          is_zero (d->reserved3, sizeof d->reserved3) &&
+         feature_names_ok (d) &&
          is_zero (d->segment + n, (MAX_SEGMENTS - n) * sizeof d->segment[0]);
 }
 
@@ -134,45 +106,46 @@ header_reserved_ok (const struct disk_header *d)
 static bool
 header_is_known (const struct disk_header *d, struct message *detail)
 {
+  const uint32_t unknown = le32toh (d->incompat) & ~FEATURES_KNOWN;
+
   if (le32toh (d->version) != SPARE_VERSION) {
     message_set (detail, "the spare has format version %" PRIu32
                  ", this program knows version %u: use a program that "
                  "knows both", le32toh (d->version), SPARE_VERSION);
     return false;
   }
-  if (d->incompat != 0 || le32toh (d->state) > STATE_FORMATTING ||
+  if (unknown != 0) {
+    char text[200];
+
+    features_text (&d->names, unknown, 0, text, sizeof text);
+    message_set (detail, "the spare uses features that this program doesn't "
+                 "know (%s): use the program that made it", text);
+    return false;
+  }
+  if (le32toh (d->state) > STATE_FORMATTING ||
       le32toh (d->page_size) != SPARE_PAGE ||
       le32toh (d->nsegments) > MAX_SEGMENTS || !header_reserved_ok (d) ||
       memchr (d->label, 0, d->label_len) != NULL ||
       (le32toh (d->flags) & ~HEADER_WHOLE) != 0) {
-    message_set (detail, "the spare uses features that this program doesn't "
-                 "know (incompatible features 0x%" PRIx32 ", flags 0x%"
-                 PRIx32 "): use the program that made it",
-                 le32toh (d->incompat), le32toh (d->flags));
+    message_set (detail, "the spare's header says something that this program "
+                 "doesn't know (flags 0x%" PRIx32 "): use the program that "
+                 "made it", le32toh (d->flags));
     return false;
   }
   return true;
 }
 
-static const char *
-entry_check (const struct log_entry *e, uint64_t sectors, uint64_t nslots)
+uint32_t
+page_crc (const void *page, size_t offset)
 {
-  const bool has_sector = change_has_sector (e->kind);
-  const bool has_slot = change_has_slot (e->kind);
+  static const uint8_t zeroes[4];
+  const uint8_t *p = page;
+  uint32_t crc;
 
-  if (e->kind > CHANGE_RETIRE)
-    return "an entry of an unknown kind";
-  if (e->reason > WHY_CLIENT)
-    return "an entry with an unknown reason";
-  if (e->count == 0)
-    return "an empty entry";
-  if (has_sector ? e->sector > sectors || e->count > sectors - e->sector
-                 : e->sector != 0)
-    return "an entry beyond the end of main";
-  if (has_slot ? e->slot > nslots || e->count > nslots - e->slot
-               : e->slot != 0)
-    return "an entry beyond the last slot";
-  return NULL;
+  crc = ext2fs_crc32c_le (UINT32_MAX, p, offset);
+  crc = ext2fs_crc32c_le (crc, zeroes, sizeof zeroes);
+  crc = ext2fs_crc32c_le (crc, p + offset + 4, SPARE_PAGE - offset - 4);
+  return ~crc;
 }
 
 uint32_t
@@ -192,6 +165,7 @@ header_encode (const struct header *h, void *page)
   memset (d, 0, sizeof *d);
   memcpy (d->magic, header_magic, sizeof d->magic);
   d->version = htole32 (SPARE_VERSION);
+  d->incompat = htole32 (h->incompat);
   d->ro_compat = htole32 (h->ro_compat);
   d->compat = htole32 (h->compat);
   d->state = htole32 (h->formatting ? STATE_FORMATTING : STATE_COMPLETE);
@@ -220,6 +194,7 @@ header_encode (const struct header *h, void *page)
     d->segment[i].offset = htole64 (h->segment[i].offset);
     d->segment[i].nslots = htole64 (h->segment[i].nslots);
   }
+  d->names = h->names;
   d->crc = htole32 (page_crc (d, offsetof (struct disk_header, crc)));
 }
 
@@ -242,6 +217,7 @@ header_decode (const void *page, struct header *h, struct message *detail)
 
   h->sequence = le64toh (d->sequence);
   h->formatting = le32toh (d->state) == STATE_FORMATTING;
+  h->incompat = le32toh (d->incompat);
   h->ro_compat = le32toh (d->ro_compat);
   h->compat = le32toh (d->compat);
   h->flags = le32toh (d->flags);
@@ -258,6 +234,7 @@ header_decode (const void *page, struct header *h, struct message *detail)
   h->high_water = le32toh (d->high_water);
   h->commit_floor = le64toh (d->commit_floor);
   memcpy (h->label, d->label, d->label_len);
+  h->names = d->names;
   for (i = 0; i < 2; i++) {
     h->area[i].offset = le64toh (d->area[i].offset);
     h->area[i].pages = le64toh (d->area[i].pages);
@@ -284,103 +261,12 @@ header_same (const struct header *a, const struct header *b)
   return memcmp (&da, &db, sizeof da) == 0;
 }
 
-void
-log_page_put (void *page, unsigned i, const struct log_entry *e)
+uint64_t
+header_slots (const struct header *h)
 {
-  struct disk_log_page *d = page;
+  uint64_t n = 0;
 
-  assert (i < ENTRIES_PER_PAGE && e->count <= MAX_ENTRY_COUNT);
-  d->entry[i].sector = htole64 (e->sector);
-  d->entry[i].slot = htole64 (e->slot);
-  d->entry[i].count = htole32 (e->count);
-  d->entry[i].kind = e->kind;
-  d->entry[i].reason = e->reason;
-  d->entry[i].time = htole64 (e->time);
-}
-
-void
-log_page_encode (const struct log_page *info, void *page)
-{
-  struct disk_log_page *d = page;
-  unsigned i;
-
-  d->magic = htole32 (LOG_MAGIC);
-  memcpy (d->uuid, info->uuid, sizeof d->uuid);
-  d->generation = htole64 (info->generation);
-  d->number = htole64 (info->number);
-  d->nonce = htole64 (info->nonce);
-  d->position = htole32 (info->position);
-  d->index = htole32 (info->index);
-  d->total = htole32 (info->total);
-  d->count = htole16 (info->count);
-  for (i = 0; i < NR_SPARE_COUNTERS; i++)
-    d->counters[i] = htole64 (info->counters[i]);
-  d->crc = htole32 (page_crc (d, offsetof (struct disk_log_page, crc)));
-}
-
-bool
-log_page_decode (const void *page, const struct header *h,
-                 uint32_t position, struct log_page *info)
-{
-  const struct disk_log_page *d = page;
-  unsigned i;
-
-  /* The cheap comparisons first: most pages that fail are zeroes, or of
-   * an older generation.
-   */
-  if (le32toh (d->magic) != LOG_MAGIC ||
-      le64toh (d->generation) != h->generation ||
-      le32toh (d->position) != position ||
-      memcmp (d->uuid, h->uuid, sizeof d->uuid) != 0 ||
-      le32toh (d->crc) != page_crc (d, offsetof (struct disk_log_page, crc)))
-    return false;
-
-  memcpy (info->uuid, d->uuid, sizeof info->uuid);
-  info->generation = h->generation;
-  info->number = le64toh (d->number);
-  info->nonce = le64toh (d->nonce);
-  info->position = position;
-  info->index = le32toh (d->index);
-  info->total = le32toh (d->total);
-  info->count = le16toh (d->count);
-  for (i = 0; i < NR_SPARE_COUNTERS; i++)
-    info->counters[i] = le64toh (d->counters[i]);
-  return true;
-}
-
-void
-log_page_get (const void *page, unsigned i, struct log_entry *e)
-{
-  const struct disk_log_page *d = page;
-
-  e->sector = le64toh (d->entry[i].sector);
-  e->slot = le64toh (d->entry[i].slot);
-  e->count = le32toh (d->entry[i].count);
-  e->kind = d->entry[i].kind;
-  e->reason = d->entry[i].reason;
-  e->time = le64toh (d->entry[i].time);
-}
-
-const char *
-log_page_check (const void *page, const struct log_page *info,
-                uint64_t sectors, uint64_t nslots)
-{
-  const struct disk_log_page *d = page;
-  struct log_entry e;
-  const char *wrong;
-  unsigned i;
-
-  if (d->flags != 0 || info->count > ENTRIES_PER_PAGE)
-    return "unknown flags or too many entries";
-  for (i = 0; i < info->count; i++) {
-    if (d->entry[i].reserved != 0)
-      return "an entry with reserved bits";
-    log_page_get (page, i, &e);
-    wrong = entry_check (&e, sectors, nslots);
-    if (wrong != NULL)
-      return wrong;
-  }
-  if (!is_zero (d->entry + i, (ENTRIES_PER_PAGE - i) * sizeof d->entry[0]))
-    return "bytes after the last entry";
-  return NULL;
+  for (unsigned i = 0; i < h->nsegments; i++)
+    n += h->segment[i].nslots;
+  return n;
 }

@@ -216,10 +216,10 @@ change_reason_name (enum change_reason why)
     [WHY_UNKNOWN] = "unknown", [WHY_AUTO_WRITE] = "auto-write",
     [WHY_AUTO_READ] = "auto-read", [WHY_WEAK] = "weak",
     [WHY_MANUAL] = "manual", [WHY_IMPORT] = "import",
-    [WHY_CLIENT] = "client",
+    [WHY_CLIENT] = "client", [WHY_VANISH] = "vanish",
   };
 
-  return (unsigned) why <= WHY_CLIENT ? names[why] : names[WHY_UNKNOWN];
+  return (unsigned) why <= WHY_LAST ? names[why] : names[WHY_UNKNOWN];
 }
 
 const char *

@@ -4,7 +4,10 @@
  * The structs that the parts of an open spare share.  Each part uses those
  * above it, never those below:
  *
- *   format      the bytes of headers and log pages
+ *   attribute   what a spare remembers apart from the states of sectors
+ *   features    bits and names of what not every program knows
+ *   format      the bytes of headers
+ *   logpage     the bytes of log pages
  *   layout      where log areas and slots lie
  *   identity    what a spare belongs to, UUIDs
  *   changes     lists of changes
@@ -14,8 +17,10 @@
  *   header      both headers: reading, choosing, writing
  *   slots       where slots are, and which are free
  *   notes       reasons and times, read from the log
+ *   attributes  those that the spare holds
  *
  *   store       the contents of slots
+ *   batch       what is committed at once, as pages
  *   checkpoint  the whole state, written into the other log area
  *   replay      reading the log
  *   probe       what is on a device
@@ -48,7 +53,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "spare/format.h"
+#include "spare/logpage.h"
 
 /* A commit for several waiters isn't made longer than this. */
 #define BATCH_PAGES 64U
@@ -105,6 +110,11 @@ struct spare {
   uint64_t number;              /* of the last commit */
   uint64_t nonce;
   struct map *retired;          /* LOST runs, keyed by slot */
+
+  /* The leader's, which changes them with `lock' held; sorted. */
+  struct attribute **attributes;
+  size_t nattributes;
+  uint64_t attribute_bytes;     /* of content */
 
   pthread_mutex_t alloc_lock;
   uint64_t *used;               /* a bit for each slot: not to be given out */

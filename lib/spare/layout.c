@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "spare/layout.h"
+#include "spare/logpage.h"
 
 /* The space that each part of a spare takes, in bytes. */
 struct extent {
@@ -64,27 +65,17 @@ geometry_ok (const struct header *h)
   return nslots < MAP_MAX_SLOT && extents_ok (v, n, h->size);
 }
 
-uint64_t
-header_slots (const struct header *h)
-{
-  uint64_t n = 0;
-  unsigned i;
-
-  for (i = 0; i < h->nsegments; i++)
-    n += h->segment[i].nslots;
-  return n;
-}
-
 int
 header_check (const struct header *h, uint64_t dev_size, bool read_only,
               struct message *message)
 {
   uint64_t pages;
+  char text[200];
 
   if (h->ro_compat != 0 && !read_only) {
+    features_text (&h->names, 0, h->ro_compat, text, sizeof text);
     message_set (message, "the spare uses features that this program can "
-                 "only read (0x%" PRIx32 "): use the program that made it",
-                 h->ro_compat);
+                 "only read (%s): use the program that made it", text);
     return ENOTSUP;
   }
   if (h->size < SPARE_MIN_SIZE || h->size > INT64_MAX ||

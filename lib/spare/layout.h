@@ -32,7 +32,4 @@ extern uint64_t area_pages_for (uint64_t nslots, uint64_t others);
 extern uint64_t area_pages_least (uint64_t nslots, uint64_t others,
                                   uint64_t commits);
 
-/* Slots in all segments. */
-extern uint64_t header_slots (const struct header *h);
-
 #endif /* REMAP_SPARE_LAYOUT_H */

@@ -17,8 +17,10 @@ add_page (struct notes *n, const uint8_t *page, const struct log_page *info)
   struct log_entry e;
   unsigned i;
 
-  for (i = 0; i < info->count; i++) {
+  for (i = 0; i < info->count; i = log_page_next (i, &e)) {
     log_page_get (page, i, &e);
+    if (e.kind == CHANGE_ATTRIBUTE)
+      continue;
     const bool retire = e.kind == CHANGE_RETIRE;
     const uint64_t time = min_u64 (e.time, NOTE_TIME_MAX);
     const struct run run = {
@@ -62,8 +64,7 @@ int
 notes_read (const struct device *dev, struct notes *n, const struct header *h,
             uint32_t from, uint32_t to, uint32_t *bad)
 {
-  const uint64_t sectors = bytes_to_sectors (h->main_size);
-  const uint64_t nslots = header_slots (h);
+  const struct log_limits limits = log_limits_of (h);
   struct page_reader reader;
   struct log_page info;
   const uint8_t *page;
@@ -79,7 +80,7 @@ notes_read (const struct device *dev, struct notes *n, const struct header *h,
   for (pos = from; pos < to && err == 0; pos++) {
     if (page_reader_get (&reader, pos, &page) != 0 ||
         !log_page_decode (page, h, pos, &info) ||
-        log_page_check (page, &info, sectors, nslots) != NULL)
+        log_page_check (page, &info, &limits) != NULL)
       (*bad)++;
     else
       err = add_page (n, page, &info);

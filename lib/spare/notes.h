@@ -11,7 +11,7 @@
 #define REMAP_SPARE_NOTES_H
 
 #include "map/map.h"
-#include "spare/format.h"
+#include "spare/logpage.h"
 
 /* The value of a note: the reason, and below it so many bits of the time. */
 #define NOTE_TIME_BITS 34

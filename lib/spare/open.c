@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "spare/attributes.h"
 #include "spare/header.h"
 #include "spare/identity.h"
 #include "spare/layout.h"
@@ -133,6 +134,7 @@ spare_free (struct spare *s)
     free (g);
   }
   map_free (s->retired);
+  attributes_free (s);
   free (s->used);
   free (s->prepared);
   pthread_mutex_destroy (&s->lock);
@@ -266,6 +268,10 @@ spare_get_status (struct spare *s, struct spare_status *st)
   st->log_pages = s->hdr.area[s->hdr.active].pages;
   st->log_used = s->pos;
   memcpy (st->counters, s->counters, sizeof st->counters);
+  features_text (&s->hdr.names, s->hdr.incompat, s->hdr.ro_compat, st->features,
+                 sizeof st->features);
+  st->attributes = s->nattributes;
+  st->commit_number = s->number;
   pthread_mutex_unlock (&s->lock);
 
   pthread_mutex_lock (&s->alloc_lock);

@@ -11,7 +11,7 @@
 #ifndef REMAP_SPARE_PAGES_H
 #define REMAP_SPARE_PAGES_H
 
-#include "spare/format.h"
+#include "spare/logpage.h"
 
 /* Pages read or written at once: 1 MiB.  Fuzzers have a smaller one. */
 #ifndef WINDOW_PAGES

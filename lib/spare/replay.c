@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "spare/attributes.h"
 #include "spare/pages.h"
 #include "spare/replay.h"
 #include "spare/slots.h"
@@ -28,13 +29,16 @@ struct replay {
   struct spare *s;
   struct message *message;
   struct page_reader reader;
-  uint64_t sectors, nslots;
+  struct log_limits limits;
   uint32_t pos;                 /* the page that is looked at */
   const uint8_t *page;
   bool good;                    /* it is intact, INFO says what it is */
   struct log_page info;
 
-  /* The checkpoint's entries must ascend: retired slots, then sectors. */
+  /* The checkpoint's entries: attributes; then, ascending, retired slots, and
+   * sectors.
+   */
+  bool in_retired;
   bool in_map;
   uint64_t end;
 };
@@ -91,8 +95,7 @@ belongs (const struct replay *r, const struct log_page *first, uint32_t index)
 static int
 check_page (struct replay *r)
 {
-  const char *wrong = log_page_check (r->page, &r->info, r->sectors,
-                                      r->nslots);
+  const char *wrong = log_page_check (r->page, &r->info, &r->limits);
 
   return wrong ? damaged (r, r->pos, wrong) : 0;
 }
@@ -101,6 +104,22 @@ static struct run
 entry_run (const struct log_entry *e)
 {
   return change_run (e->kind, e->sector, e->slot, e->count);
+}
+
+static int
+load_attribute (struct replay *r, unsigned i)
+{
+  struct attribute a;
+  const char *wrong;
+  int err;
+
+  log_page_get_attribute (r->page, i, &a);
+  wrong = attributes_load (r->s, &a, &err);
+  if (err == ENOTSUP)
+    message_set (r->message, "the spare has %s ('%s'): use the program that "
+                 "made it", wrong, a.tag);
+  return err == EINVAL ? damaged (r, r->pos, wrong)
+    : err == ENOMEM ? out_of_memory (r) : err;
 }
 
 /* Marks the slots of a REMAPPED run as used. */
@@ -161,8 +180,17 @@ load_page (struct replay *r)
   err = check_page (r);
   if (err)
     return err;
-  for (i = 0; i < r->info.count; i++) {
+  for (i = 0; i < r->info.count; i = log_page_next (i, &e)) {
     log_page_get (r->page, i, &e);
+    if (e.kind == CHANGE_ATTRIBUTE) {
+      if (r->in_map || r->in_retired)
+        return damaged (r, r->pos, "an attribute behind the states");
+      err = load_attribute (r, i);
+      if (err)
+        return err;
+      continue;
+    }
+    r->in_retired = true;
     if (e.kind != CHANGE_RETIRE && !r->in_map) {
       r->in_map = true;
       r->end = 0;
@@ -271,9 +299,10 @@ apply_commit (struct replay *r)
     err = check_page (r);
     if (err)
       return err;
-    for (j = 0; j < r->info.count; j++) {
+    for (j = 0; j < r->info.count; j = log_page_next (j, &e)) {
       log_page_get (r->page, j, &e);
-      err = apply_entry (r, &e);
+      err = e.kind == CHANGE_ATTRIBUTE ? load_attribute (r, j)
+        : apply_entry (r, &e);
       if (err)
         return err;
     }
@@ -342,8 +371,7 @@ int
 log_replay (struct spare *s, struct message *message)
 {
   struct replay r = {
-    .s = s, .message = message, .nslots = spare_geometry (s)->nslots,
-    .sectors = bytes_to_sectors (s->hdr.main_size),
+    .s = s, .message = message, .limits = log_limits_of (&s->hdr),
   };
   int err;
 

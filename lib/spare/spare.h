@@ -183,6 +183,12 @@ extern int spare_store (struct spare *spare, struct change_list *list,
 extern int spare_commit (struct spare *spare, struct change_list *list,
                          const uint64_t counters[NR_SPARE_COUNTERS]);
 
+/* A copy of the first attribute whose tag and key are TAG and KEY or come after
+ * them; to be freed.  False if there is none.  True and NULL: out of memory.
+ */
+extern bool spare_next_attribute (struct spare *spare, const char *tag,
+                                  uint32_t key, struct attribute **copy);
+
 /* Gives back the slots of a list that won't be committed. */
 extern void spare_abandon (struct spare *spare, struct change_list *list);
 
@@ -239,6 +245,9 @@ struct spare_status {
   uint64_t commits, changes, flushes, checkpoints; /* since it was opened */
   bool failed, full;                    /* full: the last allocation failed */
   uint64_t counters[NR_SPARE_COUNTERS];
+  uint64_t commit_number;               /* of the last one, ever */
+  uint64_t attributes;
+  char features[160];                   /* names of those in use, or "" */
 };
 
 extern void spare_get_status (struct spare *spare, struct spare_status *);

@@ -19,6 +19,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/bytes.h"
 #include "spare/errors.h"
@@ -217,6 +218,8 @@ spare_abandon (struct spare *s, struct change_list *list)
    * to be bad, or it is still mapped.
    */
   slots_give_back (s, list);
+  for (size_t i = 0; i < list->n; i++)
+    free (list->v[i].attribute);
   list->n = 0;
 }
 

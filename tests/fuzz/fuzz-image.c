@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "fuzz-image.h"
-#include "spare/format.h"
+#include "spare/logpage.h"
 #include "spare/layout.h"
 
 #define NR_PAGES (IMAGE_MAX / SPARE_PAGE)
@@ -163,6 +163,19 @@ make_empty (struct builder *b, uint64_t main_size)
   b->number = 1;
 }
 
+/* Both headers say from now on that the log uses these features. */
+static void
+announce (struct builder *b, uint8_t features)
+{
+  b->header.incompat |= features;
+  for (int copy = 0; copy < 2; copy++) {
+    const uint64_t page = copy ? HEADER_B_PAGE : HEADER_A_PAGE;
+
+    page_at (page)[16] |= features;
+    touched[page] = true;
+  }
+}
+
 static void
 take_entry (struct builder *b, struct log_entry *e)
 {
@@ -173,11 +186,32 @@ take_entry (struct builder *b, struct log_entry *e)
     .count = 1 + (what & 8 ? take8 (b->in) : 0),
   };
   if (e->reason > WHY_CLIENT)
-    e->reason = WHY_MANUAL;
+    announce (b, FEATURE_REASONS);
   if (e->kind != CHANGE_RETIRE)
     e->sector = take_number (b->in);
   if (e->kind == CHANGE_REMAP || e->kind == CHANGE_RETIRE)
     e->slot = take16 (b->in);
+}
+
+/* An attribute in place of entry I; returns the entry behind it. */
+static unsigned
+add_attribute (struct builder *b, void *page, unsigned i)
+{
+  static const uint8_t content[ATTRIBUTE_MAX] = "content";
+  const uint8_t what = take8 (b->in);
+  const struct attribute a = {
+    .tag = { 'a' + what % 4, 0 }, .key = what >> 2 & 3,
+    .flags = what == 255 ? ATTRIBUTE_CRITICAL
+             : what & 16 ? ATTRIBUTE_TRANSIENT : 0,
+    .len = what & 32 ? take8 (b->in) * 16 % (ATTRIBUTE_MAX + 1) : what >> 6,
+    .data = content, .time = 1,
+  };
+
+  if (i + log_entries_for_attribute (&a) > ENTRIES_PER_PAGE)
+    return i;
+  announce (b, FEATURE_ATTRIBUTES);
+  log_page_put_attribute (page, i, &a);
+  return i + log_entries_for_attribute (&a);
 }
 
 /* Adds a commit of one to four pages: right in itself, but its entries may
@@ -197,14 +231,18 @@ add_commit (struct builder *b)
     uint8_t *page = page_at (METADATA_PAGE + b->pos + i);
     struct log_page info = {
       .generation = 1, .number = b->number + 1, .nonce = 1 + (how >> 4) % 4,
-      .position = b->pos + i, .index = i, .total = total, .count = entries,
+      .position = b->pos + i, .index = i, .total = total,
     };
+    unsigned at = 0;
 
     memcpy (info.uuid, uuid, sizeof uuid);
     memset (page, 0, SPARE_PAGE);
     for (unsigned j = 0; j < entries; j++) {
       take_entry (b, &e);
-      log_page_put (page, j, &e);
+      if (e.kind == CHANGE_ATTRIBUTE)
+        at = add_attribute (b, page, at);
+      else if (at < ENTRIES_PER_PAGE)
+        log_page_put (page, at++, &e);
     }
     log_page_encode (&info, page);
   }

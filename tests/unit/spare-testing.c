@@ -186,6 +186,15 @@ rig_digest (struct rig *r)
     add (&hash, &run.start, sizeof run.start);
     add (&hash, &run.count, sizeof run.count);
   }
+  for (i = 0; i < r->spare->nattributes; i++) {
+    const struct attribute *a = r->spare->attributes[i];
+
+    add (&hash, a->tag, sizeof a->tag);
+    add (&hash, &a->key, sizeof a->key);
+    add (&hash, &a->flags, sizeof a->flags);
+    add (&hash, &a->time, sizeof a->time);
+    add (&hash, a->data, a->len);
+  }
   spare_get_status (r->spare, &st);
   add (&hash, st.counters, sizeof st.counters);
   add (&hash, id->uuid, sizeof id->uuid);
@@ -281,13 +290,45 @@ do_scattered (struct rig *r, enum change_kind kind, uint64_t first,
 }
 
 int
+do_attribute (struct rig *r, const char *tag, uint32_t key, unsigned flags,
+              const void *data, size_t len)
+{
+  struct attribute a = { .key = key, .flags = flags, .len = len,
+                         .data = data };
+  struct change_list list = { 0 };
+  int err;
+
+  strncpy (a.tag, tag, ATTRIBUTE_TAG);
+  err = change_list_add_attribute (&list, &a);
+  if (err == 0)
+    err = spare_commit (r->spare, &list, NULL);
+  change_list_free (&list);
+  return err;
+}
+
+/* One of a few, of random length; every fourth time it is removed. */
+static int
+random_attribute (struct rig *r, uint64_t *seed)
+{
+  uint8_t content[600];
+  const uint32_t key = memdev_random (seed) % 5;
+  const size_t len = memdev_random (seed) % 4 == 0 ? 0
+    : memdev_random (seed) % sizeof content;
+
+  memset (content, memdev_random (seed), sizeof content);
+  return do_attribute (r, key < 3 ? "one" : "another", key, 0, content, len);
+}
+
+int
 do_random (struct rig *r, uint64_t *seed, uint32_t max)
 {
   const uint32_t count = memdev_random (seed) % max + 1;
   const sector_t sector = memdev_random (seed) % (MAIN_SECTORS - count + 1);
-  const enum change_reason reason = memdev_random (seed) % 7;
+  const enum change_reason reason = memdev_random (seed) % (WHY_LAST + 1);
 
   r->now += memdev_random (seed) % 3;
+  if (memdev_random (seed) % 12 == 0)
+    return random_attribute (r, seed);
   switch (memdev_random (seed) % 8) {
   case 0: return do_change (r, CHANGE_LOST, sector, count, reason);
   case 1: return do_change (r, CHANGE_ZERO, sector, count, reason);
@@ -316,8 +357,10 @@ log_note (struct rig *r, enum change_kind kind, uint64_t n,
       device_pread (&r->m->dev, page, SPARE_PAGE,
                     area->offset + (uint64_t) pos * SPARE_PAGE), 0);
     CU_ASSERT_FATAL (log_page_decode (page, h, pos, &info));
-    for (i = 0; i < info.count; ++i) {
+    for (i = 0; i < info.count; i = log_page_next (i, &e)) {
       log_page_get (page, i, &e);
+      if (e.kind == CHANGE_ATTRIBUTE)
+        continue;
       if ((e.kind == CHANGE_RETIRE) != (kind == CHANGE_RETIRE))
         continue;
       first = kind == CHANGE_RETIRE ? e.slot : e.sector;

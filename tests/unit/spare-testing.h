@@ -68,7 +68,11 @@ extern int do_remap (struct rig *r, sector_t sector, uint32_t count,
 extern int do_change (struct rig *r, enum change_kind kind, sector_t sector,
                       uint64_t count, enum change_reason reason);
 
-/* A random change of up to MAX sectors, committed. */
+/* An attribute, committed alone. */
+extern int do_attribute (struct rig *r, const char *tag, uint32_t key,
+                         unsigned flags, const void *data, size_t len);
+
+/* A random change of up to MAX sectors, or an attribute, committed. */
 extern int do_random (struct rig *r, uint64_t *seed, uint32_t max);
 
 /* What the log of the active area says of a sector (or of a slot that was

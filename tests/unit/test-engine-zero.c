@@ -92,6 +92,32 @@ test_part_of_block (void)
   check_part_of_block (TIMES_OUT, "RZZZRRRR");
 }
 
+/* Of a block without DIRECT sectors a part is zeroed: main isn't asked. */
+static void
+test_part_of_mapped (void)
+{
+  const struct rig_options o = { .block = 4096 };
+
+  for (int state = REMAPPED; state <= LOST; state++) {
+    struct engine_rig r;
+
+    rig_init (&r, &o);
+    set_state (&r, 8, 8, state, 2);
+    sim_reset (r.main);
+    CU_ASSERT_EQUAL (rig_zero (&r, SEC (9), SEC (3)), 0);
+    CU_ASSERT_EQUAL (sim_calls (r.main, SIM_READ | SIM_MODIFY), 0);
+    for (int restarts = 0; restarts < 2; restarts++) {
+      CU_ASSERT_STRING_EQUAL (states (&r, 8, 8), state == REMAPPED
+                              ? "RZZZRRRR" : "LZZZLLLL");
+      CU_ASSERT_EQUAL (rig_read (&r, SEC (9), SEC (3), 0), 0);
+      CU_ASSERT_EQUAL (rig_read (&r, SEC (12), SEC (4), 2),
+                       state == REMAPPED ? 0 : EIO);
+      rig_restart (&r);
+    }
+    rig_end (&r);
+  }
+}
+
 /* A mixed block that may not be completed, as nothing is remapped by
  * itself: what isn't DIRECT becomes ZERO, the rest is zeroed on main.  Of a
  * block that is zeroed as a whole nothing is read.
@@ -129,6 +155,7 @@ main (int argc, char *argv[])
     { "fast zero", test_fast_zero },
     { "unreadable slots", test_unreadable_slot_zeroed },
     { "a part of a block that fails (promise 9)", test_part_of_block },
+    { "a part of a mapped block (promise 9)", test_part_of_mapped },
     { "mixed blocks (promise 9)", test_mixed },
     { NULL }
   };

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Attributes, and the feature bits that say that a spare uses what not every
+ * program knows (promises 13, 15, 20 and 23 of remap-promises(7)).
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <CUnit/Basic.h>
+
+#include "fail-malloc.h"
+#include "spare/attributes.h"
+#include "spare/history.h"
+#include "spare-testing.h"
+
+/* The attribute of exactly this tag and key: its length, or -1. */
+static int
+content_of (struct rig *r, const char *tag, uint32_t key, uint8_t *buf)
+{
+  struct attribute *a;
+  int len = -1;
+
+  if (!spare_next_attribute (r->spare, tag, key, &a))
+    return -1;
+  CU_ASSERT_FATAL (a != NULL);
+  if (strcmp (a->tag, tag) == 0 && a->key == key) {
+    len = a->len;
+    memcpy (buf, a->data, a->len);
+  }
+  free (a);
+  return len;
+}
+
+static void
+check_content (struct rig *r, const char *tag, uint32_t key, uint8_t byte,
+               int len)
+{
+  uint8_t buf[ATTRIBUTE_MAX];
+
+  CU_ASSERT_EQUAL (content_of (r, tag, key, buf), len);
+  for (int i = 0; i < len; i++)
+    CU_ASSERT_EQUAL_FATAL (buf[i], byte);
+}
+
+/* Both headers, as they are on the device. */
+static uint32_t
+incompatible (struct rig *r)
+{
+  uint32_t a, b;
+
+  CU_ASSERT_EQUAL (device_pread (&r->m->dev, &a, 4, header_offset (0) + 16),
+                   0);
+  CU_ASSERT_EQUAL (device_pread (&r->m->dev, &b, 4, header_offset (1) + 16),
+                   0);
+  CU_ASSERT_EQUAL (a, b);
+  return a;
+}
+
+static void
+checkpoint_or_reload (struct rig *r, int restarts)
+{
+  if (restarts == 1)
+    CU_ASSERT_EQUAL_FATAL (spare_checkpoint (r->spare), 0)
+  else
+    rig_reload (r);
+}
+
+/* Set, replaced, removed; of each length that a page takes; alone and together
+ * with changes; across restarts and checkpoints.
+ */
+static void
+test_life (void)
+{
+  static const int lengths[] = { 1, 31, 32, 33, 64, 1000, ATTRIBUTE_MAX };
+  uint8_t content[ATTRIBUTE_MAX + 1];
+  struct change_list list = { 0 };
+  struct attribute a = { .tag = "second", .key = 9, .len = 700,
+                         .data = content };
+  struct rig r;
+  int last = -1;
+
+  rig_make (&r, MIB);
+  for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+    memset (content, i + 1, sizeof content);
+    for (int how = 0; how < 3; how++) {
+      CU_ASSERT_EQUAL (do_attribute (&r, "first", how, 0, content,
+                                     lengths[i]), 0);
+      last = i + 1;
+    }
+    for (int restarts = 0; restarts < 3; restarts++) {
+      for (int how = 0; how < 3; how++)
+        check_content (&r, "first", how, last, lengths[i]);
+      check_content (&r, "first", 3, 0, -1);
+      check_content (&r, "firs", 0, 0, -1);
+      checkpoint_or_reload (&r, restarts);
+    }
+  }
+  CU_ASSERT_EQUAL (do_attribute (&r, "first", 1, 0, NULL, 0), 0);
+  CU_ASSERT_EQUAL (do_attribute (&r, "first", 77, 0, NULL, 0), 0);
+
+  /* In the middle of more changes than fit into its page. */
+  add_scattered (&list, CHANGE_LOST, 100, 120);
+  CU_ASSERT_EQUAL (change_list_add_attribute (&list, &a), 0);
+  add_scattered (&list, CHANGE_ZERO, 2000, 500);
+  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
+  change_list_free (&list);
+  for (int restarts = 0; restarts < 3; restarts++) {
+    check_content (&r, "first", 1, 0, -1);
+    check_content (&r, "first", 2, last, ATTRIBUTE_MAX);
+    check_content (&r, "second", 9, last, 700);
+    CU_ASSERT_EQUAL (map_lookup (r.map, 338, 1).state, LOST);
+    CU_ASSERT_EQUAL (map_lookup (r.map, 2998, 1).state, ZERO);
+    CU_ASSERT_EQUAL (map_lookup (r.map, 3000, 1).state, DIRECT);
+    checkpoint_or_reload (&r, restarts);
+  }
+
+  /* What can't be one. */
+  CU_ASSERT_EQUAL (do_attribute (&r, "long", 0, 0, content,
+                                 ATTRIBUTE_MAX + 1), EINVAL);
+  CU_ASSERT_EQUAL (do_attribute (&r, "Upper", 0, 0, content, 1), EINVAL);
+  CU_ASSERT_EQUAL (do_attribute (&r, "", 0, 0, content, 1), EINVAL);
+  CU_ASSERT_EQUAL (do_attribute (&r, "flags", 0, 4, content, 1), EINVAL);
+  rig_free (&r);
+}
+
+/* A bit is set by the first use, in both headers, before the log says anything
+ * that an older program wouldn't understand.
+ */
+static void
+test_first_use (void)
+{
+  struct spare_status st;
+  uint64_t flushes;
+  uint32_t header[SPARE_PAGE / 4];
+  struct rig r;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 10, 5, WHY_CLIENT), 0);
+  CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+  rig_reload (&r);
+  CU_ASSERT_EQUAL (incompatible (&r), 0);
+  /* What an older program finds behind the segments is zeroes. */
+  CU_ASSERT_EQUAL (device_pread (&r.m->dev, header, SPARE_PAGE, 0), 0);
+  CU_ASSERT (is_zero (header + 256, SPARE_PAGE - 1024));
+
+  CU_ASSERT_EQUAL (do_attribute (&r, "tag", 0, 0, "x", 1), 0);
+  CU_ASSERT_EQUAL (incompatible (&r), 1);
+  spare_get_status (r.spare, &st);
+  CU_ASSERT_STRING_EQUAL (st.features, "attributes");
+  CU_ASSERT_EQUAL (st.attributes, 1);
+  /* Only once: from now on an attribute costs one flush. */
+  flushes = st.flushes;
+  CU_ASSERT_EQUAL (do_attribute (&r, "tag", 0, 0, "y", 1), 0);
+  spare_get_status (r.spare, &st);
+  CU_ASSERT_EQUAL (st.flushes, flushes + 1);
+
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 20, 5, WHY_VANISH), 0);
+  CU_ASSERT_EQUAL (incompatible (&r), 3);
+  for (int restarts = 0; restarts < 3; restarts++) {
+    enum change_reason why;
+    uint64_t time;
+
+    spare_get_status (r.spare, &st);
+    CU_ASSERT_STRING_EQUAL (st.features, "attributes, reasons");
+    CU_ASSERT (log_note (&r, CHANGE_LOST, 22, &why, &time));
+    CU_ASSERT_EQUAL (why, WHY_VANISH);
+    checkpoint_or_reload (&r, restarts);
+  }
+
+  /* No room for the header: nothing has changed, also not in memory. */
+  rig_free (&r);
+  rig_make (&r, MIB);
+  memdev_fail (r.m, MEMDEV_WRITE, 1, ENOSPC, false);
+  CU_ASSERT_EQUAL (do_attribute (&r, "tag", 0, 0, "x", 1), ENOSPC);
+  memdev_fail (r.m, 0, 0, 0, false);
+  check_content (&r, "tag", 0, 0, -1);
+  CU_ASSERT_EQUAL (do_attribute (&r, "tag", 0, 0, "x", 1), 0);
+  rig_reload (&r);
+  check_content (&r, "tag", 0, 'x', 1);
+  rig_free (&r);
+}
+
+/* Whoever doesn't know a bit says its name, whatever is in its place. */
+static void
+test_unknown (void)
+{
+  static const struct {
+    uint32_t incompat, ro_compat;
+    unsigned bit;
+    char name[FEATURE_NAME + 1];
+    const char *text;
+  } cases[] = {
+    { 4, 0, 2, "rescued", "know (rescued): use" },
+    { 5, 0, 2, "rescued", "know (rescued): use" },
+    { 4, 0, 3, "", "know (incompatible bit 2): use" },
+    { 4, 0, 2, "sixteen--letters", "know (sixteen--letters): use" },
+    { 4, 0, 2, "two\nlines", "know (two): use" },
+    { 4, 0, 2, "\x1b[2J", "know (incompatible bit 2): use" },
+    { 0, 2, 33, "mirror", "only read (mirror): use" },
+    { 0, UINT32_C (1) << 31, 63, "", "only read (read-only bit 31): use" },
+    { UINT32_MAX, 0, 31, "last", "know (incompatible bit 2, incompatible" },
+  };
+  struct header h;
+  uint8_t page[SPARE_PAGE];
+  struct rig r;
+
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    rig_make (&r, MIB);
+    h = r.spare->hdr;
+    h.incompat = cases[i].incompat;
+    h.ro_compat = cases[i].ro_compat;
+    memcpy (h.names.name[cases[i].bit], cases[i].name, FEATURE_NAME);
+    rig_close (&r, true);
+    for (int copy = 0; copy < 2; copy++) {
+      h.sequence++;
+      header_encode (&h, page);
+      memdev_poke (r.m, header_offset (copy), page, SPARE_PAGE);
+    }
+    CU_ASSERT_EQUAL (rig_load (&r), ENOTSUP);
+    CU_ASSERT (strstr (r.message.text, cases[i].text) != NULL);
+    if (strstr (r.message.text, cases[i].text) == NULL)
+      printf ("%s\n", r.message.text);
+    rig_free (&r);
+  }
+
+  /* A name without its bit is something that isn't known either. */
+  rig_make (&r, MIB);
+  h = r.spare->hdr;
+  memcpy (h.names.name[7], "early", 5);
+  rig_close (&r, true);
+  for (int copy = 0; copy < 2; copy++) {
+    h.sequence++;
+    header_encode (&h, page);
+    memdev_poke (r.m, header_offset (copy), page, SPARE_PAGE);
+  }
+  CU_ASSERT_EQUAL (rig_load (&r), ENOTSUP);
+  rig_free (&r);
+}
+
+/* A tag that isn't known: refused, carried along, or left out. */
+static void
+test_flags (void)
+{
+  struct rig r;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_attribute (&r, "carried", 1, 0, "c", 1), 0);
+  CU_ASSERT_EQUAL (do_attribute (&r, "left-out", 2, ATTRIBUTE_TRANSIENT,
+                                 "l", 1), 0);
+  rig_reload (&r);
+  check_content (&r, "carried", 1, 'c', 1);
+  check_content (&r, "left-out", 2, 'l', 1);
+  CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+  rig_reload (&r);
+  check_content (&r, "carried", 1, 'c', 1);
+  check_content (&r, "left-out", 2, 0, -1);
+
+  CU_ASSERT_EQUAL (do_attribute (&r, "critical", 3, ATTRIBUTE_CRITICAL,
+                                 "k", 1), 0);
+  rig_close (&r, true);
+  CU_ASSERT_EQUAL (rig_load (&r), ENOTSUP);
+  CU_ASSERT (strstr (r.message.text, "'critical'") != NULL);
+  r.read_only = true;
+  CU_ASSERT_EQUAL (rig_load (&r), ENOTSUP);
+  rig_free (&r);
+}
+
+/* As many as a spare may hold, and one more. */
+static void
+test_limits (void)
+{
+  static const uint8_t content[256];
+  struct change_list list = { 0 };
+  struct attribute a = { .tag = "many", .len = 1, .data = content };
+  struct spare_status st;
+  struct rig r;
+
+  rig_make (&r, 64 * MIB);
+  for (a.key = 0; a.key < ATTRIBUTES_MAX; a.key++)
+    CU_ASSERT_EQUAL_FATAL (change_list_add_attribute (&list, &a), 0);
+  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
+  change_list_free (&list);
+  CU_ASSERT_EQUAL (do_attribute (&r, "more", 0, 0, content, 1), ENOSPC);
+  CU_ASSERT_EQUAL (do_attribute (&r, "many", 5, 0, NULL, 0), 0);
+  CU_ASSERT_EQUAL (do_attribute (&r, "more", 0, 0, content, 1), 0);
+  CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+  rig_reload (&r);
+  spare_get_status (r.spare, &st);
+  CU_ASSERT_EQUAL (st.attributes, ATTRIBUTES_MAX);
+  rig_free (&r);
+
+  rig_make (&r, 64 * MIB);
+  a.len = sizeof content;
+  for (a.key = 0; a.key < ATTRIBUTES_MAX; a.key++)
+    CU_ASSERT_EQUAL_FATAL (change_list_add_attribute (&list, &a), 0);
+  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
+  change_list_free (&list);
+  rig_reload (&r);
+  CU_ASSERT_EQUAL (do_attribute (&r, "many", 5, 0, NULL, 0), 0);
+  CU_ASSERT_EQUAL (do_attribute (&r, "many", 5, 0, content, 257), ENOSPC);
+  rig_free (&r);
+}
+
+/* Out of memory at each step: nothing has changed, and it can be done again. */
+static void
+test_no_memory (void)
+{
+  struct rig r;
+  int err = ENOMEM;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_attribute (&r, "tag", 0, 0, "x", 1), 0);
+  for (int n = 1; err == ENOMEM && n < 50; n++) {
+    malloc_countdown = n;
+    err = do_attribute (&r, "tag", 1, 0, "y", 1);
+    malloc_countdown = 0;
+    check_content (&r, "tag", 0, 'x', 1);
+    check_content (&r, "tag", 1, 'y', err ? -1 : 1);
+  }
+  CU_ASSERT_EQUAL (err, 0);
+  rig_close (&r, true);
+  err = ENOMEM;
+  for (int n = 1; err == ENOMEM && n < 50; n++) {
+    malloc_countdown = n;
+    err = rig_load (&r);
+    malloc_countdown = 0;
+  }
+  CU_ASSERT_EQUAL_FATAL (err, 0);
+  check_content (&r, "tag", 1, 'y', 1);
+  rig_free (&r);
+}
+
+/* What a log may not say.  BYTE of the attribute's head (entry 0 of the first
+ * commit) gets another VALUE.
+ */
+static void
+test_hostile (void)
+{
+  static const struct {
+    unsigned byte;
+    uint8_t value;
+    const char *text;
+  } cases[] = {
+    { 0, 'T', "without a tag" }, { 0, 0, "without a tag" },
+    { 4, 'x', "without a tag" },
+    { 12, 200, "wrong length" }, { 14, 1, "wrong length" },
+    { 16, 0, "wrong length" }, { 16, 1, "wrong length" },
+    { 16, 3, "wrong length" }, { 16, 125, "wrong length" },
+    { 19, 1, "wrong length" },
+    { 20, 5, "unknown kind" }, { 20, 6, "unknown kind" },
+    { 20, 8, "unknown kind" },
+    { 21, 4, "unknown flags" }, { 22, 1, "unknown flags" },
+    { 23, 1, "unknown flags" },
+    { 35, 1, "bytes after an attribute" }, { 64, 1, "bytes after the last" },
+  };
+  uint64_t words[SPARE_PAGE / 8];
+  uint8_t *page = (uint8_t *) words;
+  uint64_t place;
+  struct rig r;
+
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    rig_make (&r, MIB);
+    place = r.spare->hdr.area[0].offset + SPARE_PAGE;
+    CU_ASSERT_EQUAL (do_attribute (&r, "tag", 7, 0, "abc", 3), 0);
+    rig_close (&r, true);
+    CU_ASSERT_EQUAL (device_pread (&r.m->dev, page, SPARE_PAGE, place), 0);
+    page[128 + cases[i].byte] = cases[i].value;
+    fix_log_crc (page);
+    memdev_poke (r.m, place, page, SPARE_PAGE);
+    CU_ASSERT_EQUAL (rig_load (&r), EINVAL);
+    CU_ASSERT (strstr (r.message.text, cases[i].text) != NULL);
+    if (strstr (r.message.text, cases[i].text) == NULL)
+      printf ("%zu: %s\n", i, r.message.text);
+    rig_free (&r);
+  }
+}
+
+/* An attribute, or a reason, that the header doesn't announce; reasons that
+ * this program doesn't know, but has to carry along.
+ */
+static void
+test_announced (void)
+{
+  uint64_t words[SPARE_PAGE / 8], place;
+  uint8_t *page = (uint8_t *) words;
+  enum change_reason why;
+  struct header h;
+  uint64_t time;
+  struct rig r;
+
+  for (int how = 0; how < 2; how++) {
+    rig_make (&r, MIB);
+    CU_ASSERT_EQUAL (how ? do_attribute (&r, "tag", 7, 0, "abc", 3)
+                     : do_change (&r, CHANGE_LOST, 5, 1, WHY_VANISH), 0);
+    h = r.spare->hdr;
+    rig_close (&r, true);
+    h.incompat = 0;
+    memset (&h.names, 0, sizeof h.names);
+    for (int copy = 0; copy < 2; copy++) {
+      h.sequence++;
+      header_encode (&h, page);
+      memdev_poke (r.m, header_offset (copy), page, SPARE_PAGE);
+    }
+    CU_ASSERT_EQUAL (rig_load (&r), EINVAL);
+    CU_ASSERT (strstr (r.message.text, how ? "unknown kind"
+                       : "unknown reason") != NULL);
+    rig_free (&r);
+  }
+
+  for (int reason = WHY_LAST + 1; reason <= 16; reason++) {
+    rig_make (&r, MIB);
+    place = r.spare->hdr.area[0].offset + SPARE_PAGE;
+    CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 5, 1, WHY_VANISH), 0);
+    rig_close (&r, true);
+    CU_ASSERT_EQUAL (device_pread (&r.m->dev, page, SPARE_PAGE, place), 0);
+    page[128 + 21] = reason;
+    fix_log_crc (page);
+    memdev_poke (r.m, place, page, SPARE_PAGE);
+    CU_ASSERT_EQUAL (rig_load (&r), reason > 15 ? EINVAL : 0);
+    if (reason <= 15) {
+      CU_ASSERT_STRING_EQUAL (change_reason_name (reason), "unknown");
+      CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+      rig_reload (&r);
+      CU_ASSERT (log_note (&r, CHANGE_LOST, 5, &why, &time));
+      CU_ASSERT_EQUAL ((int) why, reason);
+    }
+    rig_free (&r);
+  }
+}
+
+int
+main (int argc, char *argv[])
+{
+  static const struct unit_test tests[] = {
+    { "set, replaced, removed (promise 13)", test_life },
+    { "feature bits at first use (promise 20)", test_first_use },
+    { "features that aren't known (promise 20)", test_unknown },
+    { "tags that aren't known", test_flags },
+    { "limits", test_limits },
+    { "no memory", test_no_memory },
+    { "what a log may not say (promise 23)", test_hostile },
+    { "what the header doesn't announce (promise 23)", test_announced },
+    { NULL, NULL }
+  };
+
+  return run_tests (argc, argv, "spare: attributes and features", tests);
+}
