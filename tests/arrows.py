@@ -61,6 +61,7 @@ ORDER = {
         engine.h
         internal
         request log blocks marks stats places
+        suspects
         lost
         main-dev record
         read write

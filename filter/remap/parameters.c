@@ -21,6 +21,7 @@
 
 /* Seconds: no client waits for a day. */
 #define MAX_LOST_WAIT 86400U
+#define MAX_VANISH 1000U
 
 /* Bytes: no file or device is that large, and the end of a spare that begins
  * there still has a number.
@@ -174,6 +175,8 @@ parameters_set (struct remap_config *config, const char *key,
     return parse_number (&config->retries, key, value, MAX_RETRIES);
   else if (strcmp (key, "main-lost-wait") == 0)
     return parse_number (&config->lost_wait, key, value, MAX_LOST_WAIT);
+  else if (strcmp (key, "main-vanish-max") == 0)
+    return parse_number (&config->vanish_max, key, value, MAX_VANISH);
   else if (strcmp (key, "remap-lost") == 0)
     return parse_choice (&config->lost_zero, key, value, "zero");
   else if (strcmp (key, "remap-readonly-disk") == 0)

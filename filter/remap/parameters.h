@@ -21,6 +21,7 @@ struct remap_config {
   bool auto_remap;
   unsigned retries;                     /* of a main block */
   unsigned lost_wait;                   /* seconds */
+  unsigned vanish_max;                  /* times, of a main block */
   bool readonly_to_spare;
   bool lost_zero;
   const char *label;                    /* NULL: not given; not owned */
@@ -38,7 +39,7 @@ struct remap_config {
 
 #define PARAMETERS_DEFAULT \
   { .spare_size = -1, .spare_create = true, .auto_remap = true, \
-    .retries = 1, .lost_wait = 30 }
+    .retries = 1, .lost_wait = 30, .vanish_max = 2 }
 
 #define PARAMETERS_HELP \
   "spare=PATH           (required) file or block device for bad sectors\n" \
@@ -54,6 +55,8 @@ struct remap_config {
   "main-lost-wait=SECONDS\n" \
   "                     how long requests wait for a disk that went away\n" \
   "                     (default: 30)\n" \
+  "main-vanish-max=N    how often the disk may vanish with a block before\n" \
+  "                     the block is taken for bad (default: 2)\n" \
   "remap-readonly-disk=error|spare\n" \
   "                     what becomes of writes if the disk turns read-only\n" \
   "                     (default: error)\n" \

@@ -158,6 +158,7 @@ start_engine (struct remap *remap, const struct main_facts *facts)
     .readonly_to_spare = remap->config.readonly_to_spare,
     .main_cache = main_cache (&remap->config),
     .lost_wait_ms = remap->config.lost_wait * UINT64_C (1000),
+    .vanish_max = remap->config.vanish_max,
     .sleep_ms = sleep_ms, .log = log_engine
   };
   struct spare *spare;

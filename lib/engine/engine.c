@@ -41,6 +41,7 @@
 #include "base/clock.h"
 #include "engine/internal.h"
 #include "engine/marks.h"
+#include "engine/suspects.h"
 
 static uint64_t
 system_now_ms (void *opaque)
@@ -85,6 +86,7 @@ engine_new (const struct engine_config *config, struct map *map,
   err = marks_init (&e->late, MARK_ALL);
   err |= marks_init (&e->unreadable, MARK_NONE);
   err |= marks_init (&e->bad_canaries, MARK_NONE);
+  err |= suspects_init (&e->suspects);
   if (e->ranges == NULL || e->flushes == NULL || err) {
     engine_free (e);
     errno = ENOMEM;
@@ -101,6 +103,7 @@ engine_free (struct engine *e)
   marks_destroy (&e->late);
   marks_destroy (&e->unreadable);
   marks_destroy (&e->bad_canaries);
+  suspects_destroy (&e->suspects);
   range_lock_free (e->flushes);
   range_lock_free (e->ranges);
   canaries_destroy (&e->canaries);

@@ -38,6 +38,8 @@ struct engine_config {
   enum main_cache main_cache;           /* could a cache answer for main? */
   uint64_t lost_wait_ms;                /* requests wait for a main that is
                                          * lost, so long after the loss */
+  unsigned vanish_max;                  /* times that main is lost with a block
+                                         * before it is bad; 0: never */
   bool auto_remap;
   bool lost_zero;                       /* LOST reads as zeroes */
   bool readonly_to_spare;               /* writes that main refuses because it

@@ -47,6 +47,20 @@ struct marks {
   struct map *set;              /* LOST runs */
 };
 
+/* See suspects.h. */
+#define NR_LOSSES 16
+
+struct suspects {
+  atomic_bool any;
+  pthread_rwlock_t alone;       /* of calls to main, while there are any */
+  struct marks suspected, guilty, condemned;
+  pthread_mutex_t mutex;        /* guards ANY and what follows */
+  struct {
+    uint64_t block;             /* bytes */
+    unsigned n;                 /* 0: not in use */
+  } losses[NR_LOSSES];
+};
+
 /* A registered place, see places.h. */
 #define MAX_PLACES 4
 
@@ -127,6 +141,8 @@ struct engine {
    */
   struct marks late, unreadable, bad_canaries;
   _Atomic uint32_t simple_max;
+
+  struct suspects suspects;
 
   struct place place[MAX_PLACES];
   unsigned nr_places;

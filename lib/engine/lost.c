@@ -15,6 +15,7 @@
 #include "engine/lost.h"
 #include "engine/marks.h"
 #include "engine/stats.h"
+#include "engine/suspects.h"
 
 #define PROBE_INTERVAL_MS 1000
 
@@ -178,8 +179,12 @@ life_of_main (struct request *r, int err)
   else {
     e->asked_at = atomic_fetch_add (&e->tick, 1);
     life = e->life = ask_canaries (r, err, true);
-    if (life == MAIN_DEAD)
+    if (life == MAIN_DEAD) {
       main_went_away (e, err);
+      /* Of a larger request it isn't known here which part it was. */
+      if (r->start < r->end && r->end - r->start <= MAIN_PIECE)
+        suspects_add (e, r->start, r->end);
+    }
   }
   pthread_mutex_unlock (&e->ask_mutex);
   if (life == MAIN_DEAD)

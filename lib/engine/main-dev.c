@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "engine/blocks.h"
 #include "engine/errors.h"
 #include "engine/log.h"
 #include "engine/lost.h"
@@ -48,13 +49,16 @@ main_was_written (struct engine *e)
 }
 
 int
-main_failed (struct request *r, enum engine_stat stat, int err)
+main_failed (struct request *r, enum engine_stat stat, int err,
+             uint64_t start, uint64_t end)
 {
   stat_add (r->e, stat, 1);
   switch (error_classify (err)) {
   case ERROR_GONE:
     r->met_lost = true;
     main_went_away (r->e, err);
+    if (start < end)
+      suspects_add (r->e, start, end);
     break;
   case ERROR_OTHER:
     if (stat == STAT_MAIN_WRITE_ERRORS && error_is_refusal (err))
@@ -66,6 +70,105 @@ main_failed (struct request *r, enum engine_stat stat, int err)
     break;
   }
   return err;
+}
+
+/* Calls to main while there are suspects.  A call is what main_read_once and
+ * write_once do: it returns 0, an errno, or NOT_FAST.
+ */
+typedef int main_call (struct request *r, void *buf, uint32_t count,
+                       uint64_t start);
+
+static void
+calls_share (struct engine *e)
+{
+  pthread_rwlock_rdlock (&e->suspects.alone);
+}
+
+static void
+calls_leave (struct engine *e)
+{
+  pthread_rwlock_unlock (&e->suspects.alone);
+}
+
+/* Nothing else is asked of main meanwhile.  Those that hang since before the
+ * suspicion aren't waited for.
+ */
+static int
+call_alone (struct request *r, main_call *call, void *buf, uint32_t count,
+            uint64_t start)
+{
+  struct engine *e = r->e;
+  bool is_lost;
+  int err;
+
+  pthread_rwlock_wrlock (&e->suspects.alone);
+  if (main_met_lost (r)) {
+    calls_leave (e);
+    return ENODEV;
+  }
+  err = call (r, buf, count, start);
+  is_lost = err > 0 &&
+    (error_classify (err) == ERROR_GONE ||
+     (error_classify (err) == ERROR_MEDIA && !main_is_alive (r, err) &&
+      main_is_lost (e)));
+  if (is_lost)
+    suspects_lost (e, start, start + count);
+  else
+    suspects_clear (e, start, start + count);
+  calls_leave (e);
+  return err;
+}
+
+static int
+call_carefully (struct request *r, main_call *call, void *buf, uint32_t count,
+                uint64_t start)
+{
+  const uint64_t end = start + count;
+  struct engine *e = r->e;
+  uint8_t *p = buf;
+  uint64_t done;
+  int err = 0;
+
+  for (; start < end && err == 0; p = p ? p + (done - start) : NULL,
+       start = done) {
+    switch (suspects_look (e, start, end, &done)) {
+    case NO_SUSPECT:
+      calls_share (e);
+      err = call (r, p, done - start, start);
+      calls_leave (e);
+      break;
+    case GUILTY:
+      done = min_u64 (done, block_end (e, start));
+      err = call_alone (r, call, p, done - start, start);
+      break;
+    case SUSPECT:
+      err = call_alone (r, call, p, done - start, start);
+      break;
+    case CONDEMNED:
+      return main_met_lost (r) ? ENODEV : EIO;
+    }
+  }
+  return err;
+}
+
+static int
+read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
+{
+  int err;
+
+  if (main_met_lost (r))
+    return ENODEV;
+  canaries_touch (&r->e->canaries, start, count);
+  err = device_pread (&r->conn->main_dev, buf, count, start);
+  return err ? main_failed (r, STAT_MAIN_READ_ERRORS, err, start,
+                            start + count) : 0;
+}
+
+int
+main_read_carefully (struct request *r, void *buf, uint32_t count,
+                     uint64_t start)
+{
+  return call_carefully (r, read_once, buf, count, start);
 }
 
 int
@@ -105,20 +208,14 @@ main_piece (const struct request *r, const void *buf)
   return min_u64 (r->e->max_call, emulated ? sizeof zeroes : MAIN_PIECE);
 }
 
-/* One call, of at most main_piece bytes. */
+/* BUF is NULL: zeroes, by main's own operation. */
 static int
-main_write_once (struct request *r, const void *buf, uint32_t count,
-                 uint64_t start)
+write_once (struct request *r, void *buf, uint32_t count, uint64_t start)
 {
   const struct device *main_dev = &r->conn->main_dev;
   struct engine *e = r->e;
   int err;
 
-  if (buf == NULL && main_dev->ops->zero == NULL) {
-    if (r->zero_flags & DEVICE_FAST_ZERO)
-      return NOT_FAST;
-    buf = zeroes;
-  }
   if (main_met_lost (r))
     return ENODEV;
   canaries_touch (&e->canaries, start, count);
@@ -130,9 +227,25 @@ main_write_once (struct request *r, const void *buf, uint32_t count,
   if (err == ENOTSUP && buf == NULL && (r->zero_flags & DEVICE_FAST_ZERO))
     return NOT_FAST;
   if (err)
-    return main_failed (r, STAT_MAIN_WRITE_ERRORS, err);
+    return main_failed (r, STAT_MAIN_WRITE_ERRORS, err, start, start + count);
   main_was_written (e);
   return 0;
+}
+
+/* One call, of at most main_piece bytes. */
+static int
+main_write_once (struct request *r, const void *buf, uint32_t count,
+                 uint64_t start)
+{
+  if (buf == NULL && r->conn->main_dev.ops->zero == NULL) {
+    if (r->zero_flags & DEVICE_FAST_ZERO)
+      return NOT_FAST;
+    buf = zeroes;
+  }
+  /* What is written isn't changed. */
+  if (suspects_any (r->e))
+    return call_carefully (r, write_once, (void *) buf, count, start);
+  return write_once (r, (void *) buf, count, start);
 }
 
 int
@@ -166,9 +279,11 @@ main_trim (struct request *r, uint64_t start, uint64_t end)
     /* A hole is read without asking the disk. */
     canaries_touch (&e->canaries, start, n);
     will_write (r);
+    calls_share (e);
     err = main_dev->ops->trim (main_dev->ctx, n, start);
+    calls_leave (e);
     if (err)
-      return main_failed (r, STAT_MAIN_WRITE_ERRORS, err);
+      return main_failed (r, STAT_MAIN_WRITE_ERRORS, err, start, start + n);
   }
   return 0;
 }
@@ -179,6 +294,7 @@ main_cache (struct request *r,
             uint64_t start, uint64_t end)
 {
   struct engine *e = r->e;
+  uint64_t done;
   uint32_t n;
   int err;
 
@@ -187,9 +303,15 @@ main_cache (struct request *r,
     if (main_met_lost (r))
       return ENODEV;
     canaries_touch (&e->canaries, start, n);
+    /* It is a hint, and not worth losing main for. */
+    if (suspects_any (e) &&
+        suspects_look (e, start, start + n, &done) != NO_SUSPECT)
+      continue;
+    calls_share (e);
     err = cache (r->conn->main_dev.ctx, n, start);
+    calls_leave (e);
     if (err)
-      return main_failed (r, STAT_MAIN_READ_ERRORS, err);
+      return main_failed (r, STAT_MAIN_READ_ERRORS, err, start, start + n);
   }
   return 0;
 }
@@ -201,7 +323,9 @@ main_flush (struct request *r)
 
   if (main_met_lost (r))
     return ENODEV;
+  calls_share (r->e);
   err = device_flush (&r->conn->main_dev);
-  return err ? main_failed (r, STAT_MAIN_FLUSH_ERRORS, err) : 0;
+  calls_leave (r->e);
+  return err ? main_failed (r, STAT_MAIN_FLUSH_ERRORS, err, 0, 0) : 0;
 }
 

@@ -17,6 +17,7 @@
 #include "engine/lost.h"
 #include "engine/request.h"
 #include "engine/stats.h"
+#include "engine/suspects.h"
 
 /* Counts are bytes, aligned to main blocks. */
 extern int main_read (struct request *r, void *buf, uint64_t start,
@@ -35,8 +36,11 @@ extern int main_flush (struct request *r);
  */
 extern uint32_t main_piece (const struct request *r, const void *buf);
 
-/* Notes an error of main, and returns it. */
-extern int main_failed (struct request *r, enum engine_stat stat, int err);
+/* Notes an error of main, and returns it.  START to END are the bytes that it
+ * was asked for; all zeroes of a flush.
+ */
+extern int main_failed (struct request *r, enum engine_stat stat, int err,
+                        uint64_t start, uint64_t end);
 
 /* Main is about to be written. */
 static inline void
@@ -56,6 +60,10 @@ main_met_lost (struct request *r)
   return true;
 }
 
+/* The same, while there are suspects (see suspects.h). */
+extern int main_read_carefully (struct request *r, void *buf, uint32_t count,
+                                uint64_t start);
+
 /* One call, of at most max_call bytes. */
 static inline int
 main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
@@ -63,11 +71,14 @@ main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
   struct engine *e = r->e;
   int err;
 
+  if (suspects_any (e))
+    return main_read_carefully (r, buf, count, start);
   if (main_met_lost (r))
     return ENODEV;
   canaries_touch (&e->canaries, start, count);
   err = device_pread (&r->conn->main_dev, buf, count, start);
-  return err ? main_failed (r, STAT_MAIN_READ_ERRORS, err) : 0;
+  return err ? main_failed (r, STAT_MAIN_READ_ERRORS, err, start,
+                            start + count) : 0;
 }
 
 #endif /* REMAP_ENGINE_MAIN_DEV_H */

@@ -99,21 +99,24 @@ allow_simple_writes (struct engine *e)
    */
   pthread_mutex_lock (&e->late.mutex);
   atomic_store (&e->simple_max,
-                atomic_load (&e->main_refuses) || atomic_load (&e->late.any)
-                ? 0 : min_u64 (e->max_call, MAIN_PIECE));
+                atomic_load (&e->main_refuses) || atomic_load (&e->late.any) ||
+                atomic_load (&e->suspects.any) ? 0
+                : min_u64 (e->max_call, MAIN_PIECE));
   pthread_mutex_unlock (&e->late.mutex);
 }
 
-uint64_t
-late_end (const struct engine *e, uint64_t start, uint64_t end, bool *late)
+bool
+marks_end (const struct marks *m, uint64_t start, uint64_t end,
+           uint64_t *done)
 {
-  const struct marks *m = &e->late;
   struct run run;
 
-  *late = atomic_load (&m->any) && atomic_load (&m->all);
-  if (*late || !atomic_load (&m->any))
-    return end;
+  *done = end;
+  if (!atomic_load (&m->any))
+    return false;
+  if (atomic_load (&m->all))
+    return true;
   run = map_lookup (m->set, sector_of (start), sectors_in (start, end));
-  *late = run.state != DIRECT;
-  return min_u64 (run_end_byte (&run), end);
+  *done = min_u64 (run_end_byte (&run), end);
+  return run.state != DIRECT;
 }

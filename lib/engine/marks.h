@@ -47,17 +47,27 @@ late_overlaps (const struct engine *e, uint64_t start, uint64_t end)
   return marks_overlap (&e->late, sector_of (start), sectors_in (start, end));
 }
 
+/* Are the bytes of main from START on marked?  *DONE, at most END: how far that
+ * is so for all of them.
+ */
+extern bool marks_end (const struct marks *m, uint64_t start, uint64_t end,
+                       uint64_t *done);
+
 /* How far from START on, at most to END, the bytes are all late (then *LATE
  * is set), or none of them is.
  */
-extern uint64_t late_end (const struct engine *e, uint64_t start,
-                          uint64_t end, bool *late);
+static inline uint64_t
+late_end (const struct engine *e, uint64_t start, uint64_t end, bool *late)
+{
+  *late = marks_end (&e->late, start, end, &end);
+  return end;
+}
 
 /* How many are marked; UINT64_MAX: all. */
 extern uint64_t marks_count (const struct marks *m);
 
-/* Main has begun or ceased to refuse writes: are simple ones (pwrite.c) still
- * allowed?
+/* Main has begun or ceased to refuse writes, or something is suspected (see
+ * suspects.h) or no longer: are simple ones (pwrite.c) still allowed?
  */
 extern void allow_simple_writes (struct engine *e);
 

@@ -60,7 +60,7 @@ main_was_written (struct engine_conn *conn, const void *buf, uint32_t count,
   r.wrote_main = true;
   r.losses = losses;
   if (err) {
-    main_failed (&r, STAT_MAIN_WRITE_ERRORS, err);
+    main_failed (&r, STAT_MAIN_WRITE_ERRORS, err, offset, offset + count);
     err = write_failed (&r, buf, offset, offset + count, err);
     while (lost_again (&r, &err))
       err = write_bytes (&r, buf, offset, offset + count);

@@ -13,6 +13,7 @@
 #include "engine/marks.h"
 #include "engine/record.h"
 #include "engine/stats.h"
+#include "engine/suspects.h"
 
 static_assert ((int) CHANGE_DIRECT == (int) DIRECT &&
                (int) CHANGE_REMAP == (int) REMAPPED &&
@@ -26,6 +27,15 @@ record_init (struct record *rec, struct engine *e, struct request *r)
   memset (rec, 0, sizeof *rec);
   rec->e = e;
   rec->r = r;
+}
+
+/* Why blocks that main refused aren't DIRECT any more. */
+static enum change_reason
+reason_of (const struct engine *e, uint64_t start, uint64_t end,
+           enum change_reason why)
+{
+  return (why == WHY_AUTO_READ || why == WHY_AUTO_WRITE) &&
+    suspects_condemned (e, start, end) ? WHY_VANISH : why;
 }
 
 static int
@@ -148,7 +158,8 @@ store_sectors (struct record *rec, const uint8_t *buf, uint64_t start,
     else {
       /* What wasn't DIRECT is there because of this request alone. */
       store_in_new_slots (rec, buf, start, next,
-                          run.state == DIRECT || why == WHY_MANUAL ? why
+                          run.state == DIRECT || why == WHY_MANUAL
+                          ? reason_of (rec->e, start, next, why)
                           : WHY_CLIENT);
       if (run.state == DIRECT)
         count_moved (rec, sectors_in (start, next), why);
@@ -163,7 +174,9 @@ record_state (struct record *rec, const struct run *run,
 {
   const struct change c = {
     .kind = (enum change_kind) state, .sector = run->start,
-    .count = run->count, .slot = NO_SLOT, .reason = why
+    .count = run->count, .slot = NO_SLOT,
+    .reason = reason_of (rec->e, run->start << SECTOR_SHIFT,
+                         run_end_byte (run), why),
   };
 
   if (state == LOST)
@@ -240,10 +253,18 @@ commit (struct record *rec)
       keep_off_main (e, list);
     return err;
   }
-  /* Nothing refers to what was retired now. */
-  for (size_t i = 0; i < list->n; i++)
-    if (list->v[i].kind == CHANGE_RETIRE)
-      marks_remove (&e->unreadable, list->v[i].slot, list->v[i].count);
+  for (size_t i = 0; i < list->n; i++) {
+    const struct change *c = &list->v[i];
+
+    /* Nothing refers to what was retired now; and main isn't asked any more
+     * for what isn't DIRECT.
+     */
+    if (c->kind == CHANGE_RETIRE)
+      marks_remove (&e->unreadable, c->slot, c->count);
+    else if (change_has_sector (c->kind) && c->kind != CHANGE_DIRECT)
+      suspects_clear (e, c->sector << SECTOR_SHIFT,
+                      (c->sector + c->count) << SECTOR_SHIFT);
+  }
   return 0;
 }
 

@@ -44,6 +44,9 @@ wrong 'spare-offset=9223372036854775296: must be at most' \
 wrong 'bool' spare=spare.img spare-create=maybe
 wrong 'bool' spare=spare.img spare-same-disk=2
 wrong 'bool' spare=spare.img remap-auto=auto
+wrong 'main-vanish-max' spare=spare.img main-vanish-max=-1
+wrong 'main-vanish-max=1001: must be at most 1000' \
+      spare=spare.img main-vanish-max=1001
 wrong 'remap-retries' spare=spare.img remap-retries=-1
 wrong 'remap-retries' spare=spare.img remap-retries=many
 wrong 'remap-retries' spare=spare.img remap-retries=4294967296

@@ -19,8 +19,8 @@ extern struct nbdkit_filter *filter_init (void);
 
 static const char *const keys[] = {
   "spare", "spare-create", "spare-size", "spare-offset", "spare-same-disk",
-  "remap-auto", "remap-retries", "main-lost-wait", "remap-readonly-disk",
-  "remap-lost", "remap-label",
+  "remap-auto", "remap-retries", "main-lost-wait", "main-vanish-max",
+  "remap-readonly-disk", "remap-lost", "remap-label",
   "remap-control", "file",
   "baddisk-list", "baddisk-block", "baddisk-random", "baddisk-seed",
   "baddisk-cluster", "baddisk-fail", "baddisk-errno", "baddisk-recover",

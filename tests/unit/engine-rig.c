@@ -351,7 +351,9 @@ job_thread (void *arg)
     j->result = do_read (j->r, &j->conn, j->offset, j->count, j->tag);
     break;
   case JOB_WRITE:
-    j->result = do_write (j->r, &j->conn, j->offset, j->count, j->tag, false);
+  case JOB_FUA:
+    j->result = do_write (j->r, &j->conn, j->offset, j->count, j->tag,
+                          j->what == JOB_FUA);
     break;
   case JOB_ZERO:
     j->result = engine_zero (&j->conn, j->count, j->offset, 0, false);

@@ -110,7 +110,7 @@ extern void set_state (struct engine_rig *r, sector_t start, uint64_t count,
 /* A request in a thread of its own. */
 struct job {
   struct engine_rig *r;
-  enum { JOB_READ, JOB_WRITE, JOB_ZERO, JOB_FLUSH } what;
+  enum { JOB_READ, JOB_WRITE, JOB_ZERO, JOB_FLUSH, JOB_FUA } what;
   uint64_t offset, count;
   unsigned tag;                 /* for a read: what it must return */
   struct engine_conn conn;

@@ -49,6 +49,9 @@ begin (struct simdisk *s, enum sim_op op, uint64_t count, uint64_t offset)
   void (*hook) (void *, enum sim_op, uint64_t, uint64_t);
   void *opaque;
 
+  pthread_mutex_lock (&s->lock);
+  s->under_way++;
+  pthread_mutex_unlock (&s->lock);
   at_gate (s, op, offset, offset + count, false);
   pthread_mutex_lock (&s->lock);
   hook = s->hook;
@@ -56,6 +59,15 @@ begin (struct simdisk *s, enum sim_op op, uint64_t count, uint64_t offset)
   pthread_mutex_unlock (&s->lock);
   if (hook)
     hook (opaque, op, offset, count);
+}
+
+static void
+end (struct simdisk *s, enum sim_op op, uint64_t count, uint64_t offset)
+{
+  at_gate (s, op, offset, offset + count, true);
+  pthread_mutex_lock (&s->lock);
+  s->under_way--;
+  pthread_mutex_unlock (&s->lock);
 }
 
 /* The lock is held.  Counts; returns how the operation ends. */
@@ -86,6 +98,12 @@ verdict (struct simdisk *s, enum sim_op op, uint64_t count, uint64_t offset)
       sec->reads++;
     else
       sec->writes++;
+    if (sec->vanish & op) {
+      s->gone = s->vanish_err;
+      s->vanished++;
+      s->company = s->under_way - 1;
+      return s->gone;
+    }
     if (!(sec->bad & op))
       continue;
     if (!failed)
@@ -117,7 +135,7 @@ sim_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
   /* What a failing read leaves in the buffer is anything. */
   if (err && err != EINVAL)
     memset (buf, 0xee, count);
-  at_gate (s, SIM_READ, offset, offset + count, true);
+  end (s, SIM_READ, count, offset);
   return err;
 }
 
@@ -147,7 +165,7 @@ modify (struct simdisk *s, enum sim_op op, const uint8_t *buf, uint32_t count,
   if (err)
     s->failed[sim_index (op)]++;
   pthread_mutex_unlock (&s->lock);
-  at_gate (s, op, offset, offset + count, true);
+  end (s, op, count, offset);
   return err;
 }
 
@@ -177,7 +195,7 @@ simple (struct simdisk *s, enum sim_op op, uint32_t count, uint64_t offset,
   else if (size)
     *size = s->probed_size;
   pthread_mutex_unlock (&s->lock);
-  at_gate (s, op, offset, offset + count, true);
+  end (s, op, count, offset);
   return err;
 }
 
@@ -268,6 +286,17 @@ sim_gone (struct simdisk *s, int err)
 {
   pthread_mutex_lock (&s->lock);
   s->gone = err;
+  pthread_mutex_unlock (&s->lock);
+}
+
+void
+sim_vanish (struct simdisk *s, unsigned ops, sector_t start, uint64_t count,
+            int err)
+{
+  pthread_mutex_lock (&s->lock);
+  for (sector_t i = start; i < start + count; i++)
+    s->sector[i].vanish = ops;
+  s->vanish_err = err;
   pthread_mutex_unlock (&s->lock);
 }
 

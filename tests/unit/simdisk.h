@@ -39,6 +39,7 @@ enum sim_partial {
 struct sim_sector {
   unsigned bad;        /* for these operations */
   unsigned recover;    /* reads that still fail before one succeeds; 0: all */
+  unsigned vanish;     /* the disk is gone once one of these touched it */
   uint16_t err;
   unsigned reads, failed_reads, writes;   /* calls that touched it */
 };
@@ -75,6 +76,10 @@ struct simdisk {
   int fail_err;
 
   int gone;            /* if not 0, everything fails with it */
+  int vanish_err;      /* what GONE becomes when a sector makes it so */
+  unsigned vanished;   /* times */
+  unsigned under_way;  /* operations, now */
+  unsigned company;    /* under way besides, when it vanished last */
   uint64_t violations;
 
   /* Called before each operation, without the lock. */
@@ -99,6 +104,12 @@ extern void sim_fail (struct simdisk *s, unsigned ops, uint64_t n, int err);
 
 /* Everything fails with ERR; 0: the disk is back. */
 extern void sim_gone (struct simdisk *s, int err);
+
+/* Whenever an operation of this kind touches one of these sectors it fails, and
+ * so does everything after it, with ERR, until sim_gone.  OPS = 0: no longer.
+ */
+extern void sim_vanish (struct simdisk *s, unsigned ops, sector_t start,
+                        uint64_t count, int err);
 
 /* Operations of this kind that touch the bytes stop at gate I until it is
  * opened.  sim_wait waits until N operations stand there.

@@ -106,6 +106,30 @@ test_fua_over_loss (void)
   rig_end (&r);
 }
 
+/* Main is away for a moment between the write of a FUA and its flush, which
+ * ends well: it is written again all the same.
+ */
+static void
+test_away_before_fua_flush (void)
+{
+  struct job f;
+
+  begin (NULL, 30000);
+  sim_close (r.main, 0, SIM_FLUSH, 0, r.main->size, false);
+  job_start (&f, &r, JOB_FUA, 0, 4096, 2);
+  sim_wait (r.main, 0, 1);
+  on_sleep = come_back_soon;
+  sim_gone (r.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (100), 512, 1), 0);
+  CU_ASSERT_EQUAL (sim_calls (r.main, SIM_WRITE), 1);
+  sim_open (r.main, 0);
+  CU_ASSERT_EQUAL (job_end (&f), 0);
+  CU_ASSERT_EQUAL (sim_calls (r.main, SIM_WRITE), 2);
+  CU_ASSERT_EQUAL (sim_calls (r.main, SIM_FLUSH), 2);
+  CU_ASSERT (main_holds (&r, 0, 4096, 2));
+  rig_end (&r);
+}
+
 /* Main is there, but one place says that it isn't: the request that needs it
  * ends all the same.
  */
@@ -315,6 +339,7 @@ main (int argc, char *argv[])
   static const struct unit_test tests[] = {
     { "a FLUSH over a loss (promise 14)", test_flush_over_loss },
     { "a FUA over a loss (promise 14)", test_fua_over_loss },
+    { "away before a FUA's flush (promise 14)", test_away_before_fua_flush },
     { "lost at each try (promise 12)", test_flapping },
     { "the client goes meanwhile (promise 12)", test_client_goes },
     { "zeroes that aren't fast (promise 10)", test_fast_zero },

@@ -345,6 +345,8 @@ test_hostile (void)
     unsigned byte;
     uint8_t value;
     const char *text;
+    unsigned byte2;
+    uint8_t value2;
   } cases[] = {
     { 0, 'T', "without a tag" }, { 0, 0, "without a tag" },
     { 4, 'x', "without a tag" },
@@ -352,6 +354,9 @@ test_hostile (void)
     { 16, 0, "wrong length" }, { 16, 1, "wrong length" },
     { 16, 3, "wrong length" }, { 16, 125, "wrong length" },
     { 19, 1, "wrong length" },
+    /* Each fits the other, but not the page. */
+    { 12, 33, "wrong length", 16, 3 },
+    { 13, 15, "wrong length", 16, 122 },
     { 20, 5, "unknown kind" }, { 20, 6, "unknown kind" },
     { 20, 8, "unknown kind" },
     { 21, 4, "unknown flags" }, { 22, 1, "unknown flags" },
@@ -370,6 +375,8 @@ test_hostile (void)
     rig_close (&r, true);
     CU_ASSERT_EQUAL (device_pread (&r.m->dev, page, SPARE_PAGE, place), 0);
     page[128 + cases[i].byte] = cases[i].value;
+    if (cases[i].byte2)
+      page[128 + cases[i].byte2] = cases[i].value2;
     fix_log_crc (page);
     memdev_poke (r.m, place, page, SPARE_PAGE);
     CU_ASSERT_EQUAL (rig_load (&r), EINVAL);

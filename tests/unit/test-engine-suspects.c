@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Blocks that make main vanish each time they are touched (promise 12): found,
+ * with as few losses as can be, and never by guessing.
+ */
+
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine-rig.h"
+#include "engine/suspects.h"
+#include "spare/history.h"
+
+static struct engine_rig r;
+
+/* Waiting takes simulated time; main is back two seconds after it vanished. */
+static unsigned sleeps;
+static bool stays_away;
+
+static bool
+rig_sleep (void *opaque, unsigned ms)
+{
+  atomic_fetch_add (&r.now_ms, ms);
+  if (++sleeps % 20 == 0 && !stays_away)
+    sim_gone (r.main, 0);
+  return sleeps < 100000;
+}
+
+static void
+begin (const struct rig_options *o, uint64_t wait_ms, unsigned max)
+{
+  rig_init (&r, o);
+  engine_free (r.e);
+  r.config.lost_wait_ms = wait_ms;
+  r.config.sleep_ms = rig_sleep;
+  r.config.vanish_max = max;
+  r.e = engine_new (&r.config, r.map, r.spare);
+  CU_ASSERT_PTR_NOT_NULL_FATAL (r.e);
+  engine_conn_init (&r.conn, r.e, &r.main->dev);
+  sleeps = 0;
+  stays_away = false;
+}
+
+static void
+check_reason (sector_t sector, enum change_reason wanted)
+{
+  struct spare_history *h = spare_history_new (r.spare, r.map);
+  struct history_run run;
+
+  CU_ASSERT_EQUAL_FATAL (spare_history_update (h), 0);
+  CU_ASSERT (spare_history_next (h, sector, sector + 1, &run));
+  CU_ASSERT_EQUAL (run.why, wanted);
+  spare_history_free (h);
+}
+
+/* A read of 128 blocks with one that makes main vanish: the first loss, the
+ * call alone, and twice the block alone.  The rest is good, and was never lost.
+ */
+static void
+test_read (int err, uint32_t block)
+{
+  const struct rig_options o = { .block = block };
+  const unsigned n = block / SECTOR_SIZE;
+
+  begin (&o, 60000, 2);
+  sim_vanish (r.main, SIM_READ, 70 * n, 1, err);
+  CU_ASSERT_EQUAL (rig_read (&r, 0, 128 * block, 1), EIO);
+  CU_ASSERT_EQUAL (r.main->vanished, 4);
+  CU_ASSERT_EQUAL (totals (&r).lost, n);
+  CU_ASSERT_EQUAL (map_lookup (r.map, 70 * n, 1).state, LOST);
+  check_reason (70 * n, WHY_VANISH);
+  CU_ASSERT_EQUAL (rig_read (&r, 0, 70 * block, 1), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, 71 * block, 57 * block, 1), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, 70 * block, block, 1), EIO);
+  CU_ASSERT_EQUAL (r.main->vanished, 4);
+  /* Nothing is suspected any more: all is as before. */
+  CU_ASSERT_FALSE (suspects_any (r.e));
+  CU_ASSERT_EQUAL (atomic_load (&r.e->simple_max), 32 * MIB);
+  rig_end (&r);
+}
+
+static void
+test_reads (void)
+{
+  test_read (ENODEV, 512);
+  test_read (ENODEV, 4096);
+  /* The disk doesn't say that it is gone: everything fails. */
+  test_read (EIO, 512);
+}
+
+/* How often is a parameter; a single block needs no search. */
+static void
+test_times (void)
+{
+  for (unsigned max = 1; max <= 5; max++) {
+    begin (NULL, 600000, max);
+    sim_vanish (r.main, SIM_READ, 70, 1, ENODEV);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), EIO);
+    CU_ASSERT_EQUAL (r.main->vanished, 1 + max);
+    CU_ASSERT_EQUAL (totals (&r).lost, 1);
+    rig_end (&r);
+  }
+}
+
+/* Requests that don't wait: each fails at its loss, and still it is found. */
+static void
+test_no_wait (void)
+{
+  begin (NULL, 0, 2);
+  sim_vanish (r.main, SIM_READ, 70, 1, ENODEV);
+  for (unsigned i = 0; i < 4; i++) {
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (64), SEC (16), 1), ESHUTDOWN);
+    CU_ASSERT_EQUAL (totals (&r).lost, 0);
+    sim_gone (r.main, 0);
+    atomic_fetch_add (&r.now_ms, 2000);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (1000), 512, 1), 0);
+  }
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (64), SEC (16), 1), EIO);
+  CU_ASSERT_EQUAL (r.main->vanished, 4);
+  CU_ASSERT_EQUAL (totals (&r).lost, 1);
+  rig_end (&r);
+}
+
+/* Main goes and comes back for a reason of its own, with calls under way: they
+ * are asked alone once, and nothing becomes of it.
+ */
+static void
+test_innocent (void)
+{
+  struct job j[3];
+
+  begin (NULL, 60000, 2);
+  sim_close (r.main, 0, SIM_READ | SIM_WRITE, 0, MIB, false);
+  job_start (&j[0], &r, JOB_READ, 0, 65536, 1);
+  job_start (&j[1], &r, JOB_READ, 65536, 65536, 1);
+  job_start (&j[2], &r, JOB_WRITE, 131072, 65536, 2);
+  sim_wait (r.main, 0, 3);
+  sim_gone (r.main, ENODEV);
+  sim_open (r.main, 0);
+  for (int i = 0; i < 3; i++)
+    CU_ASSERT_EQUAL (job_end (&j[i]), 0);
+  CU_ASSERT_EQUAL (totals (&r).runs, 0);
+  CU_ASSERT (main_holds (&r, 131072, 65536, 2));
+  CU_ASSERT_FALSE (suspects_any (r.e));
+  rig_end (&r);
+}
+
+/* Others are busy: a suspect waits until nothing else is under way. */
+static void
+test_alone (void)
+{
+  struct job other, vanisher;
+
+  begin (NULL, 0, 2);
+  sim_vanish (r.main, SIM_READ, 70, 1, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+  for (unsigned i = 2; i <= 3; i++) {
+    sim_gone (r.main, 0);
+    atomic_fetch_add (&r.now_ms, 2000);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (1000), 512, 1), 0);
+    sim_close (r.main, 0, SIM_READ, SEC (2000), 512, false);
+    job_start (&other, &r, JOB_READ, SEC (2000), 512, 1);
+    sim_wait (r.main, 0, 1);
+    job_start (&vanisher, &r, JOB_READ, SEC (70), 512, 1);
+    CU_ASSERT_FALSE (job_ended_early (&vanisher));
+    CU_ASSERT_EQUAL (r.main->vanished, i - 1);
+    sim_open (r.main, 0);
+    CU_ASSERT_EQUAL (job_end (&other), 0);
+    CU_ASSERT_EQUAL (job_end (&vanisher), ESHUTDOWN);
+    CU_ASSERT_EQUAL (r.main->vanished, i);
+    CU_ASSERT_EQUAL (r.main->company, 0);
+    CU_ASSERT_EQUAL (totals (&r).lost, 0);
+  }
+  sim_gone (r.main, 0);
+  atomic_fetch_add (&r.now_ms, 2000);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), EIO);
+  CU_ASSERT_EQUAL (r.main->vanished, 3);
+  CU_ASSERT_EQUAL (totals (&r).lost, 1);
+  rig_end (&r);
+}
+
+/* A write that makes it vanish ends in a slot, the rest on main. */
+static void
+test_write (void)
+{
+  begin (NULL, 600000, 2);
+  sim_vanish (r.main, SIM_WRITE, 70, 1, ENODEV);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (64), SEC (16), 2), 0);
+  CU_ASSERT_EQUAL (r.main->vanished, 4);
+  CU_ASSERT_EQUAL (totals (&r).remapped, 1);
+  CU_ASSERT_EQUAL (map_lookup (r.map, 70, 1).state, REMAPPED);
+  check_reason (70, WHY_VANISH);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (64), SEC (16), 2), 0);
+  CU_ASSERT (main_holds (&r, SEC (64), SEC (6), 2));
+  CU_ASSERT_EQUAL (rig_flush (&r), 0);
+  CU_ASSERT_FALSE (suspects_any (r.e));
+  rig_end (&r);
+
+  begin (NULL, 600000, 2);
+  sim_vanish (r.main, SIM_ZERO, 70, 1, ENODEV);
+  CU_ASSERT_EQUAL (rig_zero (&r, SEC (64), SEC (16)), 0);
+  CU_ASSERT_EQUAL (totals (&r).zero, 1);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (64), SEC (16), 0), 0);
+  rig_end (&r);
+}
+
+/* Nothing is remapped by itself: the error is passed on, and main isn't lost
+ * again and again.
+ */
+static void
+test_manual (void)
+{
+  const struct rig_options o = { .manual = true };
+
+  begin (&o, 600000, 2);
+  sim_vanish (r.main, SIM_READ, 70, 1, ENODEV);
+  for (int i = 0; i < 5; i++)
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), EIO);
+  CU_ASSERT_EQUAL (r.main->vanished, 3);
+  CU_ASSERT_EQUAL (totals (&r).runs, 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (71), 512, 1), 0);
+  rig_end (&r);
+}
+
+/* While main stays away nothing is condemned. */
+static void
+test_stays_away (void)
+{
+  begin (NULL, 30000, 2);
+  sim_vanish (r.main, SIM_READ, 70, 1, ENODEV);
+  stays_away = true;
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+  CU_ASSERT_EQUAL (r.main->vanished, 1);
+  CU_ASSERT_EQUAL (totals (&r).lost, 0);
+  rig_end (&r);
+}
+
+int
+main (int argc, char *argv[])
+{
+  static const struct unit_test tests[] = {
+    { "reads (promise 12)", test_reads },
+    { "how often", test_times },
+    { "requests that don't wait (promise 12)", test_no_wait },
+    { "a main that only went away (promise 2)", test_innocent },
+    { "alone (promise 12)", test_alone },
+    { "writes and zeroes (promises 3, 9)", test_write },
+    { "nothing is remapped by itself", test_manual },
+    { "main stays away (promise 12)", test_stays_away },
+    { NULL }
+  };
+
+  return run_tests (argc, argv, "engine-suspects", tests);
+}
