@@ -152,6 +152,14 @@ engine_extent (struct engine *e, uint32_t count, uint64_t offset,
   return run.state;
 }
 
+uint64_t
+engine_given_back (struct engine *e)
+{
+  /* Not before the lookups that it is to judge. */
+  atomic_thread_fence (memory_order_acquire);
+  return atomic_load (&e->given_back);
+}
+
 void
 engine_spare_grown (struct engine *e)
 {

@@ -120,6 +120,13 @@ extern int engine_cache (struct engine_conn *conn, uint32_t count,
 extern enum sector_state engine_extent (struct engine *e, uint32_t count,
                                         uint64_t offset, uint32_t *len);
 
+/* A number that changes before any sector becomes DIRECT, and after main has
+ * its content.  Whoever knows something of main, and looks up states only then,
+ * can trust that what is DIRECT was so already if the number, asked for before
+ * the one and after the other, is the same.
+ */
+extern uint64_t engine_given_back (struct engine *e);
+
 /* Requests of operators, in sectors.  They move whole main blocks: those
  * that the range touches.  A range beyond main, or an empty one, is EINVAL.
  * They stop at the first error that isn't about one place alone; then the

@@ -106,6 +106,9 @@ struct engine {
    */
   atomic_bool main_written;
 
+  /* See engine_given_back. */
+  _Atomic uint64_t given_back;
+
   /* Failed flushes of main, ever; compared with engine_conn. */
   _Atomic uint64_t flush_failures;
 

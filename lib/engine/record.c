@@ -181,6 +181,8 @@ record_state (struct record *rec, const struct run *run,
 
   if (state == LOST)
     rec->counters[COUNT_LOST] += run->count;
+  if (state == DIRECT)
+    atomic_fetch_add (&rec->e->given_back, 1);
   return add (rec, &c);
 }
 

@@ -43,7 +43,9 @@ extern int store_sectors (struct record *rec, const uint8_t *buf,
                           uint64_t start, uint64_t end,
                           enum change_reason why);
 
-/* The sectors of RUN become LOST, ZERO or DIRECT. */
+/* The sectors of RUN become LOST, ZERO, or DIRECT: then main has their content
+ * already.
+ */
 extern int record_state (struct record *rec, const struct run *run,
                          enum sector_state state, enum change_reason why);
 

@@ -185,8 +185,7 @@ nbdkit_extents_free (struct nbdkit_extents *extents)
 }
 
 struct nbdkit_extents *
-nbdkit_extents_full (nbdkit_next *next, uint32_t count, uint64_t offset,
-                     uint32_t flags, int *err)
+nbdkit_extents_new (uint64_t start, uint64_t end)
 {
   abort ();
 }
