@@ -15,6 +15,7 @@
 
 #include "client.h"
 #include "exit-status.h"
+#include "known.h"
 #include "reply.h"
 #include "rundir.h"
 #include "text.h"
@@ -27,23 +28,8 @@ struct client {
   char *path;
   char *buf;                            /* LEN bytes were received */
   size_t len, cap;
+  size_t seen;                          /* of LEN: there is no newline */
 };
-
-static const char *
-why_not (int err)
-{
-  switch (err) {
-  case ENOENT:
-    return "there is no such socket: is the server running, with "
-           "remap-control=?";
-  case ECONNREFUSED:
-    return "nobody listens there: the server isn't running any more";
-  case EAGAIN:
-    return "no answer in time";
-  default:
-    return strerror (err);
-  }
-}
 
 static int
 send_all (int fd, const char *s, size_t len)
@@ -62,78 +48,87 @@ send_all (int fd, const char *s, size_t len)
   return 0;
 }
 
-/* Receives until there is a line.  Returns its length without the newline, or
- * -1 after a message.
- */
-static ssize_t
-receive_line (struct client *c)
+/* Is there a line?  *LEN is its length without the newline. */
+static bool
+have_line (struct client *c, size_t *len)
 {
-  size_t seen = 0;
-  char *end, *p;
-  ssize_t r;
+  const char *end = c->len > c->seen
+    ? memchr (c->buf + c->seen, '\n', c->len - c->seen) : NULL;
 
-  for (;;) {
-    end = c->len > seen ? memchr (c->buf + seen, '\n', c->len - seen) : NULL;
-    if (end)
-      return end - c->buf;
-    seen = c->len;
-    if (c->len == MAX_REPLY) {
-      error ("%s: the reply is longer than %zu bytes: this is no server of "
-             "the remap filter", c->path, MAX_REPLY);
-      return -1;
-    }
-    if (c->len == c->cap) {
-      c->cap = c->cap ? c->cap * 2 : 65536;
-      p = realloc (c->buf, c->cap);
-      if (p == NULL) {
-        error ("out of memory");
-        return -1;
-      }
-      c->buf = p;
-    }
-    r = recv (c->fd, c->buf + c->len, c->cap - c->len, 0);
-    if (r == -1 && errno == EINTR)
-      continue;
-    if (r == -1) {
-      error ("%s: %s", c->path, why_not (errno));
-      return -1;
-    }
-    if (r == 0) {
-      error ("%s: the server ended the connection %s", c->path,
-             c->len ? "in the middle of a reply" : "without a reply");
-      return -1;
-    }
-    c->len += r;
-  }
+  c->seen = c->len;
+  if (end != NULL)
+    *len = end - c->buf;
+  return end != NULL;
 }
 
-static json_t *
-receive_json (struct client *c)
+/* Receives once, with FLAGS, unless there is a line.  Returns 1 if there is one
+ * now, of *LEN bytes without its newline; 0 if not, and -1 with *WHY set.
+ */
+static int
+receive_some (struct client *c, int flags, size_t *len, char **why)
 {
-  ssize_t len = receive_line (c);
-  json_error_t why;
+  char *p;
+  ssize_t r;
+
+  if (have_line (c, len))
+    return 1;
+  if (c->len == MAX_REPLY) {
+    *why = text_of ("%s: the reply is longer than %zu bytes: this is no "
+                    "server of the remap filter", c->path, MAX_REPLY);
+    return -1;
+  }
+  if (c->len == c->cap) {
+    p = realloc (c->buf, c->cap ? c->cap * 2 : 65536);
+    if (p == NULL) {
+      *why = text_of ("out of memory");
+      return -1;
+    }
+    c->buf = p;
+    c->cap = c->cap ? c->cap * 2 : 65536;
+  }
+  r = recv (c->fd, c->buf + c->len, c->cap - c->len, flags);
+  if (r == -1 && (errno == EINTR || (errno == EAGAIN && flags)))
+    return 0;
+  if (r == -1) {
+    *why = text_of ("%s: %s", c->path, client_why_not (errno));
+    return -1;
+  }
+  if (r == 0) {
+    *why = text_of ("%s: the server ended the connection %s", c->path,
+                    c->len ? "in the middle of a reply"
+                    : "without a reply");
+    return -1;
+  }
+  c->len += r;
+  return have_line (c, len);
+}
+
+/* The line of LEN bytes with which the buffer begins. */
+static json_t *
+take_json (struct client *c, size_t len, char **why)
+{
+  json_error_t what;
   json_t *reply;
 
-  if (len == -1)
-    return NULL;
-  /* jansson takes a NUL for the end. */
+  /* jansson takes a NUL for the end.  (The connection is of no use now.) */
   if (memchr (c->buf, '\0', len) != NULL) {
-    error ("%s: the reply is not JSON, but binary: this is no server of the "
-           "remap filter", c->path);
+    *why = text_of ("%s: the reply is not JSON, but binary: this is no server "
+                    "of the remap filter", c->path);
     return NULL;
   }
-  reply = json_loadb (c->buf, len, JSON_REJECT_DUPLICATES, &why);
+  reply = json_loadb (c->buf, len, JSON_REJECT_DUPLICATES, &what);
   c->len -= len + 1;
+  c->seen = 0;
   memmove (c->buf, c->buf + len + 1, c->len);
   if (reply == NULL) {
-    error ("%s: the reply is not JSON (%s): this is no server of the remap "
-           "filter", c->path, why.text);
+    *why = text_of ("%s: the reply is not JSON (%s): this is no server of the "
+                    "remap filter", c->path, what.text);
     return NULL;
   }
   if (!json_is_object (reply) ||
       !json_is_boolean (json_object_get (reply, "ok"))) {
-    error ("%s: the reply does not say whether it is ok: this is no server "
-           "of the remap filter", c->path);
+    *why = text_of ("%s: the reply does not say whether it is ok: this is no "
+                    "server of the remap filter", c->path);
     json_decref (reply);
     return NULL;
   }
@@ -141,29 +136,124 @@ receive_json (struct client *c)
 }
 
 static json_t *
+receive (struct client *c, char **why)
+{
+  size_t len;
+  int r;
+
+  do
+    r = receive_some (c, 0, &len, why);
+  while (r == 0);
+  return r == 1 ? take_json (c, len, why) : NULL;
+}
+
+static json_t *
 ask (struct client *c, int *status, const char *fs, va_list args)
 {
-  char line[512];
-  json_t *reply;
-  int err, n;
+  char line[512], *why = NULL;
+  json_t *reply = NULL;
+  int n;
 
   *status = STATUS_NO_SERVER;
-  n = vsnprintf (line, sizeof line - 1, fs, args);
-  if (n < 0 || n >= (int) sizeof line - 1) {
+  n = vsnprintf (line, sizeof line, fs, args);
+  if (n < 0 || n >= (int) sizeof line) {
     error ("the request is too long");
     return NULL;
   }
-  line[n++] = '\n';
-  err = send_all (c->fd, line, n);
-  if (err) {
-    error ("%s: the request can't be sent: %s", c->path, why_not (err));
-    return NULL;
-  }
-  reply = receive_json (c);
+  if (client_send (c, line, &why))
+    reply = receive (c, &why);
   if (reply != NULL)
     *status = json_is_true (json_object_get (reply, "ok")) ? STATUS_DONE
       : STATUS_REFUSED;
+  else
+    error ("%s", why);
+  free (why);
   return reply;
+}
+
+/* Why none was chosen. */
+static void
+ask_which (const struct ctl *ctl)
+{
+  struct known *v;
+  const size_t n = known_servers (&v);
+  char *list = copy_text (""), *more;
+
+  for (size_t i = 0; i < n; i++)
+    if (v[i].pid != 0) {
+      more = text_of ("%s%s%s", list, *list ? ", " : "", v[i].title);
+      free (list);
+      list = more;
+    }
+  error ("%s: which server? Say -s SOCKET or -n NAME, or set REMAP_CONTROL"
+         "%s%s", ctl->command, *list ? "; there are: " : "", list);
+  free (list);
+  known_free (v, n);
+}
+
+const char *
+client_why_not (int err)
+{
+  switch (err) {
+  case ENOENT:
+    return "there is no such socket: is the server running, with "
+           "remap-control=?";
+  case ECONNREFUSED:
+    return "nobody listens there: the server isn't running any more";
+  case EAGAIN:
+    return "no answer in time";
+  default:
+    return strerror (err);
+  }
+}
+
+void
+client_guess (struct ctl *ctl)
+{
+  struct known *v, *only = NULL;
+  size_t n, running = 0;
+
+  if (ctl->name != NULL || ctl->socket != NULL)
+    return;
+  n = known_servers (&v);
+  for (size_t i = 0; i < n; i++)
+    if (v[i].pid != 0) {
+      only = &v[i];
+      running++;
+    }
+  if (running == 1 && only->nbd)
+    ctl->name = copy_text (only->title);
+  else if (running == 1)
+    ctl->socket = copy_text (only->control);
+  known_free (v, n);
+}
+
+bool
+client_send (struct client *c, const char *line, char **why)
+{
+  char *text = text_of ("%s\n", line);
+  const int err = send_all (c->fd, text, strlen (text));
+
+  free (text);
+  if (err)
+    *why = text_of ("%s: the request can't be sent: %s", c->path,
+                    client_why_not (err));
+  return err == 0;
+}
+
+json_t *
+client_receive_some (struct client *c, char **why)
+{
+  size_t len;
+
+  return receive_some (c, MSG_DONTWAIT, &len, why) == 1
+    ? take_json (c, len, why) : NULL;
+}
+
+int
+client_fd (const struct client *c)
+{
+  return c->fd;
 }
 
 int
@@ -177,10 +267,11 @@ client_try (const char *path, unsigned timeout, struct client **client)
   if (strlen (path) >= sizeof addr.sun_path)
     return ENAMETOOLONG;
   strcpy (addr.sun_path, path);
-  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC |
+               (timeout == CLIENT_NEVER_WAIT ? SOCK_NONBLOCK : 0), 0);
   if (fd == -1)
     return errno;
-  if (timeout > 0) {
+  if (timeout > 0 && timeout != CLIENT_NEVER_WAIT) {
     setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
     setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
   }
@@ -212,13 +303,12 @@ client_open (const struct ctl *ctl, int *status)
   else if (ctl->socket != NULL)
     path = copy_text (ctl->socket);
   else {
-    error ("%s: which server? Say -s SOCKET or -n NAME, or set "
-           "REMAP_CONTROL", ctl->command);
+    ask_which (ctl);
     return NULL;
   }
   err = client_try (path, ctl->timeout, &c);
   if (err) {
-    error ("%s: %s", path, why_not (err));
+    error ("%s: %s", path, client_why_not (err));
     *status = STATUS_NO_SERVER;
   }
   free (path);

@@ -8,6 +8,9 @@
 #ifndef REMAPCTL_CLIENT_H
 #define REMAPCTL_CLIENT_H
 
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <jansson.h>
 
 #include "options.h"
@@ -20,6 +23,16 @@ struct client;
  */
 #define CLIENT_PATIENCE 5
 
+/* A timeout for client_try, with which no call waits: for client_send and
+ * client_receive_some.
+ */
+#define CLIENT_NEVER_WAIT UINT_MAX
+
+/* For a command that only shows: if CTL says no server, and exactly one is
+ * running, it is that one.
+ */
+extern void client_guess (struct ctl *ctl);
+
 /* Connects to the server that CTL says.  NULL after a message; then *STATUS
  * is the program's exit status.
  */
@@ -30,6 +43,9 @@ extern struct client *client_open (const struct ctl *ctl, int *status);
  */
 extern int client_try (const char *path, unsigned timeout,
                        struct client **client);
+
+/* What such an errno means to a user. */
+extern const char *client_why_not (int err);
 
 /* CLIENT may be NULL. */
 extern void client_close (struct client *client);
@@ -48,6 +64,16 @@ extern json_t *client_ask (struct client *client, int *status,
 extern json_t *client_request (struct client *client, int *status,
                                const char *fs, ...)
   __attribute__ ((format (printf, 3, 4)));
+
+/* The two halves of a request, for whoever asks several servers at once.
+ * client_receive_some takes what is there, and returns the reply, or NULL: then
+ * *WHY, which was NULL before, says what is wrong, in new memory, or still is
+ * NULL, and more is to come.  client_fd is for poll.
+ */
+extern bool client_send (struct client *client, const char *line,
+                         char **why);
+extern json_t *client_receive_some (struct client *client, char **why);
+extern int client_fd (const struct client *client);
 
 /* Asks the server for the size of its disk in bytes.  False after a message;
  * then *STATUS is set.

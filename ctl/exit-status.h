@@ -13,6 +13,10 @@ enum exit_status {
   STATUS_REFUSED = 1,      /* the server says no, or it can't be done */
   STATUS_USAGE = 2,
   STATUS_NO_SERVER = 3,    /* none, or none that can be understood */
+
+  /* With --check. */
+  STATUS_DEGRADED = 10,    /* or bad sectors were found */
+  STATUS_CRITICAL = 11,    /* or main is lost */
 };
 
 #endif /* REMAPCTL_EXIT_STATUS_H */

@@ -66,6 +66,10 @@ command_grow (struct ctl *ctl, int argc, char **argv)
            argv[optind]);
     return STATUS_USAGE;
   }
+  if (spare && ctl->json) {
+    error ("grow: there is no --json with --spare");
+    return STATUS_USAGE;
+  }
   return spare ? spare_grow_offline (spare, offset, bytes)
     : grow_server (ctl, bytes);
 }

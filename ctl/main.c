@@ -31,7 +31,8 @@
 
 static const struct command commands[] = {
   { "status", command_status,
-    "[--json|--prometheus|--dm] [--all] [--watch[=SECONDS]]",
+    "[--json|--prometheus|--dm] [--all] [--check] [--output=FILE]\n"
+    "            [--watch[=SECONDS]]",
     "counters and health" },
   { "table", command_table,
     "[--json|--csv|--mapfile|--badblocks] [--states=LIST]\n"
@@ -43,7 +44,7 @@ static const struct command commands[] = {
     "         [--spare=PATH [--spare-offset=SIZE]]",
     "a picture of the disk" },
   { "remap", command_remap, "START [COUNT]", "moves sectors to the spare" },
-  { "verify", command_verify, "START [COUNT]",
+  { "verify", command_verify, "[--check] START [COUNT]",
     "reads sectors where they are now" },
   { "unmap", command_unmap, "START [COUNT]",
     "gives sectors back to the disk" },
@@ -63,20 +64,21 @@ static const struct command commands[] = {
   { "info", command_info, "[--spare-offset=SIZE] SPARE",
     "what a spare is, offline" },
   { "check", command_check, "[--spare-offset=SIZE] SPARE",
-    "is a spare sound? 0 sound, 1 damaged but readable, 2 unusable" },
+    "is a spare sound? 0 sound, 1 damaged but readable, 2 unusable",
+    .no_json = true },
   { "format", command_format,
     "[--force] [--spare-offset=SIZE] SPARE main-size=SIZE\n"
     "            [size=SIZE] [label=TEXT]",
-    "makes a new spare, offline" },
+    "makes a new spare, offline", .no_json = true },
   { "relabel", command_relabel, "[--spare-offset=SIZE] SPARE LABEL",
-    "gives a spare to a copy of its disk, offline" },
+    "gives a spare to a copy of its disk, offline", .no_json = true },
   { "create", command_create,
     "[--dry-run|--unit] main_dev=PATH spare_dev=PATH [main_start=N]\n"
     "            [spare_start=N] [spare_total=N] [dm_name=NAME]\n"
     "            [logfile=PATH] [listen=ADDR:PORT] [spare_same_disk=yes]",
-    "starts a server" },
-  { "list", command_list, "", "the servers that create has started" },
-  { "stop", command_stop, "NAME", "ends one of them" },
+    "starts a server", .no_json = true },
+  { "list", command_list, "", "the servers of this user" },
+  { "stop", command_stop, "NAME", "ends one of them", .no_json = true },
   { 0 }
 };
 

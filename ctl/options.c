@@ -59,6 +59,20 @@ print_help (const struct ctl *ctl)
               c->arguments, c->what);
 }
 
+/* Has the command, once it is known, a --json? */
+static bool
+may_be_json (const struct ctl *ctl)
+{
+  const struct command *c = ctl->commands;
+
+  while (ctl->command && c->name && strcmp (c->name, ctl->command) != 0)
+    c++;
+  if (ctl->command == NULL || !c->no_json)
+    return true;
+  error ("%s: there is no --json of this command", ctl->command);
+  return false;
+}
+
 /* Acts on a shared option; OK is false after a message.  False: C is none. */
 static bool
 shared_option (struct ctl *ctl, int c, bool *ok)
@@ -122,6 +136,8 @@ next_option (struct ctl *ctl, int argc, char **argv, const struct option *own)
       return '?';
     }
   } while (c != -1 && shared_option (ctl, c, &ok) && ok);
+  if (c == -1 && ctl->json && !may_be_json (ctl))
+    return '?';
   return c == 't' ? '?' : c;
 }
 

@@ -17,6 +17,7 @@ struct command {
   const char *name;
   int (*run) (struct ctl *ctl, int argc, char **argv);   /* exit status */
   const char *arguments, *what;         /* for --help */
+  bool no_json;                         /* there is nothing for --json */
 };
 
 /* The options that all commands share. */

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "ask.h"
 #include "client.h"
 #include "exit-status.h"
 #include "ranges.h"
@@ -29,6 +28,13 @@ struct range_request {
   const char *word;
   int min;                              /* arguments that are needed */
   void (*print) (struct reader *r);
+  bool checks;                          /* there is --check */
+};
+
+struct range_arguments {
+  int n;                                /* how many were given */
+  uint64_t start, count;                /* sectors; count 0: not given */
+  bool check;
 };
 
 /* Prints the runs of sectors that a reply lists. */
@@ -205,34 +211,95 @@ ask_in_parts (struct ctl *ctl, const char *word, uint64_t start,
   return NULL;
 }
 
+/* The options and arguments.  False after a message. */
+static bool
+parse_arguments (struct ctl *ctl, int argc, char **argv,
+                 const struct range_request *rr, struct range_arguments *a)
+{
+  enum { CHECK = FIRST_OPTION };
+  static const struct option check[] = {
+    { "check", no_argument, NULL, CHECK }, { 0 }
+  };
+  int c;
+
+  while ((c = next_option (ctl, argc, argv, rr->checks ? check : NULL)) != -1)
+    if (c == CHECK)
+      a->check = true;
+    else
+      return false;
+  a->n = argc - optind;
+  return count_arguments (ctl, argc, rr->min, 2) &&
+    parse_range (ctl, argc, argv, &a->start, &a->count);
+}
+
+/* Sends the request as one. */
+static json_t *
+ask_once (const struct ctl *ctl, const char *word,
+          const struct range_arguments *a, int *status)
+{
+  struct client *c = client_open (ctl, status);
+  json_t *reply = NULL;
+
+  if (c != NULL && a->n == 0)
+    reply = client_ask (c, status, "%s", word);
+  else if (c != NULL && a->n == 1)
+    reply = client_ask (c, status, "%s %" PRIu64, word, a->start);
+  else if (c != NULL)
+    reply = client_ask (c, status, "%s %" PRIu64 " %" PRIu64, word, a->start,
+                        a->count);
+  client_close (c);
+  if (reply && ctl->json)
+    print_json (reply);
+  if (reply && *status != STATUS_DONE) {
+    print_refusal (reply);
+    json_decref (reply);
+    reply = NULL;
+  }
+  return reply;
+}
+
+/* With --check: a reply that says no may be about a disk that is lost. */
+static int
+check_refused (const struct ctl *ctl, int status)
+{
+  struct reader r = { 0 };
+  struct client *c;
+  json_t *reply;
+  int status2;
+
+  if (status != STATUS_REFUSED || (c = client_open (ctl, &status2)) == NULL)
+    return status;
+  reply = client_request (c, &status2, "status");
+  client_close (c);
+  r.root = reply;
+  if (reply != NULL && get_bool (&r, "main.lost"))
+    status = STATUS_CRITICAL;
+  json_decref (reply);
+  return status;
+}
+
 static int
 range_request (struct ctl *ctl, int argc, char **argv,
                const struct range_request *rr)
 {
+  struct range_arguments a = { 0 };
   struct reader r = { 0 };
-  uint64_t start, count;
-  char line[100];
   json_t *reply;
-  int status, n;
+  int status;
 
-  if (!only_arguments (ctl, argc, argv, rr->min, 2) ||
-      !parse_range (ctl, argc, argv, &start, &count))
+  if (!parse_arguments (ctl, argc, argv, rr, &a))
     return STATUS_USAGE;
-  if (isatty (STDERR_FILENO) && !ctl->json &&
-      (count > PART || argc == optind))
-    reply = ask_in_parts (ctl, rr->word, start, count, &status);
-  else {
-    n = snprintf (line, sizeof line, "%s", rr->word);
-    if (argc - optind >= 1)
-      n += snprintf (line + n, sizeof line - n, " %" PRIu64, start);
-    if (argc - optind == 2)
-      snprintf (line + n, sizeof line - n, " %" PRIu64, count);
-    reply = ask_server (ctl, line, &status);
-  }
+  if (isatty (STDERR_FILENO) && !ctl->json && (a.count > PART || a.n == 0))
+    reply = ask_in_parts (ctl, rr->word, a.start, a.count, &status);
+  else
+    reply = ask_once (ctl, rr->word, &a, &status);
   if (reply == NULL)
-    return status;
+    return a.check ? check_refused (ctl, status) : status;
   r.root = reply;
-  rr->print (&r);
+  if (!ctl->json)
+    rr->print (&r);
+  if (a.check && get_uint (&r, "bad") > 0)
+    status = STATUS_DEGRADED;
   json_decref (reply);
   return r.bad ? STATUS_NO_SERVER : status;
 }
@@ -272,7 +339,9 @@ command_unmap (struct ctl *ctl, int argc, char **argv)
 int
 command_verify (struct ctl *ctl, int argc, char **argv)
 {
-  static const struct range_request rr = { "verify", 1, print_verify };
+  static const struct range_request rr = {
+    "verify", 1, print_verify, .checks = true
+  };
 
   return range_request (ctl, argc, argv, &rr);
 }

@@ -5,6 +5,7 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "reply.h"
@@ -83,17 +84,26 @@ array_reader (const json_t *array, size_t i)
   return (struct reader) { .root = json_array_get (array, i) };
 }
 
-void
-print_refusal (const json_t *reply)
+char *
+refusal_text (const json_t *reply)
 {
   const char *why = json_string_value (json_object_get (reply, "error"));
   const json_t *done = json_object_get (reply, "done");
 
   if (json_integer_value (done) > 0)
-    error ("the server says: %s (it stopped after %lld sectors were changed)",
-           why ? why : "no", (long long) json_integer_value (done));
-  else
-    error ("the server says: %s", why ? why : "no");
+    return text_of ("the server says: %s (it stopped after %lld sectors were "
+                    "changed)", why ? why : "no",
+                    (long long) json_integer_value (done));
+  return text_of ("the server says: %s", why ? why : "no");
+}
+
+void
+print_refusal (const json_t *reply)
+{
+  char *text = refusal_text (reply);
+
+  error ("%s", text);
+  free (text);
 }
 
 void

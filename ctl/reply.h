@@ -36,6 +36,9 @@ extern struct reader array_reader (const json_t *array, size_t i);
  */
 extern void print_refusal (const json_t *reply);
 
+/* The same as text, in new memory. */
+extern char *refusal_text (const json_t *reply);
+
 /* Prints JSON in one line. */
 extern void print_json (const json_t *json);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "client.h"
 #include "exit-status.h"
 #include "reply.h"
 #include "requests.h"
@@ -49,6 +50,7 @@ command_ping (struct ctl *ctl, int argc, char **argv)
 
   if (!only_arguments (ctl, argc, argv, 0, 0))
     return STATUS_USAGE;
+  client_guess (ctl);
   reply = ask_server (ctl, "ping", &status);
   if (reply == NULL)
     return status;

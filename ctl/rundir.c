@@ -8,14 +8,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 
+#include "base/array.h"
+#include "host/announce.h"
+#include "host/run-directory.h"
 #include "exit-status.h"
 #include "rundir.h"
 #include "text.h"
@@ -36,53 +37,122 @@ server_name_ok (const char *name)
   return true;
 }
 
+static void
+names_add (struct names *all, char *name)
+{
+  char **v = array_room (all->v, all->n, &all->cap, sizeof *v, 16);
+
+  if (v == NULL) {
+    error ("out of memory");
+    exit (STATUS_REFUSED);
+  }
+  all->v = v;
+  all->v[all->n++] = name;
+}
+
 static int
 compare_names (const void *a, const void *b)
 {
   return strcmp (*(char *const *) a, *(char *const *) b);
 }
 
+/* The directory, and the one that is looked at besides.  NULL after a
+ * message.
+ */
+static const struct run_directory *
+find_directory (bool create)
+{
+  static struct run_directory d;
+  struct message message;
+
+  if (run_directory_find (&d, create, &message) == 0)
+    return &d;
+  error ("%s", message.text);
+  return NULL;
+}
+
+static bool
+has_file (const char *dir, const char *name, const char *suffix)
+{
+  char *path = text_of ("%s/%s.%s", dir, name, suffix);
+  const bool r = access (path, F_OK) == 0;
+
+  free (path);
+  return r;
+}
+
+/* In which of the two the server's files are. */
+static const char *
+home_of (const struct run_directory *d, const char *name)
+{
+  static const char *const suffixes[] = { "pid", "ctl" };
+
+  for (int i = 0; *d->other && i < 2; i++)
+    if (has_file (d->path, name, suffixes[i]))
+      return d->path;
+  for (int i = 0; *d->other && i < 2; i++)
+    if (has_file (d->other, name, suffixes[i]))
+      return d->other;
+  return d->path;
+}
+
+/* Adds what is called *SUFFIX in a directory to the list: with CUT its name
+ * without the suffix, if that is a server's, else its path.
+ */
+static void
+add_files (const char *dir, const char *suffix, bool cut, struct names *all)
+{
+  DIR *d = opendir (dir);
+  struct dirent *e;
+
+  while (d != NULL && (e = readdir (d)) != NULL) {
+    const size_t n = strlen (e->d_name), cut_to = n - strlen (suffix);
+
+    if (n <= strlen (suffix) || strcmp (e->d_name + cut_to, suffix) != 0)
+      continue;
+    if (cut)
+      e->d_name[cut_to] = '\0';
+    if (!cut || server_name_ok (e->d_name))
+      names_add (all, cut ? copy_text (e->d_name)
+                 : text_of ("%s/%s", dir, e->d_name));
+  }
+  if (d != NULL)
+    closedir (d);
+}
+
+/* Sorts, and leaves one of each. */
+static void
+names_sort (struct names *all)
+{
+  size_t kept = 0;
+
+  qsort (all->v, all->n, sizeof *all->v, compare_names);
+  for (size_t i = 0; i < all->n; i++)
+    if (kept > 0 && strcmp (all->v[kept - 1], all->v[i]) == 0)
+      free (all->v[i]);
+    else
+      all->v[kept++] = all->v[i];
+  all->n = kept;
+}
+
+static void
+list_files (const char *suffix, bool cut, struct names *all)
+{
+  const struct run_directory *d = find_directory (false);
+
+  if (d == NULL)
+    return;
+  add_files (d->path, suffix, cut, all);
+  if (*d->other)
+    add_files (d->other, suffix, cut, all);
+}
+
 const char *
 run_directory (bool create)
 {
-  static char path[PATH_MAX];
-  const char *dir = getenv ("REMAP_RUNTIME_DIR");
-  const char *xdg = getenv ("XDG_RUNTIME_DIR");
-  struct stat st;
+  const struct run_directory *d = find_directory (create);
 
-  if (dir != NULL && *dir != '\0')
-    snprintf (path, sizeof path, "%s", dir);
-  else if (geteuid () == 0)
-    strcpy (path, "/run/nbdkit-remap");
-  else if (xdg != NULL && *xdg != '\0')
-    snprintf (path, sizeof path, "%s/nbdkit-remap", xdg);
-  else {
-    error ("there is no run-time directory: set XDG_RUNTIME_DIR, or "
-           "REMAP_RUNTIME_DIR");
-    return NULL;
-  }
-  /* A server's process is recognised by a path that begins so. */
-  if (path[0] != '/') {
-    error ("the run-time directory '%s' must be an absolute path", path);
-    return NULL;
-  }
-  if (!create)
-    return path;
-  if (mkdir (path, 0700) == -1 && errno != EEXIST) {
-    error ("the run-time directory %s can't be made: %s", path,
-           strerror (errno));
-    return NULL;
-  }
-  /* Whoever can write there could replace a socket, or put a link where
-   * nbdkit writes its pid file; a sticky bit doesn't prevent that.
-   */
-  if (stat (path, &st) == -1 || !S_ISDIR (st.st_mode) ||
-      (st.st_uid != geteuid () && st.st_uid != 0) || st.st_mode & S_IWOTH) {
-    error ("the run-time directory %s is not a directory of yours, or "
-           "everybody can write to it", path);
-    return NULL;
-  }
-  return path;
+  return d ? d->path : NULL;
 }
 
 int
@@ -106,46 +176,42 @@ lock_run_directory (bool create)
 char *
 server_path (const char *name, const char *suffix)
 {
-  const char *dir;
+  const struct run_directory *d;
 
   if (!server_name_ok (name)) {
     error ("'%s' is not the name of a server: letters, digits, '_', '.' and "
            "'-', at most %d, no dot or dash at first", name, MAX_NAME);
     return NULL;
   }
-  dir = run_directory (false);
-  return dir ? text_of ("%s/%s.%s", dir, name, suffix) : NULL;
+  d = find_directory (false);
+  return d ? text_of ("%s/%s.%s", home_of (d, name), name, suffix) : NULL;
 }
 
-size_t
-server_names (char ***names)
+struct names
+server_names (void)
 {
-  const char *dir = run_directory (false);
-  DIR *d = dir ? opendir (dir) : NULL;
-  struct dirent *e;
-  size_t n = 0, len;
-  char **v = allocate (1, sizeof *v), *name;
+  struct names all = { 0 };
 
-  while (d != NULL && (e = readdir (d)) != NULL) {
-    len = strlen (e->d_name);
-    if (len <= 4 || strcmp (e->d_name + len - 4, ".pid") != 0)
-      continue;
-    name = copy_text (e->d_name);
-    name[len - 4] = '\0';
-    if (!server_name_ok (name)) {
-      free (name);
-      continue;
-    }
-    v = realloc (v, (n + 1) * sizeof *v);
-    if (v == NULL) {
-      error ("out of memory");
-      exit (STATUS_REFUSED);
-    }
-    v[n++] = name;
-  }
-  if (d != NULL)
-    closedir (d);
-  qsort (v, n, sizeof *v, compare_names);
-  *names = v;
-  return n;
+  list_files (".pid", true, &all);
+  list_files (".failed", true, &all);
+  names_sort (&all);
+  return all;
+}
+
+struct names
+server_announcements (void)
+{
+  struct names all = { 0 };
+
+  list_files (ANNOUNCE_SUFFIX, false, &all);
+  names_sort (&all);
+  return all;
+}
+
+void
+names_free (struct names *all)
+{
+  for (size_t i = 0; i < all->n; i++)
+    free (all->v[i]);
+  free (all->v);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The run-time directory, where the servers that create has started have
- * their files: NAME.ctl (control socket), NAME.nbd (NBD socket) and NAME.pid.
- * A server that was killed leaves them behind.
+ * The run-time directory (host/run-directory.h), where the servers that create
+ * has started have their files: NAME.ctl (control socket), NAME.nbd (NBD
+ * socket) and NAME.pid.  A server that was killed leaves them behind.  Of a
+ * start that was refused NAME.failed has the reason.
  */
 
 #ifndef REMAPCTL_RUNDIR_H
@@ -23,14 +24,26 @@ extern const char *run_directory (bool create);
  */
 extern int lock_run_directory (bool create);
 
-/* DIRECTORY/NAME.SUFFIX in new memory, which is the caller's.  NULL after a
+/* DIRECTORY/NAME.SUFFIX, in the directory where the server's files are or will
+ * be, in new memory, which is the caller's.  NULL after a
  * message: there is no directory, or NAME can't be a server's.
  */
 extern char *server_path (const char *name, const char *suffix);
 
-/* The names of all servers, sorted; also of those that have been killed.  The
- * caller frees each, and the list.
+/* A sorted list, which names_free frees. */
+struct names {
+  char **v;
+  size_t n, cap;
+};
+
+/* The names of all servers that have a file NAME.pid or NAME.failed; also of
+ * those that have been killed.
  */
-extern size_t server_names (char ***names);
+extern struct names server_names (void);
+
+/* The paths of what servers have announced, see host/announce.h. */
+extern struct names server_announcements (void);
+
+extern void names_free (struct names *all);
 
 #endif /* REMAPCTL_RUNDIR_H */

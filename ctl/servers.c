@@ -11,56 +11,91 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "ask-all.h"
 #include "exit-status.h"
+#include "known.h"
 #include "process.h"
+#include "refusal.h"
 #include "reply.h"
 #include "rundir.h"
 #include "servers.h"
 #include "text.h"
 #include "units.h"
 
-/* A server's line in the list.  False: it doesn't answer. */
+/* What the server says, as the line of it ends. */
 static bool
-print_listed (const char *name, long pid)
+print_answer (const struct known *k, const json_t *reply)
 {
-  char *path = server_path (name, "ctl");
-  struct client *c = NULL;
-  struct reader r = { 0 };
-  json_t *reply;
-  int status;
+  struct reader r = { .root = reply };
+  const char *health = get_string (&r, "health");
+  const uint64_t size = get_uint (&r, "main.size");
+  const uint64_t remapped = get_uint (&r, "sectors.remapped");
+  const uint64_t lost = get_uint (&r, "sectors.lost");
 
-  if (path == NULL || pid == 0 || client_try (path, CLIENT_PATIENCE, &c) != 0) {
-    free (path);
+  if (r.bad)
     return false;
-  }
-  free (path);
-  reply = client_request (c, &status, "status");
-  client_close (c);
-  r.root = reply;
-  if (reply != NULL) {
-    const char *health = get_string (&r, "health");
-    const uint64_t size = get_uint (&r, "main.size");
-    const uint64_t remapped = get_uint (&r, "sectors.remapped");
-    const uint64_t lost = get_uint (&r, "sectors.lost");
+  printf ("%-20s %8ld  ", k->title, k->pid);
+  print_text (stdout, health);
+  printf ("%*s %10s  %" PRIu64 " remapped, %" PRIu64 " LOST%s%s\n",
+          strlen (health) < 9 ? (int) (9 - strlen (health)) : 0, "",
+          show_bytes (size).s, remapped, lost,
+          json_is_true (json_object_get (reply, "read_only"))
+          ? ", read-only" : "",
+          json_is_true (json_object_get (reply, "stopping"))
+          ? ", stopping" : "");
+  return true;
+}
 
-    if (!r.bad) {
-      printf ("%-20s %8ld  ", name, pid);
-      print_text (stdout, health);
-      printf ("%*s %10s  %" PRIu64 " remapped, %" PRIu64 " LOST\n",
-              strlen (health) < 9 ? (int) (9 - strlen (health)) : 0, "",
-              show_bytes (size).s, remapped, lost);
-    }
-    json_decref (reply);
+static void
+print_listed (const struct known *k, const json_t *reply)
+{
+  if (reply && print_answer (k, reply))
+    return;
+  printf ("%-20s %8ld  ", k->title, k->pid);
+  if (k->refused) {
+    fputs ("not started: ", stdout);
+    print_text (stdout, k->refused);
+    putchar ('\n');
   }
-  return reply != NULL && !r.bad;
+  else
+    puts (k->pid ? "no answer" : "not running: 'stop' removes its files");
+}
+
+static json_t *
+text_or_null (const char *s)
+{
+  json_t *json = s ? json_string (s) : NULL;
+
+  return json ? json : json_null ();
+}
+
+/* A value of a reply; null: there is no reply, or it lacks it. */
+static json_t *
+value_or_null (json_t *reply, const char *key)
+{
+  json_t *value = json_object_get (reply, key);
+
+  return value ? json_incref (value) : json_null ();
+}
+
+static json_t *
+listed_json (const struct known *k, json_t *reply)
+{
+  return json_pack ("{s:s,s:I,s:b,s:s,s:o,s:o,s:o,s:o,s:o}",
+                    "name", k->title, "pid", (json_int_t) k->pid,
+                    "running", k->pid != 0, "control", k->control,
+                    "nbd", text_or_null (k->nbd),
+                    "health", value_or_null (reply, "health"),
+                    "read_only", value_or_null (reply, "read_only"),
+                    "stopping", value_or_null (reply, "stopping"),
+                    "refused", text_or_null (k->refused));
 }
 
 /* Leaves them alone if a server of that name was created meanwhile. */
 static bool
 remove_files (const char *name)
 {
-  static const char *const suffixes[] = { "ctl", "nbd", "pid" };
+  static const char *const suffixes[] = { "ctl", "nbd", "pid", "failed" };
   const int lock = lock_run_directory (false);
 
   if (lock == -1)
@@ -77,11 +112,27 @@ remove_files (const char *name)
   return true;
 }
 
+/* False: there is none. */
+static bool
+forget_refusal (const char *name)
+{
+  char *why = refusal_read (name);
+
+  if (why == NULL)
+    return false;
+  free (why);
+  refusal_forget (name);
+  error ("the server '%s' was not running; the note about why it did not "
+         "start is forgotten", name);
+  return true;
+}
+
 int
 command_list (struct ctl *ctl, int argc, char **argv)
 {
   json_t *all = json_array ();
-  char **names;
+  struct known *known;
+  struct asked *a;
   size_t n;
 
   if (next_option (ctl, argc, argv, NULL) == '?' ||
@@ -89,31 +140,23 @@ command_list (struct ctl *ctl, int argc, char **argv)
     json_decref (all);
     return STATUS_USAGE;
   }
-  n = server_names (&names);
-  for (size_t i = 0; i < n; i++) {
-    const long pid = server_pid (names[i]);
-
-    if (ctl->json) {
-      char *ctl_path = server_path (names[i], "ctl");
-      char *nbd_path = server_path (names[i], "nbd");
-
-      json_array_append_new (all, json_pack
-                             ("{s:s,s:I,s:b,s:s,s:s}", "name", names[i],
-                              "pid", (json_int_t) pid, "running", pid != 0,
-                              "control", ctl_path, "nbd", nbd_path));
-      free (ctl_path);
-      free (nbd_path);
-    }
-    else if (!print_listed (names[i], pid))
-      printf ("%-20s %8ld  %s\n", names[i], pid,
-              pid ? "no answer" : "not running: 'stop' removes its files");
-    free (names[i]);
-  }
-  free (names);
+  n = known_servers (&known);
+  a = allocate (n, sizeof *a);
+  for (size_t i = 0; i < n; i++)
+    a[i].path = known[i].control;
+  ask_all (a, n, "status", ctl->timeout);
+  for (size_t i = 0; i < n; i++)
+    if (ctl->json)
+      json_array_append_new (all, listed_json (&known[i], a[i].reply));
+    else
+      print_listed (&known[i], a[i].reply);
   if (ctl->json)
     print_json (all);
   else if (n == 0)
     printf ("no servers\n");
+  ask_all_free (a, n);
+  free (a);
+  known_free (known, n);
   json_decref (all);
   return STATUS_DONE;
 }
@@ -133,6 +176,10 @@ command_stop (struct ctl *ctl, int argc, char **argv)
   path = server_path (name, "pid");
   if (path == NULL)
     return STATUS_USAGE;
+  if (access (path, F_OK) == -1 && forget_refusal (name)) {
+    free (path);
+    return STATUS_NO_SERVER;
+  }
   if (access (path, F_OK) == -1) {
     error ("there is no server '%s' (no file %s)", name, path);
     free (path);

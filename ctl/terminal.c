@@ -12,18 +12,40 @@
 #include "numbers.h"
 #include "terminal.h"
 
+/* What the environment says; 0: nothing. */
+static unsigned
+number_of (const char *variable)
+{
+  const char *text = getenv (variable);
+  uint64_t n;
+
+  return text != NULL && parse_number (text, &n) && n < 10000 ? n : 0;
+}
+
 unsigned
 terminal_width (FILE *fp)
 {
-  const char *columns = getenv ("COLUMNS");
+  const unsigned columns = number_of ("COLUMNS");
   struct winsize size;
-  uint64_t n;
 
-  if (columns != NULL && parse_number (columns, &n) && n > 0 && n < 10000)
-    return n;
+  if (columns > 0)
+    return columns;
   if (ioctl (fileno (fp), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
     return size.ws_col;
   return 80;
+}
+
+unsigned
+terminal_height (FILE *fp)
+{
+  const unsigned lines = number_of ("LINES");
+  struct winsize size;
+
+  if (lines > 0)
+    return lines;
+  if (ioctl (fileno (fp), TIOCGWINSZ, &size) == 0 && size.ws_row > 0)
+    return size.ws_row;
+  return 24;
 }
 
 bool

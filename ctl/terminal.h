@@ -13,6 +13,9 @@
 /* Columns: $COLUMNS, else those of the terminal that FP is, else 80. */
 extern unsigned terminal_width (FILE *fp);
 
+/* Lines: $LINES, else those of the terminal, else 24. */
+extern unsigned terminal_height (FILE *fp);
+
 /* Is FP a terminal that shows colours, and the user wants them?
  * https://no-color.org: NO_COLOR refuses them if it is set and not empty.
  */

@@ -12,12 +12,11 @@
 #include "exit-status.h"
 #include "text.h"
 
-static void
-complain (const char *kind, const char *fs, va_list args)
-{
-  char text[2048];
+static char last[2048];
 
-  vsnprintf (text, sizeof text, fs, args);
+static void
+complain (const char *kind, const char *text)
+{
   fflush (stdout);
   fprintf (stderr, "remapctl: %s", kind);
   print_text (stderr, text);
@@ -55,18 +54,27 @@ error (const char *fs, ...)
   va_list args;
 
   va_start (args, fs);
-  complain ("", fs, args);
+  vsnprintf (last, sizeof last, fs, args);
   va_end (args);
+  complain ("", last);
 }
 
 void
 warning (const char *fs, ...)
 {
+  char text[2048];
   va_list args;
 
   va_start (args, fs);
-  complain ("warning: ", fs, args);
+  vsnprintf (text, sizeof text, fs, args);
   va_end (args);
+  complain ("warning: ", text);
+}
+
+const char *
+last_error (void)
+{
+  return last;
 }
 
 char *

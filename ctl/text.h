@@ -19,6 +19,9 @@ extern void error (const char *fs, ...)
 extern void warning (const char *fs, ...)
   __attribute__ ((format (printf, 1, 2)));
 
+/* The last error's text, "" before there was one. */
+extern const char *last_error (void);
+
 /* Prints text that comes from elsewhere: '?' stands for each character that
  * would steer a terminal.
  */

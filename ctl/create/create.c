@@ -18,6 +18,7 @@
 #include "create/start.h"
 #include "create/unit.h"
 #include "process.h"
+#include "refusal.h"
 #include "rundir.h"
 #include "text.h"
 
@@ -127,6 +128,25 @@ create (struct create *c)
   return *c->adjusted ? CREATE_ADJUSTED : CREATE_DONE;
 }
 
+/* Whoever asks later why there is no such server finds it with list. */
+static void
+note_result (const struct create *c, int status)
+{
+  const char *why = last_error ();
+
+  switch (status) {
+  case CREATE_DONE:
+  case CREATE_ADJUSTED:
+    refusal_forget (c->name);
+    break;
+  case CREATE_ARGUMENTS:
+  case CREATE_NAME_TAKEN:
+    break;
+  default:
+    refusal_note (c->name, strncmp (why, "create: ", 8) == 0 ? why + 8 : why);
+  }
+}
+
 int
 command_create (struct ctl *ctl, int argc, char **argv)
 {
@@ -149,5 +169,8 @@ command_create (struct ctl *ctl, int argc, char **argv)
     c.name = ctl->name;
   if (!create_parse (&c, argc, argv))
     return CREATE_ARGUMENTS;
-  return create (&c);
+  o = create (&c);
+  if (!c.dry_run)
+    note_result (&c, o);
+  return o;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "status/human.h"
+#include "status/rates.h"
 #include "terminal.h"
 #include "text.h"
 #include "units.h"
@@ -130,44 +131,17 @@ print_requests (const struct status *st)
 static void
 print_rates (const struct status *st)
 {
-  static const char *const names[] = {
-    "reads/s", "read", "writes/s", "written", "errors", "remapped", "LOST",
-  };
-
   putchar ('\n');
   heading ("");
   printf ("        last");
   for (int i = 0; i < NR_RATES; i++)
     printf ("%12s", show_seconds (st->rates[i].seconds).s);
   putchar ('\n');
-  for (size_t row = 0; row < sizeof names / sizeof names[0]; row++) {
+  for (int row = 0; row < NR_RATE_ROWS; row++) {
     heading ("");
-    printf ("%-12s", names[row]);
-    for (int i = 0; i < NR_RATES; i++) {
-      const struct status_rate *r = &st->rates[i];
-      const uint64_t s = r->seconds ? r->seconds : 1;
-      char text[64];
-
-      switch (row) {
-      case 0: snprintf (text, sizeof text, "%.1f", (double) r->reads / s);
-        break;
-      case 1: snprintf (text, sizeof text, "%s/s",
-                        show_bytes (r->read_bytes / s).s);
-        break;
-      case 2: snprintf (text, sizeof text, "%.1f", (double) r->writes / s);
-        break;
-      case 3: snprintf (text, sizeof text, "%s/s",
-                        show_bytes (r->write_bytes / s).s);
-        break;
-      case 4: snprintf (text, sizeof text, "%" PRIu64,
-                        r->read_errors + r->write_errors);
-        break;
-      case 5: snprintf (text, sizeof text, "%" PRIu64, r->remaps);
-        break;
-      default: snprintf (text, sizeof text, "%" PRIu64, r->lost);
-      }
-      printf ("%12s", text);
-    }
+    printf ("%-12s", rate_row_name (row));
+    for (int i = 0; i < NR_RATES; i++)
+      printf ("%12s", rate_cell (&st->rates[i], row).s);
     putchar ('\n');
   }
 }

@@ -98,15 +98,17 @@ find_range (struct table *t, struct client *c, uint64_t start,
 }
 
 bool
-table_from_server (struct table *t, const struct ctl *ctl, uint64_t start,
+table_from_server (struct table *t, struct ctl *ctl, uint64_t start,
                    uint64_t count, int *status)
 {
-  struct client *c = client_open (ctl, status);
+  struct client *c;
   bool ok, more = true;
   uint64_t from = start;
   json_t *reply;
 
   memset (t, 0, sizeof *t);
+  client_guess (ctl);
+  c = client_open (ctl, status);
   if (c == NULL)
     return false;
   ok = find_range (t, c, start, count, status);

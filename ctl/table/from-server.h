@@ -16,7 +16,7 @@
  * False after a message; then there is nothing to free, and *STATUS is the
  * program's exit status.
  */
-extern bool table_from_server (struct table *t, const struct ctl *ctl,
+extern bool table_from_server (struct table *t, struct ctl *ctl,
                                sector_t start, uint64_t count, int *status);
 
 #endif /* REMAPCTL_TABLE_FROM_SERVER_H */

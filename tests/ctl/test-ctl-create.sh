@@ -78,7 +78,9 @@ assert_equal "$status" 8 "status without nbdkit"
 assert_grep "nbdkit can't be run" err
 says 'nbdkit ended before it was ready: .*(itself|its own spare|locked)' 9 \
      create main_dev=spare.img spare_dev=spare.img
-[ -z "$(ls run)" ] || fail "failures left files: $(ls run)"
+# What is left is the reason, until a server of that name starts.
+assert_equal "$(ls run)" test_remap.failed "what failures have left"
+says '^test_remap .* not started: nbdkit ended before it was ready: ' 0 list
 rm -rf log
 
 # ---- 0 ----------------------------------------------------------------
@@ -176,6 +178,8 @@ says "'my_remap' is running" 6 create main_dev=main.img spare_dev=spare.img \
      dm_name=my_remap
 says 'in use by another server' 5 create main_dev=main.img \
      spare_dev=spare.img dm_name=other
+says 'not started: .*in use by another server' 0 list
+says 'did not start is forgotten' 3 stop other
 
 # ---- stop, and again ---------------------------------------------------
 ctl 0 stop my_remap
@@ -213,7 +217,7 @@ assert_equal "$(nbdinfo --size "nbd://127.0.0.1:$port")" 104857600 "over TCP"
 # What is said, and left, if the port is taken.
 says 'before it was ready: .*in use' 9 create main_dev=main.img \
      spare_dev=tcp.spare listen=127.0.0.1:"$port" dm_name=late
-[ -z "$(find run -name 'late.*')" ] || fail "files were left: $(ls run)"
+assert_equal "$(find run -name 'late.*')" run/late.failed "what was left"
 ctl 0 stop test_remap
 # A control socket that is another server's stays.
 start_nbdkit other --filter=remap file main.img spare=spare.img \

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/announce.h"
+#include "known.h"
+#include "process.h"
+#include "refusal.h"
+#include "rundir.h"
+#include "text.h"
+
+static void
+look_at_named (struct known *k, const char *name)
+{
+  k->title = copy_text (name);
+  k->control = server_path (name, "ctl");
+  k->nbd = server_path (name, "nbd");
+  k->pid = server_pid (name);
+  k->refused = k->pid == 0 ? refusal_read (name) : NULL;
+}
+
+static bool
+is_listed (const struct known *v, size_t n, const struct announced *a)
+{
+  for (size_t i = 0; i < n; i++)
+    if (v[i].pid == a->pid && strcmp (v[i].control, a->control) == 0)
+      return true;
+  return false;
+}
+
+size_t
+known_servers (struct known **v)
+{
+  struct names names = server_names (), files = server_announcements ();
+  struct announced a;
+  size_t n = 0;
+
+  *v = allocate (names.n + files.n, sizeof **v);
+  for (; n < names.n; n++)
+    look_at_named (&(*v)[n], names.v[n]);
+  for (size_t i = 0; i < files.n; i++)
+    if (announced_read (files.v[i], &a) && !is_listed (*v, n, &a)) {
+      (*v)[n].title = copy_text (a.control);
+      (*v)[n].control = copy_text (a.control);
+      (*v)[n++].pid = a.pid;
+    }
+  names_free (&names);
+  names_free (&files);
+  return n;
+}
+
+void
+known_free (struct known *v, size_t n)
+{
+  for (size_t i = 0; i < n; i++) {
+    free (v[i].title);
+    free (v[i].control);
+    free (v[i].nbd);
+    free (v[i].refused);
+  }
+  free (v);
+}
