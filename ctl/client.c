@@ -264,6 +264,8 @@ client_try (const char *path, unsigned timeout, struct client **client)
   struct client *c;
   int fd, err;
 
+  if (*path == '\0')
+    return ENOENT;
   if (strlen (path) >= sizeof addr.sun_path)
     return ENAMETOOLONG;
   strcpy (addr.sun_path, path);

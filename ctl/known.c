@@ -34,6 +34,14 @@ is_listed (const struct known *v, size_t n, const struct announced *a)
   return false;
 }
 
+static int
+compare_titles (const void *a, const void *b)
+{
+  const struct known *k = a, *l = b;
+
+  return strcmp (k->title, l->title);
+}
+
 size_t
 known_servers (struct known **v)
 {
@@ -50,6 +58,7 @@ known_servers (struct known **v)
       (*v)[n].control = copy_text (a.control);
       (*v)[n++].pid = a.pid;
     }
+  qsort (*v + names.n, n - names.n, sizeof **v, compare_titles);
   names_free (&names);
   names_free (&files);
   return n;

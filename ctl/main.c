@@ -26,6 +26,7 @@
 #include "requests.h"
 #include "servers.h"
 #include "status/status.h"
+#include "stop.h"
 #include "table/table.h"
 #include "text.h"
 
@@ -78,7 +79,8 @@ static const struct command commands[] = {
     "            [logfile=PATH] [listen=ADDR:PORT] [spare_same_disk=yes]",
     "starts a server", .no_json = true },
   { "list", command_list, "", "the servers of this user" },
-  { "stop", command_stop, "NAME", "ends one of them", .no_json = true },
+  { "stop", command_stop, "[--force] NAME",
+    "ends one that create has started", .no_json = true },
   { 0 }
 };
 

@@ -21,8 +21,6 @@
 #include "rundir.h"
 #include "text.h"
 
-#define STOP_SECONDS 60
-
 /* A server has the path of its control socket on its command line. */
 static bool
 is_server (long pid, const char *name)
@@ -76,27 +74,62 @@ server_pid (const char *name)
 }
 
 int
-server_end (long pid, const char *name)
+process_hold (struct held_process *p, long pid, const char *name)
 {
-  struct pollfd p = { .events = POLLIN };
-  int err = 0, r;
-
-  p.fd = pidfd_open (pid, 0);
-  if (p.fd == -1)
+  p->fd = pidfd_open (pid, 0);
+  if (p->fd == -1)
     return errno == ESRCH ? 0 : errno;
   /* Asked again, since until now the number could become that of another
    * process.
    */
   if (!is_server (pid, name))
-    err = 0;
-  else if (pidfd_send_signal (p.fd, SIGTERM, NULL, 0) == -1)
-    err = errno == ESRCH ? 0 : errno;
-  else {
-    do
-      r = poll (&p, 1, STOP_SECONDS * 1000);
-    while (r == -1 && errno == EINTR);
-    err = r == 1 ? 0 : ETIMEDOUT;
+    process_release (p);
+  return 0;
+}
+
+int
+process_signal (const struct held_process *p, int signal)
+{
+  if (p->fd == -1 || pidfd_send_signal (p->fd, signal, NULL, 0) == 0 ||
+      errno == ESRCH)
+    return 0;
+  return errno;
+}
+
+int
+process_await (const struct held_process *p, unsigned seconds)
+{
+  struct pollfd fd = { .fd = p->fd, .events = POLLIN };
+  int r;
+
+  if (p->fd == -1)
+    return 0;
+  do
+    r = poll (&fd, 1, seconds > INT_MAX / 1000 ? -1 : (int) seconds * 1000);
+  while (r == -1 && errno == EINTR);
+  return r == 1 ? 0 : ETIMEDOUT;
+}
+
+void
+process_release (struct held_process *p)
+{
+  if (p->fd != -1)
+    close (p->fd);
+  p->fd = -1;
+}
+
+char *
+process_name (long pid)
+{
+  char *path = text_of ("/proc/%ld/comm", pid), line[64] = "";
+  FILE *fp = fopen (path, "re");
+
+  free (path);
+  if (fp != NULL) {
+    if (fgets (line, sizeof line, fp) == NULL)
+      line[0] = '\0';
+    fclose (fp);
   }
-  close (p.fd);
-  return err;
+  line[strcspn (line, "\n")] = '\0';
+  return copy_text (line);
 }

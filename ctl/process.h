@@ -13,9 +13,25 @@
  */
 extern long server_pid (const char *name);
 
-/* Sends SIGTERM to the process and waits for its end.  Returns 0, also if it
- * has ended before, or an errno: ETIMEDOUT after 60 seconds.
+/* How a server is ended: from process_hold on no other process can be taken for
+ * it.
  */
-extern int server_end (long pid, const char *name);
+struct held_process {
+  int fd;                               /* a pidfd; -1: it has ended */
+};
+
+/* Returns 0, or an errno. */
+extern int process_hold (struct held_process *p, long pid, const char *name);
+
+/* Sends it a signal.  Returns 0, also if it has ended, or an errno. */
+extern int process_signal (const struct held_process *p, int signal);
+
+/* Waits for its end, SECONDS at most: 0, or ETIMEDOUT. */
+extern int process_await (const struct held_process *p, unsigned seconds);
+
+extern void process_release (struct held_process *p);
+
+/* What a process is called, in new memory; "" if that can't be seen. */
+extern char *process_name (long pid);
 
 #endif /* REMAPCTL_PROCESS_H */

@@ -156,9 +156,10 @@ run_directory (bool create)
 }
 
 int
-lock_run_directory (bool create)
+lock_run_directory (const char *name, bool create)
 {
-  const char *dir = run_directory (create);
+  const struct run_directory *d = find_directory (create);
+  const char *dir = d ? home_of (d, name) : NULL;
   int fd = dir ? open (dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
   int err;
 

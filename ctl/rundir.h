@@ -19,10 +19,11 @@
  */
 extern const char *run_directory (bool create);
 
-/* Waits until nobody else starts a server or removes one's files.  Returns a
- * descriptor, with which the lock ends; -1 after a message.
+/* Waits until nobody else starts a server or removes one's files in the
+ * directory that is the server NAME's.  Returns a descriptor, with which the
+ * lock ends; -1 after a message.
  */
-extern int lock_run_directory (bool create);
+extern int lock_run_directory (const char *name, bool create);
 
 /* DIRECTORY/NAME.SUFFIX, in the directory where the server's files are or will
  * be, in new memory, which is the caller's.  NULL after a

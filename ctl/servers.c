@@ -4,18 +4,14 @@
 
 #include <config.h>
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "ask-all.h"
 #include "exit-status.h"
 #include "known.h"
-#include "process.h"
-#include "refusal.h"
 #include "reply.h"
 #include "rundir.h"
 #include "servers.h"
@@ -24,7 +20,8 @@
 
 /* What the server says, as the line of it ends. */
 static bool
-print_answer (const struct known *k, const json_t *reply)
+print_answer (const struct known *k, const json_t *reply,
+              const json_t *clients)
 {
   struct reader r = { .root = reply };
   const char *health = get_string (&r, "health");
@@ -41,15 +38,16 @@ print_answer (const struct known *k, const json_t *reply)
           show_bytes (size).s, remapped, lost,
           json_is_true (json_object_get (reply, "read_only"))
           ? ", read-only" : "",
-          json_is_true (json_object_get (reply, "stopping"))
+          json_is_true (json_object_get (clients, "stopping"))
           ? ", stopping" : "");
   return true;
 }
 
 static void
-print_listed (const struct known *k, const json_t *reply)
+print_listed (const struct known *k, const json_t *reply,
+              const json_t *clients)
 {
-  if (reply && print_answer (k, reply))
+  if (reply && print_answer (k, reply, clients))
     return;
   printf ("%-20s %8ld  ", k->title, k->pid);
   if (k->refused) {
@@ -79,7 +77,7 @@ value_or_null (json_t *reply, const char *key)
 }
 
 static json_t *
-listed_json (const struct known *k, json_t *reply)
+listed_json (const struct known *k, json_t *reply, json_t *clients)
 {
   return json_pack ("{s:s,s:I,s:b,s:s,s:o,s:o,s:o,s:o,s:o}",
                     "name", k->title, "pid", (json_int_t) k->pid,
@@ -87,44 +85,23 @@ listed_json (const struct known *k, json_t *reply)
                     "nbd", text_or_null (k->nbd),
                     "health", value_or_null (reply, "health"),
                     "read_only", value_or_null (reply, "read_only"),
-                    "stopping", value_or_null (reply, "stopping"),
+                    "stopping", value_or_null (clients, "stopping"),
                     "refused", text_or_null (k->refused));
 }
 
-/* Leaves them alone if a server of that name was created meanwhile. */
-static bool
-remove_files (const char *name)
+/* Asks all, or only those that have answered BEFORE: the others would cost as
+ * much time again.
+ */
+static struct asked *
+ask_known (const struct known *known, size_t n, const char *line,
+           unsigned timeout, const struct asked *before)
 {
-  static const char *const suffixes[] = { "ctl", "nbd", "pid", "failed" };
-  const int lock = lock_run_directory (false);
+  struct asked *a = allocate (n, sizeof *a);
 
-  if (lock == -1)
-    return false;
-  for (size_t i = 0; server_pid (name) == 0 &&
-       i < sizeof suffixes / sizeof suffixes[0]; i++) {
-    char *path = server_path (name, suffixes[i]);
-
-    if (path)
-      unlink (path);
-    free (path);
-  }
-  close (lock);
-  return true;
-}
-
-/* False: there is none. */
-static bool
-forget_refusal (const char *name)
-{
-  char *why = refusal_read (name);
-
-  if (why == NULL)
-    return false;
-  free (why);
-  refusal_forget (name);
-  error ("the server '%s' was not running; the note about why it did not "
-         "start is forgotten", name);
-  return true;
+  for (size_t i = 0; i < n; i++)
+    a[i].path = before && before[i].reply == NULL ? "" : known[i].control;
+  ask_all (a, n, line, timeout);
+  return a;
 }
 
 int
@@ -132,7 +109,7 @@ command_list (struct ctl *ctl, int argc, char **argv)
 {
   json_t *all = json_array ();
   struct known *known;
-  struct asked *a;
+  struct asked *a, *b;
   size_t n;
 
   if (next_option (ctl, argc, argv, NULL) == '?' ||
@@ -141,65 +118,22 @@ command_list (struct ctl *ctl, int argc, char **argv)
     return STATUS_USAGE;
   }
   n = known_servers (&known);
-  a = allocate (n, sizeof *a);
-  for (size_t i = 0; i < n; i++)
-    a[i].path = known[i].control;
-  ask_all (a, n, "status", ctl->timeout);
+  a = ask_known (known, n, "status", ctl->timeout, NULL);
+  b = ask_known (known, n, "clients", ctl->timeout, a);
   for (size_t i = 0; i < n; i++)
     if (ctl->json)
-      json_array_append_new (all, listed_json (&known[i], a[i].reply));
+      json_array_append_new (all, listed_json (&known[i], a[i].reply, b[i].reply));
     else
-      print_listed (&known[i], a[i].reply);
+      print_listed (&known[i], a[i].reply, b[i].reply);
   if (ctl->json)
     print_json (all);
   else if (n == 0)
     printf ("no servers\n");
   ask_all_free (a, n);
+  ask_all_free (b, n);
   free (a);
+  free (b);
   known_free (known, n);
   json_decref (all);
   return STATUS_DONE;
-}
-
-int
-command_stop (struct ctl *ctl, int argc, char **argv)
-{
-  const char *name;
-  char *path;
-  long pid;
-  int err;
-
-  if (next_option (ctl, argc, argv, NULL) == '?' ||
-      !count_arguments (ctl, argc, ctl->name ? 0 : 1, ctl->name ? 0 : 1))
-    return STATUS_USAGE;
-  name = ctl->name ? ctl->name : argv[optind];
-  path = server_path (name, "pid");
-  if (path == NULL)
-    return STATUS_USAGE;
-  if (access (path, F_OK) == -1 && forget_refusal (name)) {
-    free (path);
-    return STATUS_NO_SERVER;
-  }
-  if (access (path, F_OK) == -1) {
-    error ("there is no server '%s' (no file %s)", name, path);
-    free (path);
-    return STATUS_NO_SERVER;
-  }
-  free (path);
-  pid = server_pid (name);
-  if (pid == 0) {
-    if (!remove_files (name))
-      return STATUS_REFUSED;
-    error ("the server '%s' was not running any more; its files are removed",
-           name);
-    return STATUS_NO_SERVER;
-  }
-  err = server_end (pid, name);
-  if (err) {
-    error ("the server '%s' (process %ld) did not end: %s", name, pid,
-           strerror (err));
-    return STATUS_REFUSED;
-  }
-  printf ("%s stopped\n", name);
-  return remove_files (name) ? STATUS_DONE : STATUS_REFUSED;
 }

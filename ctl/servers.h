@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Commands for the servers that create has started: list and stop.
+ * The list command: which servers there are.
  */
 
 #ifndef REMAPCTL_SERVERS_H
@@ -10,6 +10,5 @@
 #include "options.h"
 
 extern int command_list (struct ctl *ctl, int argc, char **argv);
-extern int command_stop (struct ctl *ctl, int argc, char **argv);
 
 #endif /* REMAPCTL_SERVERS_H */

@@ -38,6 +38,10 @@ test_name=$(basename "$0" .sh)
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/remap-XXXXXX")
 cd "$tmp"
 
+# Where servers with a control socket tell that they are there: not on the
+# machine itself.
+export REMAP_RUNTIME_DIR=$tmp/run
+
 # Debian's python bindings of libnbd belong to Debian's own python.
 nbdsh ()
 {

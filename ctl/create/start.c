@@ -111,7 +111,7 @@ await (struct create *c, pid_t pid, int pidfd, off_t log_start)
 static int
 take_name (struct create *c)
 {
-  if (lock_run_directory (true) == -1)
+  if (lock_run_directory (c->name, true) == -1)
     return CREATE_FILES;
   if (server_pid (c->name) != 0)
     return create_name_taken (c);

@@ -10,6 +10,9 @@
 
 #include "table/runs.h"
 
+/* More than this a server doesn't count. */
+#define PICTURE_MAX_CELLS 16384
+
 struct picture {
   uint64_t main_size;                   /* bytes */
   uint64_t sectors;
@@ -17,6 +20,13 @@ struct picture {
   uint64_t totals[4];                   /* sectors, by state */
   uint8_t *cell;                        /* enum sector_state; owned */
 };
+
+/* All of it is DIRECT.  The disk isn't empty. */
+extern struct picture picture_new (uint64_t main_size, uint64_t ncells);
+
+/* The cell has a sector in this state. */
+extern void picture_add (struct picture *p, uint64_t cell,
+                         enum sector_state state);
 
 /* At most NCELLS cells: none is less than a sector. */
 extern struct picture picture_of (const struct table *t, uint64_t ncells);

@@ -6,13 +6,14 @@
 
 #include <stdio.h>
 
+#include "base/bytes.h"
 #include "exit-status.h"
 #include "numbers.h"
 #include "picture/cells.h"
 #include "picture/draw.h"
+#include "picture/from-server.h"
 #include "picture/picture.h"
 #include "picture/print.h"
-#include "table/from-server.h"
 #include "table/from-spare.h"
 #include "terminal.h"
 #include "text.h"
@@ -60,54 +61,57 @@ parse_options (struct ctl *ctl, int argc, char **argv, struct map_options *o)
 }
 
 static bool
-write_pictures (const struct table *t, const char *title,
+write_pictures (const struct picture *p, const char *title,
                 const struct map_options *o)
 {
-  struct picture p = picture_of (t, PICTURE_FILE_CELLS);
-  bool ok = true;
-
-  if (o->png)
-    ok = picture_write (&p, title, o->png, false);
-  if (o->svg && ok)
-    ok = picture_write (&p, title, o->svg, true);
-  picture_free (&p);
-  return ok;
+  return (!o->png || picture_write (p, title, o->png, false)) &&
+    (!o->svg || picture_write (p, title, o->svg, true));
 }
 
-static void
-print_picture (const struct table *t, uint64_t rows)
+/* Of the server, or of the spare. */
+static bool
+make_picture (struct picture *p, struct ctl *ctl, const struct map_options *o,
+              uint64_t ncells, int *status)
 {
-  const unsigned width = terminal_width (stdout);
-  const unsigned columns = width > PICTURE_LABEL + 1 ? width - PICTURE_LABEL
-    : 1;
-  struct picture p = picture_of (t, (uint64_t) columns * rows);
+  struct table t;
 
-  picture_print (&p, columns);
-  picture_free (&p);
+  if (o->spare == NULL)
+    return picture_from_server (p, ctl, ncells, status);
+  if (!table_from_spare (&t, o->spare, o->offset, 0, 0, status))
+    return false;
+  *p = picture_of (&t, ncells);
+  table_free (&t);
+  return true;
 }
 
 int
 command_map (struct ctl *ctl, int argc, char **argv)
 {
+  const unsigned width = terminal_width (stdout);
+  const unsigned columns = width > PICTURE_LABEL + 1
+    ? min_u64 (width - PICTURE_LABEL, 1000) : 1;
   struct map_options o = { .rows = 16 };
-  struct table t;
-  int status;
+  struct picture p;
+  int status = STATUS_DONE;
+  bool in_file;
 
   if (!parse_options (ctl, argc, argv, &o) ||
       !count_arguments (ctl, argc, 0, 0))
     return STATUS_USAGE;
-  if (o.spare ? !table_from_spare (&t, o.spare, o.offset, 0, 0, &status)
-      : !table_from_server (&t, ctl, 0, 0, &status))
-    return status;
-
-  if (o.png || o.svg) {
-    const char *title = o.spare ? o.spare : ctl->name ? ctl->name
-      : ctl->socket;
-
-    status = write_pictures (&t, title, &o) ? STATUS_DONE : STATUS_REFUSED;
+  if (o.spare && ctl->json) {
+    error ("map: there is no --json with --spare");
+    return STATUS_USAGE;
   }
-  else
-    print_picture (&t, o.rows);
-  table_free (&t);
+  in_file = o.png || o.svg;
+  if (!make_picture (&p, ctl, &o, in_file || ctl->json ? PICTURE_FILE_CELLS
+                     : min_u64 (columns * o.rows, PICTURE_MAX_CELLS),
+                     &status))
+    return status;
+  if (!in_file)
+    picture_print (&p, columns);
+  else if (!write_pictures (&p, o.spare ? o.spare : ctl->name ? ctl->name
+                            : ctl->socket, &o))
+    status = STATUS_REFUSED;
+  picture_free (&p);
   return status;
 }

@@ -11,9 +11,11 @@
 
 #include "base/device.h"
 #include "engine/engine.h"
+#include "clients.h"
 #include "remap.h"
 
 struct connection {
+  struct client_note note;      /* of a client, if it may be asked for */
   nbdkit_backend *backend;
   nbdkit_context *context;      /* of a client */
   nbdkit_next *next;            /* from prepare to finalize */

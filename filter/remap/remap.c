@@ -111,6 +111,8 @@ remap_open (nbdkit_next_open *next, nbdkit_context *context,
     free (c);
     return NULL;
   }
+  if (remap.config.control_path)
+    clients_note (&c->note);
   c->context = context;
   connection_init (c, &remap, nbdkit_context_get_backend (context),
                    remap.all_requests_lock);
@@ -127,6 +129,8 @@ remap_finalize (nbdkit_next *next, void *handle)
   struct connection *c = handle;
   int r;
 
+  /* remap_close isn't called any more once the server was told to end. */
+  clients_forget (&c->note);
   if (!remap.one_connection_only || remap.config.control_path == NULL)
     return 0;
   nbdkit_context_set_next (c->context, NULL);
@@ -142,6 +146,7 @@ remap_close (void *handle)
 {
   struct connection *c = handle;
 
+  clients_forget (&c->note);
   if (c->context)
     own_client_went (remap.own);
   free (c);

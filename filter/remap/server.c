@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "clients.h"
 #include "command-line.h"
 #include "control/control.h"
 #include "listeners.h"
@@ -66,6 +67,25 @@ grow (void *opaque, uint64_t size, struct message *message)
   return spare_setup_grow (remap->spare, size, message);
 }
 
+static unsigned
+get_clients (void *opaque, struct control_client *v, unsigned max)
+{
+  return clients_list (v, max);
+}
+
+/* nbdkit doesn't let anybody sleep once it was told to end.  It logs that as
+ * an error: so it is asked no more after that.  Called by one thread.
+ */
+static bool
+is_stopping (void *opaque)
+{
+  static bool stopping;
+
+  if (!stopping)
+    stopping = nbdkit_nanosleep (0, 0) == -1;
+  return stopping;
+}
+
 static int
 start_control (struct remap *remap, const struct main_facts *facts)
 {
@@ -76,7 +96,8 @@ start_control (struct remap *remap, const struct main_facts *facts)
     .preferred = facts->preferred, .maximum = facts->maximum,
     .lost_zero = remap->config.lost_zero,
     .get_main = get_main, .put_main = put_main,
-    .main_is_wanted = main_is_wanted, .grow = grow, .opaque = remap,
+    .main_is_wanted = main_is_wanted, .grow = grow,
+    .get_clients = get_clients, .is_stopping = is_stopping, .opaque = remap,
   };
   struct message message;
 

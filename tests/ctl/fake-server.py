@@ -10,7 +10,7 @@
 # an arrow (->), and the reply.  The first that matches is used; a reply that
 # begins with ! is one of the ways to misbehave below.  Requests are printed.
 
-import os, re, socket, sys, threading
+import json, os, re, socket, sys, threading
 
 path, script = sys.argv[1:3]
 rules = []
@@ -18,6 +18,40 @@ for line in open(script):
     if line.strip() and not line.startswith("#"):
         pattern, reply = line.rstrip("\n").split(" -> ", 1)
         rules.append((re.compile(pattern + "$"), reply))
+
+def reply_to(request):
+    for pattern, reply in rules:
+        if pattern.match(request):
+            return reply
+    m = re.match(r"map (\d+)$", request)
+    if m:
+        return count(int(m.group(1)))
+    return '{"ok":false,"error":"no such request"}'
+
+# Sector by sector in words: no more of the disk than is in the table.
+def count(wanted):
+    size = json.loads(reply_to("status"))["main"]["size"]
+    sectors = (size + 511) // 512
+    n = min(wanted, sectors)
+    if n == 0:
+        return '{"ok":true,"size":0,"cells":0,"counts":[]}'
+    starts = [sectors * i // n for i in range(n + 1)]
+    counts, at = {}, 0
+    states = "remapped", "lost", "zero"
+    while at is not None and at < sectors:
+        page = json.loads(reply_to("table %d %d" % (at, sectors - at)))
+        for run in page["runs"]:
+            for s in range(run["start"], run["start"] + run["count"]):
+                cell = max(i for i in (s * n // sectors, s * n // sectors + 1)
+                           if i < n and starts[i] <= s)
+                c = counts.setdefault(cell, [0, 0, 0])
+                c[states.index(run["state"])] += 1
+        at = page["next"]
+    total = [sum(c[i] for c in counts.values()) for i in range(3)]
+    return json.dumps({
+        "ok": True, "size": size, "cells": n, "remapped": total[0],
+        "lost": total[1], "zero": total[2],
+        "counts": [[i] + counts[i] for i in sorted(counts)]})
 
 def misbehave(c, how):
     if how == "close":              # without a reply
@@ -49,11 +83,7 @@ def serve(c):
     for line in f:
         request = line.decode().strip()
         print(request, flush=True)
-        for pattern, reply in rules:
-            if pattern.match(request):
-                break
-        else:
-            reply = '{"ok":false,"error":"no such request"}'
+        reply = reply_to(request)
         if reply.startswith("!"):
             return misbehave(c, reply[1:])
         c.sendall(reply.encode() + b"\n")

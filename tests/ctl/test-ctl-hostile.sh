@@ -113,7 +113,7 @@ wrong_table ()
   shift
   { echo "$status"; printf '%s\n' "$@"; } >table.replies
   fake table.replies
-  for c in table map "table --json" "table --mapfile"; do
+  for c in table "table --json" "table --mapfile"; do
     # shellcheck disable=SC2086
     says "$regex" 3 $c
   done
@@ -135,6 +135,30 @@ wrong_table 'slot' "${t}[{\"start\":5,\"count\":1,\"state\":\"remapped\",\
 wrong_table 'begins before' 'table 0 2048 -> {"ok":true,"runs":[],"next":0}'
 wrong_table 'next' 'table 0 2048 -> {"ok":true,"runs":[],"next":"5"}'
 wrong_table 'array' 'table 0 2048 -> {"ok":true,"runs":{},"next":null}'
+# Maps of another disk, in disorder, or with more than there is.
+wrong_map ()
+{
+  printf 'map .* -> {"ok":true,%s}\n' "$2" >map.replies
+  fake map.replies
+  says "$1" 3 map --rows=1
+  says "$1" 3 map --png=wrong.png
+  [ ! -e wrong.png ] || fail "a picture of nonsense"
+}
+m='"size":1024,"cells":2,"counts":'
+wrong_map 'missing' '"size":1024,"cells":2'
+wrong_map 'missing' '"size":1024,"counts":[]'
+wrong_map 'missing' '"cells":2,"counts":[]'
+wrong_map 'not an array' "$m{}"
+wrong_map 'cells of' '"size":0,"cells":0,"counts":[]'
+wrong_map 'cells of' '"size":1024,"cells":3,"counts":[]'
+wrong_map 'cells of' '"size":1099511627776,"cells":5,"counts":[]'
+for counts in '[5]' '[{}]' '[[]]' '[[0,1,0]]' '[[0,1,0,"0"]]' '[[0,1,0,-1]]' \
+              '[[2,1,0,0]]' '[[0,2,0,0]]' '[[0,1,1,0]]' \
+              '[[1,1,0,0],[0,1,0,0]]' '[[0,1,0,0],[0,0,0,0]]' \
+              '[[0,0,9223372036854775807,9223372036854775807]]'; do
+  wrong_map 'its cells are wrong' "$m$counts"
+done
+
 # A page that is beyond the end ends the table; no reason is unknown.
 { echo "$status"
   echo "table 0 2048 -> {\"ok\":true,\"runs\":[{\"start\":5,\"count\":1,\
@@ -147,7 +171,7 @@ assert_grep 'zero.*unknown' out
 # A disk without sectors has no picture to divide by.
 printf 'status -> {"ok":true,"main":{"size":0}}\n' >empty.replies
 fake empty.replies
-ctl 1 map
+ctl 3 map
 ctl 1 table
 
 # What a server says doesn't steer the terminal.

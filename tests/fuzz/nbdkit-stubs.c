@@ -214,3 +214,15 @@ nbdkit_use_default_export (struct nbdkit_exports *exports)
 {
   abort ();
 }
+
+int
+nbdkit_peer_name (struct sockaddr *addr, socklen_t *addrlen)
+{
+  abort ();
+}
+
+int64_t
+nbdkit_peer_pid (void)
+{
+  abort ();
+}

@@ -246,6 +246,58 @@ test_operations (void)
   control_rig_end (&c);
 }
 
+/* The map request: the sums, where cells begin, and what is refused. */
+static void
+test_map (void)
+{
+  struct control_rig c;
+  json_t *reply;
+
+  CU_ASSERT_EQUAL (parse ("map 16384"), 0);
+  CU_ASSERT_EQUAL (rq.cells, 16384);
+  CU_ASSERT_EQUAL (parse ("map 0x10"), 0);
+  CU_ASSERT_EQUAL (rq.cells, 16);
+  CU_ASSERT_EQUAL (parse ("map"), EINVAL);
+  CU_ASSERT_EQUAL (parse ("map 0"), EINVAL);
+  CU_ASSERT_EQUAL (parse ("map 16385"), EINVAL);
+  CU_ASSERT_EQUAL (parse ("map 18446744073709551616"), EINVAL);
+  CU_ASSERT_EQUAL (parse ("map -1"), EINVAL);
+  CU_ASSERT_EQUAL (parse ("map 5s"), EINVAL);
+  CU_ASSERT_EQUAL (parse ("map 5 0"), EINVAL);
+
+  control_rig_init (&c, NULL);
+  CU_ASSERT (replies (&c, "map 3", "{\"ok\":true,\"size\":4194304,\"cells\":3,"
+                      "\"remapped\":0,\"lost\":0,\"zero\":0,"
+                      "\"counts\":[]}"));
+  /* 8192 sectors: cells begin at 0, 2730 and 5461. */
+  json_decref (ask (&c, "import lost 2728 4"));
+  json_decref (ask (&c, "remap 5460 1"));
+  json_decref (ask (&c, "forget-lost 2729"));
+  json_decref (ask (&c, "import lost 8191"));
+  CU_ASSERT (replies (&c, "map 3", "{\"ok\":true,\"size\":4194304,\"cells\":3,"
+                      "\"remapped\":1,\"lost\":4,\"zero\":1,"
+                      "\"counts\":[[0,0,1,1],[1,1,2,0],[2,0,1,0]]}"));
+  CU_ASSERT (replies (&c, "map 1", "{\"ok\":true,\"size\":4194304,\"cells\":1,"
+                      "\"remapped\":1,\"lost\":4,\"zero\":1,"
+                      "\"counts\":[[0,1,4,1]]}"));
+  /* No cell is less than a sector. */
+  reply = ask (&c, "map 16384");
+  CU_ASSERT_EQUAL (json_integer_value (json_object_get (reply, "cells")),
+                   8192);
+  CU_ASSERT_EQUAL (json_array_size (json_object_get (reply, "counts")), 6);
+  json_decref (reply);
+  /* A run over many cells. */
+  json_decref (ask (&c, "import lost 0 8192"));
+  reply = ask (&c, "map 1000");
+  CU_ASSERT_EQUAL (json_array_size (json_object_get (reply, "counts")), 1000);
+  CU_ASSERT_EQUAL (json_integer_value (json_object_get (reply, "lost")), 8190);
+  json_decref (reply);
+  atomic_store (&c.stop, true);
+  CU_ASSERT (replies (&c, "map 3", "{\"ok\":false,\"error\":\"stopped: the "
+                      "server is ending, or whoever asked has gone\"}"));
+  control_rig_end (&c);
+}
+
 static void
 test_stops_midway (void)
 {
@@ -430,6 +482,7 @@ main (int argc, char *argv[])
     { "sizes and switches", test_sizes_and_switches },
     { "ranges", test_ranges },
     { "operations", test_operations },
+    { "map", test_map },
     { "stops midway", test_stops_midway },
     { "table", test_table },
     { "rates", test_rates },

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/announce.h"
 #include "control/control.h"
 #include "control/peers.h"
 #include "control/socket.h"
@@ -22,6 +23,7 @@ struct control {
   struct control_socket socket;
   struct control_target target;
   struct peers peers;
+  struct announcement announcement;
   pthread_t thread;
   bool thread_runs;
 };
@@ -42,8 +44,10 @@ after_fork_in_parent (void)
 static void __attribute__ ((destructor))
 remove_at_exit (void)
 {
-  if (to_remove && remover == getpid ())
+  if (to_remove && remover == getpid ()) {
+    announce_end (&to_remove->announcement);
     control_socket_close (&to_remove->socket);
+  }
 }
 
 static void *
@@ -87,6 +91,7 @@ control_open (struct control **control, const char *path,
     return ENOMEM;
   }
   c->peers.jobs.wake_fd = -1;
+  c->announcement.fd = -1;
   if (pthread_atfork (NULL, after_fork_in_parent, NULL) == 0)
     remover = getpid ();
   err = control_socket_open (&c->socket, path, message);
@@ -112,7 +117,9 @@ control_start (struct control *c, const struct control_target *target,
     err = peers_init (&c->peers, c->socket.fd, &c->target);
   if (err == 0)
     err = start_thread (c);
-  if (err)
+  if (err == 0)
+    announce (&c->announcement, c->socket.path);
+  else
     message_set (message, "remap-control=%s: can't be served: %s",
                  c->socket.path, strerror (err));
   return err;
@@ -129,6 +136,7 @@ control_close (struct control *c)
   spare_history_free (c->target.history);
   control_target_free (&c->target);
   to_remove = NULL;
+  announce_end (&c->announcement);
   control_socket_close (&c->socket);
   free (c);
 }

@@ -17,7 +17,7 @@
 #include "control/jobs.h"
 #include "control/requests.h"
 
-#define MAX_TABLES 4            /* that run at once */
+#define MAX_TABLES 4            /* and maps, that run at once */
 #define MAX_OTHERS 16
 
 struct job *
@@ -107,9 +107,9 @@ jobs_start (struct control_jobs *jobs)
 
   for (job = jobs->list; job; job = job->next)
     if (job->running)
-      (*(job->rq.verb == CONTROL_TABLE ? &tables : &others))++;
+      (*(control_only_looks (job->rq.verb) ? &tables : &others))++;
   for (job = jobs->list; job; job = job->next) {
-    const bool is_table = job->rq.verb == CONTROL_TABLE;
+    const bool is_table = control_only_looks (job->rq.verb);
 
     if (job->running || atomic_load (&job->done) ||
         (is_table ? tables == MAX_TABLES : others == MAX_OTHERS))

@@ -20,6 +20,7 @@ enum arguments {
   STATE_AND_RANGE,     /* lost|remap START [COUNT] */
   SWITCH,              /* 0|1 */
   SIZE,
+  CELLS,
 };
 
 static const struct {
@@ -30,7 +31,9 @@ static const struct {
   [CONTROL_PING] = { "ping", "ping", NOTHING, false },
   [CONTROL_HELP] = { "help", "help", NOTHING, false },
   [CONTROL_STATUS] = { "status", "status", NOTHING, false },
+  [CONTROL_CLIENTS] = { "clients", "clients", NOTHING, false },
   [CONTROL_TABLE] = { "table", "table [START [COUNT]]", REST_OF_MAIN, true },
+  [CONTROL_MAP] = { "map", "map CELLS", CELLS, true },
   [CONTROL_REMAP] = { "remap", "remap START [COUNT]", RANGE, true },
   [CONTROL_VERIFY] = { "verify", "verify START [COUNT]", RANGE, true },
   [CONTROL_UNMAP] = { "unmap", "unmap START [COUNT]", RANGE, true },
@@ -50,6 +53,12 @@ bool
 control_is_slow (enum control_verb verb)
 {
   return requests[verb].slow;
+}
+
+bool
+control_only_looks (enum control_verb verb)
+{
+  return verb == CONTROL_TABLE || verb == CONTROL_MAP;
 }
 
 const char *
@@ -241,6 +250,18 @@ parse_size (const struct words *w, struct control_request *rq,
   return EINVAL;
 }
 
+static int
+parse_cells (const struct words *w, struct control_request *rq,
+             struct message *message)
+{
+  if (scan_number (w->v[1].text, w->v[1].len, &rq->cells) == w->v[1].len &&
+      rq->cells >= 1 && rq->cells <= CONTROL_CELLS_MAX)
+    return 0;
+  message_set (message, "CELLS must be a number from 1 to %u, not '%.*s'",
+               CONTROL_CELLS_MAX, WORD (w, 1));
+  return EINVAL;
+}
+
 /* How many words there must be, and the COUNT that is meant if it isn't
  * given.
  */
@@ -250,10 +271,10 @@ parse_arguments (const struct words *w, struct control_request *rq,
 {
   static const unsigned char least[] = {
     [NOTHING] = 1, [RANGE] = 2, [RANGE_OR_ALL] = 1, [REST_OF_MAIN] = 1,
-    [STATE_AND_RANGE] = 3, [SWITCH] = 2, [SIZE] = 2,
+    [STATE_AND_RANGE] = 3, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
   }, most[] = {
     [NOTHING] = 1, [RANGE] = 3, [RANGE_OR_ALL] = 3, [REST_OF_MAIN] = 3,
-    [STATE_AND_RANGE] = 4, [SWITCH] = 2, [SIZE] = 2,
+    [STATE_AND_RANGE] = 4, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
   };
   const enum arguments a = requests[rq->verb].arguments;
   int err = 0;
@@ -283,6 +304,9 @@ parse_arguments (const struct words *w, struct control_request *rq,
     break;
   case SIZE:
     err = parse_size (w, rq, message);
+    break;
+  case CELLS:
+    err = parse_cells (w, rq, message);
     break;
   }
   return err;
@@ -314,7 +338,7 @@ control_check_range (struct control_request *rq, uint64_t nr_sectors,
 {
   const enum arguments a = requests[rq->verb].arguments;
 
-  if (a == NOTHING || a == SWITCH || a == SIZE)
+  if (a == NOTHING || a == SWITCH || a == SIZE || a == CELLS)
     return 0;
   if (rq->start >= nr_sectors) {
     message_set (message, "sector %" PRIu64 " isn't there: main has %" PRIu64

@@ -20,10 +20,11 @@
 #include "base/sector.h"
 
 #define CONTROL_LINE_MAX 4096U          /* bytes of a request, \n included */
+#define CONTROL_CELLS_MAX 16384U        /* of map; bounds its reply */
 
 enum control_verb {
-  CONTROL_PING, CONTROL_HELP, CONTROL_STATUS, CONTROL_TABLE, CONTROL_REMAP,
-  CONTROL_VERIFY, CONTROL_UNMAP, CONTROL_RETRY, CONTROL_FORGET_LOST,
+  CONTROL_PING, CONTROL_HELP, CONTROL_STATUS, CONTROL_CLIENTS, CONTROL_TABLE,
+  CONTROL_MAP, CONTROL_REMAP, CONTROL_VERIFY, CONTROL_UNMAP, CONTROL_RETRY, CONTROL_FORGET_LOST,
   CONTROL_IMPORT, CONTROL_SET_AUTO_REMAP, CONTROL_CLEAR_STATS, CONTROL_GROW,
   CONTROL_SYNC,
   NR_CONTROL_VERBS
@@ -36,6 +37,7 @@ struct control_request {
   bool lost;           /* import lost, not import remap */
   bool on;             /* set_auto_remap */
   uint64_t size;       /* grow: bytes */
+  uint64_t cells;      /* map: how many; at most CONTROL_CELLS_MAX */
 };
 
 /* Parses one line, without its \n.  Any bytes.  Returns 0, or EINVAL: then
@@ -55,6 +57,9 @@ extern int control_check_range (struct control_request *rq,
 
 /* May this take so long that a thread of its own must do it? */
 extern bool control_is_slow (enum control_verb verb);
+
+/* Is this slow, but reads nothing but the map and the log of the spare? */
+extern bool control_only_looks (enum control_verb verb);
 
 /* How each request is written; NULL after the last one. */
 extern const char *control_usage (enum control_verb verb);

@@ -7,8 +7,8 @@
  * parsed (protocol.c), and has it executed, here.  So everything here is one
  * of two kinds:
  *
- *   quick   ping, help, status, set_auto_remap, clear_stats: memory is
- *           read, a switch is set.  They run in that one thread, which
+ *   quick   ping, help, status, clients, set_auto_remap, clear_stats: memory
+ *           is read, a switch is set.  They run in that one thread, which
  *           meanwhile serves nobody else; they must not wait for a disk,
  *           for a lock that is held during I/O, or for a thread.
  *   slow    everything else: it reads or writes main or the spare, or walks
@@ -26,8 +26,8 @@
  * much it was.
  *
  * Memory: a reply is made in memory, whole, so its length is limited: a
- * table has 1000 runs and says where to go on; a list of bad sectors has 100
- * and says that there were more.  A request keeps nothing after its reply.
+ * table has 1000 runs and says where to go on; a map has 16384 cells; a list of
+ * bad sectors has 100 and says that there were more.  A request keeps nothing after its reply.
  * The spare's history, which tells since when a sector is in its state, is
  * read for the first table and kept for a minute after the last one.  If
  * memory runs out, jansson's functions pass NULL on from one to the next,
@@ -50,11 +50,13 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "control/cells.h"
 #include "control/requests.h"
 #include "control/status.h"
 
 #define MAX_TABLE_RUNS 1000     /* in one reply */
 #define MAX_BAD_RUNS 100        /* in one reply */
+#define MAX_CLIENTS 100         /* in one reply */
 
 /* A request that the engine executes. */
 struct progress {
@@ -317,6 +319,31 @@ help (void)
 }
 
 static json_t *
+clients (struct control_target *t)
+{
+  struct control_client v[MAX_CLIENTS];
+  const unsigned n = t->get_clients
+    ? t->get_clients (t->opaque, v, MAX_CLIENTS) : 0;
+  json_t *reply = control_ok (), *list = json_array (), *o;
+
+  for (unsigned i = 0; i < n && i < MAX_CLIENTS; i++) {
+    o = json_object ();
+    put_number (o, "since", v[i].since);
+    json_object_set_new (o, "pid", v[i].pid ? json_integer (v[i].pid)
+                         : json_null ());
+    json_object_set_new (o, "address", *v[i].address
+                         ? json_string (v[i].address) : json_null ());
+    json_array_append_new (list, o);
+  }
+  put_number (reply, "count", n);
+  json_object_set_new (reply, "clients", list);
+  json_object_set_new (reply, "stopping",
+                       json_boolean (t->is_stopping &&
+                                     t->is_stopping (t->opaque)));
+  return reply;
+}
+
+static json_t *
 set_auto_remap (struct control_target *t, bool on)
 {
   json_t *reply = control_ok ();
@@ -351,8 +378,12 @@ control_execute (struct control_target *t, struct control_request *rq,
     return help ();
   case CONTROL_STATUS:
     return control_status (t);
+  case CONTROL_CLIENTS:
+    return clients (t);
   case CONTROL_TABLE:
     return table (t, rq, stop);
+  case CONTROL_MAP:
+    return control_cells (t, rq->cells, stop);
   case CONTROL_SET_AUTO_REMAP:
     return set_auto_remap (t, rq->on);
   case CONTROL_CLEAR_STATS:

@@ -21,6 +21,13 @@ struct control_sample {
 #define CONTROL_SAMPLE_MS 5000
 #define CONTROL_SAMPLES (60 * 60 * 1000 / CONTROL_SAMPLE_MS + 1)
 
+/* A client of the export. */
+struct control_client {
+  uint64_t since;               /* seconds since 1970 */
+  long pid;                     /* of this host; 0: unknown */
+  char address[64];             /* over the network; "": unknown */
+};
+
 /* Nothing that the pointers lead to is owned, except the samples. */
 struct control_target {
   struct engine *engine;
@@ -31,7 +38,7 @@ struct control_target {
   uint32_t preferred, maximum;  /* of main, bytes; maximum 0: none */
   bool lost_zero;
 
-  /* Any thread may call these four functions. */
+  /* Any thread may call these functions. */
 
   /* Main, for one request, which may write to it if WRITE is set; put_main
    * follows.  Returns 0, or an errno with MESSAGE set.
@@ -47,6 +54,13 @@ struct control_target {
    * set.
    */
   int (*grow) (void *opaque, uint64_t size, struct message *message);
+
+  /* Who is connected: up to MAX of them, and returns how many there are.  And
+   * has the server been told to end?  NULL: nobody, and no.
+   */
+  unsigned (*get_clients) (void *opaque, struct control_client *v,
+                           unsigned max);
+  bool (*is_stopping) (void *opaque);
   void *opaque;
 
   /* Times, and samples in a ring: status.h fills them in.  They belong to
