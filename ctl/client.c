@@ -147,21 +147,33 @@ receive (struct client *c, char **why)
   return r == 1 ? take_json (c, len, why) : NULL;
 }
 
-static json_t *
-ask (struct client *c, int *status, const char *fs, va_list args)
+static bool
+begin (struct client *c, int *status, const char *fs, va_list args)
 {
   char line[512], *why = NULL;
-  json_t *reply = NULL;
+  bool ok;
   int n;
 
   *status = STATUS_NO_SERVER;
   n = vsnprintf (line, sizeof line, fs, args);
   if (n < 0 || n >= (int) sizeof line) {
     error ("the request is too long");
-    return NULL;
+    return false;
   }
-  if (client_send (c, line, &why))
-    reply = receive (c, &why);
+  ok = client_send (c, line, &why);
+  if (!ok)
+    error ("%s", why);
+  free (why);
+  return ok;
+}
+
+static json_t *
+finish (struct client *c, int *status)
+{
+  char *why = NULL;
+  json_t *reply = receive (c, &why);
+
+  *status = STATUS_NO_SERVER;
   if (reply != NULL)
     *status = json_is_true (json_object_get (reply, "ok")) ? STATUS_DONE
       : STATUS_REFUSED;
@@ -169,6 +181,17 @@ ask (struct client *c, int *status, const char *fs, va_list args)
     error ("%s", why);
   free (why);
   return reply;
+}
+
+/* A reply that says no becomes a message, and NULL. */
+static json_t *
+only_done (json_t *reply, int status)
+{
+  if (reply == NULL || status == STATUS_DONE)
+    return reply;
+  print_refusal (reply);
+  json_decref (reply);
+  return NULL;
 }
 
 /* Why none was chosen. */
@@ -328,32 +351,48 @@ client_close (struct client *c)
   free (c);
 }
 
+bool
+client_begin (struct client *c, int *status, const char *fs, ...)
+{
+  va_list args;
+  bool ok;
+
+  va_start (args, fs);
+  ok = begin (c, status, fs, args);
+  va_end (args);
+  return ok;
+}
+
+json_t *
+client_finish (struct client *c, int *status)
+{
+  json_t *reply = finish (c, status);
+
+  return only_done (reply, *status);
+}
+
 json_t *
 client_ask (struct client *c, int *status, const char *fs, ...)
 {
-  json_t *reply;
   va_list args;
+  bool ok;
 
   va_start (args, fs);
-  reply = ask (c, status, fs, args);
+  ok = begin (c, status, fs, args);
   va_end (args);
-  return reply;
+  return ok ? finish (c, status) : NULL;
 }
 
 json_t *
 client_request (struct client *c, int *status, const char *fs, ...)
 {
-  json_t *reply;
   va_list args;
+  bool ok;
 
   va_start (args, fs);
-  reply = ask (c, status, fs, args);
+  ok = begin (c, status, fs, args);
   va_end (args);
-  if (reply == NULL || *status == STATUS_DONE)
-    return reply;
-  print_refusal (reply);
-  json_decref (reply);
-  return NULL;
+  return ok ? client_finish (c, status) : NULL;
 }
 
 bool

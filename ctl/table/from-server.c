@@ -46,20 +46,33 @@ parse_run (struct reader *r, struct history_run *run)
   return !r->bad;
 }
 
-/* Adds a page that begins at *FROM, and sets *FROM to where the next one
- * does.
- */
+/* Where the next page begins; *MORE is false if there is none. */
 static bool
-add_page (struct table *t, json_t *reply, uint64_t *from, bool *more)
+find_next (const struct table *t, const json_t *reply, uint64_t from,
+           uint64_t *next, bool *more)
+{
+  struct reader r = { .root = reply };
+
+  *more = !json_is_null (json_object_get (reply, "next"));
+  *next = *more ? get_uint (&r, "next") : t->end;
+  if (!r.bad && *next <= from) {
+    error ("the server's reply can't be understood: the next page of the "
+           "table begins before this one's end");
+    return false;
+  }
+  *more = *more && *next < t->end;
+  return !r.bad;
+}
+
+/* Adds a page, whose runs are from FROM to before NEXT. */
+static bool
+add_page (struct table *t, const json_t *reply, uint64_t from, uint64_t next)
 {
   struct reader r = { .root = reply };
   const json_t *runs = get_array (&r, "runs");
   struct history_run run;
-  uint64_t next = t->end, at = *from;
+  uint64_t at = from;
 
-  *more = !json_is_null (json_object_get (reply, "next"));
-  if (*more)
-    next = get_uint (&r, "next");
   for (size_t i = 0; runs && i < json_array_size (runs); i++) {
     struct reader rr = array_reader (runs, i);
 
@@ -74,13 +87,11 @@ add_page (struct table *t, json_t *reply, uint64_t *from, bool *more)
     at = run_end_sector (&run.run);
     table_add (t, &run);
   }
-  if (!r.bad && *more && (next <= *from || next < at)) {
+  if (!r.bad && next < at) {
     error ("the server's reply can't be understood: the next page of the "
            "table begins before this one's end");
     return false;
   }
-  *from = next;
-  *more = *more && next < t->end;
   return !r.bad;
 }
 
@@ -97,31 +108,48 @@ find_range (struct table *t, struct client *c, uint64_t start,
   return false;
 }
 
+/* All pages.  The next one is asked for before this one is looked at, so that
+ * the server works meanwhile.
+ */
+static bool
+read_pages (struct table *t, struct client *c, int *status)
+{
+  uint64_t from = t->start, next;
+  json_t *reply;
+  bool ok, more;
+
+  ok = client_begin (c, status, "table %" PRIu64 " %" PRIu64, from,
+                     t->end - from);
+  for (more = ok; more; from = next) {
+    reply = client_finish (c, status);
+    if (reply == NULL)
+      return false;
+    *status = STATUS_NO_SERVER;
+    ok = find_next (t, reply, from, &next, &more) &&
+      (!more || client_begin (c, status, "table %" PRIu64 " %" PRIu64, next,
+                              t->end - next)) &&
+      add_page (t, reply, from, next);
+    json_decref (reply);
+    if (!ok)
+      return false;
+  }
+  *status = STATUS_DONE;
+  return ok;
+}
+
 bool
 table_from_server (struct table *t, struct ctl *ctl, uint64_t start,
                    uint64_t count, int *status)
 {
   struct client *c;
-  bool ok, more = true;
-  uint64_t from = start;
-  json_t *reply;
+  bool ok;
 
   memset (t, 0, sizeof *t);
   client_guess (ctl);
   c = client_open (ctl, status);
   if (c == NULL)
     return false;
-  ok = find_range (t, c, start, count, status);
-  while (ok && more) {
-    reply = client_request (c, status, "table %" PRIu64 " %" PRIu64, from,
-                            t->end - from);
-    ok = reply != NULL;
-    if (ok && !add_page (t, reply, &from, &more)) {
-      *status = STATUS_NO_SERVER;
-      ok = false;
-    }
-    json_decref (reply);
-  }
+  ok = find_range (t, c, start, count, status) && read_pages (t, c, status);
   client_close (c);
   if (!ok)
     table_free (t);

@@ -312,6 +312,37 @@ parse_arguments (const struct words *w, struct control_request *rq,
   return err;
 }
 
+/* Text that grows. */
+struct text {
+  char *s;
+  size_t len, cap;
+};
+
+/* For json_dump_callback: not json_dumps, which may leave something out where
+ * it finds no memory, and doesn't say so; and not json_dumpb, which would have
+ * to do everything twice to know the length.
+ */
+static int
+add_text (const char *more, size_t n, void *opaque)
+{
+  struct text *t = opaque;
+  size_t cap = t->cap;
+  char *s;
+
+  while (cap < t->len + n)
+    cap = cap ? 2 * cap : 4096;
+  if (cap > t->cap) {
+    s = realloc (t->s, cap);
+    if (s == NULL)
+      return -1;
+    t->s = s;
+    t->cap = cap;
+  }
+  memcpy (t->s + t->len, more, n);
+  t->len += n;
+  return 0;
+}
+
 int
 control_parse (const char *line, size_t len, struct control_request *rq,
                struct message *message)
@@ -394,28 +425,19 @@ control_error (const char *text)
   return reply;
 }
 
-/* Not json_dumps: where that finds no memory it may leave something out, and
- * doesn't say so.
- */
 char *
 control_encode (json_t *reply, size_t *len)
 {
-  char *line = NULL;
-  size_t size;
+  struct text text = { 0 };
 
   if (reply == NULL)
     return NULL;
-  size = json_dumpb (reply, NULL, 0, JSON_COMPACT);
-  if (size > 0)
-    line = malloc (size + 2);
-  if (line && json_dumpb (reply, line, size, JSON_COMPACT) == size) {
-    memcpy (line + size, "\n", 2);
-    *len = size + 1;
+  if (json_dump_callback (reply, add_text, &text, JSON_COMPACT) != 0 ||
+      add_text ("\n", 2, &text) != 0) {
+    free (text.s);
+    text.s = NULL;
   }
-  else {
-    free (line);
-    line = NULL;
-  }
+  *len = text.len - 1;          /* without the NUL */
   json_decref (reply);
-  return line;
+  return text.s;
 }

@@ -102,7 +102,7 @@ note_bad (void *opaque, sector_t start, uint64_t count)
 static void
 put_number (json_t *object, const char *key, uint64_t n)
 {
-  json_object_set_new (object, key, json_integer (n));
+  json_object_set_new_nocheck (object, key, json_integer (n));
 }
 
 static void
@@ -223,12 +223,13 @@ add_run (json_t *runs, const struct history_run *h)
 
   put_number (run, "start", h->run.start);
   put_number (run, "count", h->run.count);
-  json_object_set_new (run, "state",
-                       json_string (sector_state_name (h->run.state)));
-  json_object_set_new (run, "slot", h->run.state == REMAPPED
-                       ? json_integer (h->run.slot) : json_null ());
+  json_object_set_new_nocheck (run, "state", json_string_nocheck (
+                                 sector_state_name (h->run.state)));
+  json_object_set_new_nocheck (run, "slot", h->run.state == REMAPPED
+                               ? json_integer (h->run.slot) : json_null ());
   put_number (run, "since", h->since);
-  json_object_set_new (run, "why", json_string (change_reason_name (h->why)));
+  json_object_set_new_nocheck (run, "why", json_string_nocheck (
+                                 change_reason_name (h->why)));
   json_array_append_new (runs, run);
 }
 
