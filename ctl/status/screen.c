@@ -4,11 +4,13 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "status/rates.h"
@@ -195,6 +197,27 @@ begin_frame (void)
   return f;
 }
 
+/* Not by way of stdout, which a terminal gets line by line. */
+static void
+write_frame (const char *text)
+{
+  size_t left = strlen (text);
+  ssize_t r;
+
+  fflush (stdout);
+  while (left > 0) {
+    r = write (STDOUT_FILENO, text, left);
+    if (r == -1 && errno == EINTR)
+      continue;
+    if (r == -1) {
+      error ("can't write the output: %s", strerror (errno));
+      exit (STATUS_REFUSED);
+    }
+    text += r;
+    left -= r;
+  }
+}
+
 static void
 end_frame (struct frame *f, unsigned seconds)
 {
@@ -203,10 +226,8 @@ end_frame (struct frame *f, unsigned seconds)
   put_clipped (f, text, f->columns);
   free (text);
   fputs ("\033[J", f->fp);
-  if (fclose (f->fp) == 0) {
-    fputs (frame_text, stdout);
-    fflush (stdout);
-  }
+  if (fclose (f->fp) == 0)
+    write_frame (frame_text);
   free (frame_text);
   frame_text = NULL;
 }
