@@ -76,18 +76,37 @@ run=$builddir/run
 
 # ---- serving a disk ---------------------------------------------------
 
-serve ()
+# Ends the server, if it is there, and removes what is of no use without it.
+server="" private="" spare_is_new=""
+end_serving ()
 {
-  local host create=yes
+  local status=$?
+
+  trap '' INT TERM HUP
+  if [ -n "$server" ]; then
+    kill "$server" 2>/dev/null || :
+    wait "$server" 2>/dev/null || :
+  fi
+  rm -rf --one-file-system "$private"
+  # Nobody has been served: so nothing is in it.
+  [ -z "$spare_is_new" ] || rm -f "$spare"
+  exit "$status"
+}
+
+is_serving ()
+{
+  "$run" remapctl -s "$private/control" ping >/dev/null 2>&1
+}
+
+say_how_to_connect ()
+{
+  local host
 
   case "$listen" in
     127.*|localhost|::1) host=localhost ;;
     0.0.0.0|::) host=$(uname -n) ;;
     *) host=$listen ;;
   esac
-  if [ -f "$spare" ] && [ -s "$spare" ]; then
-    create=no
-  fi
   cat <<TEXT
 
 Serving $disk
@@ -98,6 +117,9 @@ Connect with one of these (needs this port: $port):
   nbd-client $host $port /dev/nbd0
   qemu-system-x86_64 -drive file=nbd://$host:$port,format=raw
   nbdcopy nbd://$host:$port copy.img
+How it is doing:
+  $run remapctl list
+  $run remapctl -s $private/control status
 TEXT
   if [ "$host" = localhost ]; then
     cat <<TEXT
@@ -107,8 +129,33 @@ in a network that you trust), or go through ssh:
 TEXT
   fi
   printf '\nInterrupt (Ctrl-C) to stop.\n\n'
-  exec "$run" nbdkit -f -i "$listen" -p "$port" --filter=remap \
-       "$plugin" "$disk" spare="$spare" spare-create="$create"
+}
+
+serve ()
+{
+  local create=yes status=0
+
+  if [ -f "$spare" ] && [ -s "$spare" ]; then
+    create=no
+  fi
+  private=$(mktemp -d "${TMPDIR:-/tmp}/quickstart-XXXXXX")
+  [ -e "$spare" ] || spare_is_new=yes
+  trap end_serving EXIT
+  trap 'exit 0' INT TERM HUP
+  "$run" nbdkit -f -i "$listen" -p "$port" --filter=remap \
+         "$plugin" "$disk" spare="$spare" spare-create="$create" \
+         remap-control="$private/control" &
+  server=$!
+  until is_serving; do
+    # What is wrong, it has said.
+    kill -0 "$server" 2>/dev/null || die "$disk is not served"
+    sleep 0.1
+  done
+  spare_is_new=
+  say_how_to_connect
+  wait "$server" || status=$?
+  server=
+  exit "$status"
 }
 
 if [ -n "$disk" ]; then
@@ -160,6 +207,7 @@ start ()
 remap ()
 {
   start --filter=remap --filter=baddisk file disk.img spare=disk.spare \
+        remap-control="$tmp/control" \
         baddisk-list=bad.txt baddisk-log=bad.log "$@"
 }
 

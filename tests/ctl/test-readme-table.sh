@@ -121,7 +121,7 @@ while read -r span; do
     "fio "*)
       # Shorter.
       type_it "${span/runtime=15/runtime=1}" ;;
-    "nbdkit --filter=remap file MAIN spare=SPARE spare-offset=START"*)
+    "nbdkit -U MAIN.sock --filter=remap file MAIN spare=SPARE spare-offset=START"*)
       : >MAIN
       truncate -s 8M MAIN
       type_it "$(sed 's/START/8s/; s/LEN/4096s/' <<<"$span") -U - --run true"

@@ -44,8 +44,7 @@ s.bind(("127.0.0.1", 0))
 print(s.getsockname()[1])')
 is_served ()
 {
-  nbdinfo --size "nbd://localhost:$port" >size.out 2>/dev/null ||
-    has_ended "$server"
+  grep -q '^Interrupt' serve.out || has_ended "$server"
 }
 # serve_and_ask DISK [SPARE] PYTHON: an expression that must be true.
 serve_and_ask ()
@@ -53,21 +52,69 @@ serve_and_ask ()
   local question=${*: -1} server
 
   set -- "${@:1:$#-1}"
+  rm -f serve.out
+  : >serve.out
   "$quickstart" --port "$port" "$@" >serve.out 2>&1 </dev/null &
   server=$!
   eventually is_served || :
   ! has_ended "$server" || { cat serve.out; fail "it ended"; }
-  assert_equal "$(cat size.out)" 10485760 "size of the export"
+  assert_grep '^Serving ' serve.out
+  # It is there for whoever looks.
+  remapctl list >list.out
+  assert_grep '/control +[0-9]+ +ok ' list.out
+  assert_equal "$(nbdinfo --size "nbd://localhost:$port")" 10485760 \
+    "size of the export"
   nbdsh -u "nbd://localhost:$port" -c "assert $question" -c 'h.flush()'
   kill -INT "$server" || :
   # A background job of a script ignores SIGINT.
   kill -TERM "$server" 2>/dev/null || :
   wait "$server" || :
   assert_grep "nbdcopy nbd://localhost:$port" serve.out
+  remapctl list >list.out
+  assert_grep 'no servers' list.out
+  nothing_is_left
+}
+# Of the folder with the control socket.
+nothing_is_left ()
+{
+  [ -z "$(find . -maxdepth 1 -name 'quickstart-*')" ] ||
+    fail "something is left: $(ls)"
 }
 serve_and_ask disk.img "h.pwrite(b'x' * 512, 0) is None"
 serve_and_ask disk.img "h.pread(512, 0) == b'x' * 512"
 [ -s disk.img.spare ] || fail "no spare was made"
+
+# A start that fails says why, doesn't say that it serves, and leaves nothing.
+truncate -s 9M small.img taken.img
+remapctl format small.spare main-size=10M >/dev/null
+cp small.spare small.before
+start_nbdkit other --filter=remap file taken.img spare=taken.spare \
+             remap-control="$tmp/taken.ctl"
+refused ()
+{
+  expect_failure "$quickstart" --port "$port" "${@:2}"
+  assert_grep "$1" expect.out
+  assert_grep 'is not served' expect.out
+  assert_no_grep '^Serving|^Connect' expect.out
+  nothing_is_left
+}
+refused 'bytes' small.img small.spare
+cmp small.spare small.before
+refused 'in use' taken.img taken.spare
+/usr/bin/python3 -c 'import socket, sys, time
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+s.listen()
+open("occupied", "w").close()
+time.sleep(1000)' "$port" &
+occupier=$!
+eventually exists occupied || fail "the port is free"
+refused 'in use' small.img
+[ ! -e small.img.spare ] || fail "a spare was left"
+kill "$occupier"
+wait "$occupier" || :
+stop_nbdkit other
 
 # What can't be served is refused, with the reason.
 expect_failure "$quickstart" "$tmp/not-there.img"

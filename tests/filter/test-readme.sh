@@ -59,18 +59,18 @@ while IFS= read -r line; do
       done ;;
     "autoreconf -i && ./configure && make && make install")
       install_and_serve "$line" ;;
-    "nbdkit --filter=remap file main.img spare=spare.img")
+    "nbdkit -U main.sock --filter=remap file main.img spare=spare.img remap-control=main.ctl")
       truncate -s 1M main.img
-      eval "$line -U - --run 'nbdinfo --size \"\$uri\"'" >size
+      eval "$line --run 'nbdinfo --size \"\$uri\"'" >size
       assert_equal "$(cat size)" 1048576 "$line" ;;
     "uri='nbd+unix:///?socket=/run/nbdkit-remap/my_remap.nbd'")
       # test-readme-table.sh uses it.
       ;;
-    "nbdkit --filter=remap direct /dev/sdX spare=/mnt/other/sdX.spare")
+    "nbdkit -U sdX.sock --filter=remap direct /dev/sdX spare=/mnt/other/sdX.spare remap-control=sdX.ctl")
       # test-direct-failing-disk.sh does it with a device; here, a file.
       truncate -s 1M sdX.img
       line=${line//\/dev\/sdX/sdX.img}
-      eval "${line//\/mnt\/other\//} -U - --run 'nbdinfo --size \"\$uri\"'" >size
+      eval "${line//\/mnt\/other\//} --run 'nbdinfo --size \"\$uri\"'" >size
       assert_equal "$(cat size)" 1048576 "$line" ;;
     *)
       fail "README.md has a command that no test runs: $line" ;;
