@@ -122,7 +122,8 @@ command_list (struct ctl *ctl, int argc, char **argv)
   b = ask_known (known, n, "clients", ctl->timeout, a);
   for (size_t i = 0; i < n; i++)
     if (ctl->json)
-      json_array_append_new (all, listed_json (&known[i], a[i].reply, b[i].reply));
+      json_array_append_new (all, listed_json (&known[i], a[i].reply,
+                                               b[i].reply));
     else
       print_listed (&known[i], a[i].reply, b[i].reply);
   if (ctl->json)

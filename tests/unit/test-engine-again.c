@@ -268,6 +268,71 @@ slow_write (void *opaque, enum sim_op op, uint64_t offset, uint64_t count)
     atomic_fetch_add (&r.now_ms, 1500);
 }
 
+/* Requests of each kind wait for a main that is away for a moment. */
+static void
+test_each_waits (void)
+{
+  for (int what = 0; what < 6; what++) {
+    begin (NULL, 30000);
+    sim_gone (r.main, ENODEV);
+    on_sleep = come_back_soon;
+    CU_ASSERT_EQUAL (what == 0 ? rig_read (&r, 0, 4096, 1)
+                     : what == 1 ? rig_write (&r, 0, 4096, 1)
+                     : what == 2 ? rig_zero (&r, 0, 4096)
+                     : what == 3 ? engine_zero (&r.conn, 100, 10, 0, true)
+                     : what == 4 ? engine_trim (&r.conn, 4096, 0, true)
+                     : engine_cache (&r.conn, 4096, 0, NULL), 0);
+    CU_ASSERT (what == 5 || sleeps >= 12);
+    sim_gone (r.main, 0);
+    atomic_fetch_add (&r.now_ms, 100000);
+    rig_end (&r);
+  }
+}
+
+/* A disk that refuses writes, where nothing may be remapped by itself. */
+static void
+test_refused_manual (void)
+{
+  for (int manual = 0; manual < 2; manual++) {
+    const struct rig_options o = { .manual = manual };
+
+    begin (&o, 0);
+    r.e->config.readonly_to_spare = true;
+    sim_bad (r.main, SIM_MODIFY, 64, 1, EROFS);
+    CU_ASSERT_EQUAL (rig_write (&r, SEC (64), 512, 2), manual ? EROFS : 0);
+    CU_ASSERT_EQUAL (totals (&r).remapped, !manual);
+    /* Another error isn't a refusal. */
+    sim_bad (r.main, SIM_MODIFY, 65, 1, EDOM);
+    CU_ASSERT_EQUAL (rig_write (&r, SEC (65), 512, 2), EDOM);
+    rig_end (&r);
+  }
+}
+
+static void
+slow_canary (void *opaque, enum sim_op op, uint64_t offset, uint64_t count)
+{
+  if (op == SIM_READ)
+    atomic_fetch_add (&r.now_ms, 1500);
+}
+
+/* A write fails, and the first canary hangs: that may be the canary's place, so
+ * nothing is known.  The data is taken in.
+ */
+static void
+test_canary_hangs (void)
+{
+  begin (NULL, 0);
+  sim_bad (r.main, SIM_WRITE, 64, 1, EIO);
+  sim_bad (r.main, SIM_READ, 0, 8192, ETIMEDOUT);
+  r.main->hook = slow_canary;
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (64), 512, 2), 0);
+  CU_ASSERT_EQUAL (totals (&r).remapped, 1);
+  CU_ASSERT_FALSE (atomic_load (&r.e->main_lost));
+  r.main->hook = NULL;
+  sim_bad (r.main, SIM_READ, 0, 8192, 0);
+  rig_end (&r);
+}
+
 /* Only a cache could tell: what clients write is taken in, however it fails. */
 static void
 test_silent_writes (void)
@@ -290,6 +355,7 @@ test_silent_writes (void)
     CU_ASSERT_EQUAL (rig_read (&r, SEC (64), w[i].count, 2), 0);
     CU_ASSERT_EQUAL (rig_write (&r, SEC (64), 512, 3), 0);
     CU_ASSERT_EQUAL (rig_read (&r, SEC (64), 512, 3), 0);
+    CU_ASSERT_EQUAL (health (&r), HEALTH_DEGRADED);
     r.main->hook = NULL;
     rig_end (&r);
   }
@@ -346,6 +412,9 @@ main (int argc, char *argv[])
     { "back between two canaries (promise 12)", test_back_between_canaries },
     { "nothing else to ask (promise 12)", test_nothing_else },
     { "writes where nothing tells (promise 12)", test_silent_writes },
+    { "each kind of request (promise 12)", test_each_waits },
+    { "refused, and nothing is remapped", test_refused_manual },
+    { "a canary that hangs (promise 12)", test_canary_hangs },
     { "a mixed block and a full spare (promise 18)", test_mixed_and_full },
     { "a write of 48 MiB (promise 3)", test_large_write },
     { NULL }

@@ -125,6 +125,8 @@ test_life (void)
   CU_ASSERT_EQUAL (do_attribute (&r, "Upper", 0, 0, content, 1), EINVAL);
   CU_ASSERT_EQUAL (do_attribute (&r, "", 0, 0, content, 1), EINVAL);
   CU_ASSERT_EQUAL (do_attribute (&r, "flags", 0, 4, content, 1), EINVAL);
+  CU_ASSERT_FALSE (attribute_tag_ok ("too-long9"));
+  CU_ASSERT_FALSE (attribute_tag_ok ("a b"));
   rig_free (&r);
 }
 
@@ -200,6 +202,7 @@ test_unknown (void)
     { 4, 0, 3, "", "know (incompatible bit 2): use" },
     { 4, 0, 2, "sixteen--letters", "know (sixteen--letters): use" },
     { 4, 0, 2, "two\nlines", "know (two): use" },
+    { 4, 0, 2, "\xc3\xa9t\xc3\xa9", "know (incompatible bit 2): use" },
     { 4, 0, 2, "\x1b[2J", "know (incompatible bit 2): use" },
     { 0, 2, 33, "mirror", "only read (mirror): use" },
     { 0, UINT32_C (1) << 31, 63, "", "only read (read-only bit 31): use" },
@@ -323,15 +326,98 @@ test_no_memory (void)
     check_content (&r, "tag", 1, 'y', err ? -1 : 1);
   }
   CU_ASSERT_EQUAL (err, 0);
-  rig_close (&r, true);
-  err = ENOMEM;
-  for (int n = 1; err == ENOMEM && n < 50; n++) {
-    malloc_countdown = n;
-    err = rig_load (&r);
-    malloc_countdown = 0;
+  /* From commits, then from a checkpoint. */
+  for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
+    if (checkpoint)
+      CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+    rig_close (&r, true);
+    err = ENOMEM;
+    for (int n = 1; err == ENOMEM && n < 50; n++) {
+      malloc_countdown = n;
+      err = rig_load (&r);
+      malloc_countdown = 0;
+    }
+    CU_ASSERT_EQUAL_FATAL (err, 0);
+    check_content (&r, "tag", 1, 'y', 1);
   }
-  CU_ASSERT_EQUAL_FATAL (err, 0);
-  check_content (&r, "tag", 1, 'y', 1);
+  rig_free (&r);
+}
+
+/* A log that says of more attributes than there may be; and of one where there
+ * are states only.
+ */
+static void
+test_hostile_places (void)
+{
+  uint64_t words[SPARE_PAGE / 8], place;
+  uint8_t *page = (uint8_t *) words;
+  struct change_list list = { 0 };
+  struct attribute a = { .tag = "many", .len = 1,
+                         .data = (const uint8_t *) "x" };
+  struct log_page info;
+  struct rig r;
+
+  rig_make (&r, 64 * MIB);
+  for (a.key = 0; a.key < ATTRIBUTES_MAX; a.key++)
+    CU_ASSERT_EQUAL_FATAL (change_list_add_attribute (&list, &a), 0);
+  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
+  change_list_free (&list);
+  place = r.spare->hdr.area[0].offset + r.spare->pos * SPARE_PAGE;
+  CU_ASSERT_EQUAL (do_attribute (&r, "many", 0, 0, "y", 1), 0);
+  rig_close (&r, true);
+  CU_ASSERT_EQUAL (device_pread (&r.m->dev, page, SPARE_PAGE, place), 0);
+  memcpy (page + 128, "more", 4);
+  fix_log_crc (page);
+  memdev_poke (r.m, place, page, SPARE_PAGE);
+  CU_ASSERT_EQUAL (rig_load (&r), EINVAL);
+  CU_ASSERT (strstr (r.message.text, "more attributes") != NULL);
+  rig_free (&r);
+
+  /* In a checkpoint, behind a LOST sector, or behind a retired slot. */
+  for (int kind = CHANGE_LOST; kind <= CHANGE_RETIRE; kind += 2) {
+    const struct log_entry e = {
+      .sector = kind == CHANGE_LOST ? 5 : 0, .count = 1, .kind = kind,
+      .slot = kind == CHANGE_RETIRE ? 5 : 0,
+    };
+
+    rig_make (&r, MIB);
+    CU_ASSERT_EQUAL (do_attribute (&r, "tag", 0, 0, "y", 1), 0);
+    CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+    place = r.spare->hdr.area[1].offset;
+    CU_ASSERT_EQUAL (device_pread (&r.m->dev, page, SPARE_PAGE, place), 0);
+    CU_ASSERT_FATAL (log_page_decode (page, &r.spare->hdr, 0, &info));
+    rig_close (&r, true);
+    memset (page, 0, SPARE_PAGE);
+    log_page_put (page, 0, &e);
+    a.key = 0;
+    log_page_put_attribute (page, 1, &a);
+    log_page_encode (&info, page);
+    memdev_poke (r.m, place, page, SPARE_PAGE);
+    CU_ASSERT_EQUAL (rig_load (&r), EINVAL);
+    CU_ASSERT (strstr (r.message.text, "behind the states") != NULL);
+    rig_free (&r);
+  }
+}
+
+/* More than a window of pages; the checkpoint that fails changes nothing. */
+static void
+test_large_checkpoint (void)
+{
+  static const uint8_t content[ATTRIBUTE_MAX] = "large";
+  struct rig r;
+
+  rig_make (&r, 64 * MIB);
+  for (unsigned key = 0; key < 266; key++)
+    CU_ASSERT_EQUAL_FATAL (do_attribute (&r, "large", key, 0, content,
+                                         sizeof content), 0);
+  CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+  rig_reload (&r);
+  CU_ASSERT_EQUAL (r.spare->nattributes, 266);
+  memdev_fail (r.m, MEMDEV_WRITE, 1, EIO, false);
+  CU_ASSERT_EQUAL (spare_checkpoint (r.spare), EIO);
+  memdev_fail (r.m, 0, 0, 0, false);
+  rig_reload (&r);
+  CU_ASSERT_EQUAL (r.spare->nattributes, 266);
   rig_free (&r);
 }
 
@@ -451,6 +537,8 @@ main (int argc, char *argv[])
     { "limits", test_limits },
     { "no memory", test_no_memory },
     { "what a log may not say (promise 23)", test_hostile },
+    { "in the wrong place (promise 23)", test_hostile_places },
+    { "large checkpoints (promise 15)", test_large_checkpoint },
     { "what the header doesn't announce (promise 23)", test_announced },
     { NULL, NULL }
   };

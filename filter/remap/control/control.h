@@ -20,8 +20,9 @@ extern int control_open (struct control **control, const char *path,
                          struct message *message);
 
 /* Serves it, in a thread, from what TARGET says; its history, times and
- * samples are made here.  The run-time directory tells of it from now on.  Returns 0, or an errno with MESSAGE set: then
- * control_close is still to be called.
+ * samples are made here.  The run-time directory tells of it from now on.
+ * Returns 0, or an errno with MESSAGE set: then control_close is still to be
+ * called.
  */
 extern int control_start (struct control *control,
                           const struct control_target *target,

@@ -27,7 +27,8 @@
  *
  * Memory: a reply is made in memory, whole, so its length is limited: a
  * table has 1000 runs and says where to go on; a map has 16384 cells; a list of
- * bad sectors has 100 and says that there were more.  A request keeps nothing after its reply.
+ * bad sectors has 100 and says that there were more.  A request keeps nothing
+ * after its reply.
  * The spare's history, which tells since when a sector is in its state, is
  * read for the first table and kept for a minute after the last one.  If
  * memory runs out, jansson's functions pass NULL on from one to the next,
