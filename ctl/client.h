@@ -74,9 +74,9 @@ extern bool client_begin (struct client *client, int *status, const char *fs,
 extern json_t *client_finish (struct client *client, int *status);
 
 /* The same without messages and waiting, for whoever asks several servers at
- * once.  client_receive_some takes what is there, and returns the reply, or NULL: then
- * *WHY, which was NULL before, says what is wrong, in new memory, or still is
- * NULL, and more is to come.  client_fd is for poll.
+ * once.  client_receive_some takes what is there, and returns the reply, or
+ * NULL: then *WHY, which was NULL before, says what is wrong, in new memory, or
+ * still is NULL, and more is to come.  client_fd is for poll.
  */
 extern bool client_send (struct client *client, const char *line,
                          char **why);
