@@ -88,8 +88,14 @@ end_serving ()
     wait "$server" 2>/dev/null || :
   fi
   rm -rf --one-file-system "$private"
-  # Nobody has been served: so nothing is in it.
-  [ -z "$spare_is_new" ] || rm -f "$spare"
+  # Nobody was served, so nothing is in it; unless another server has been
+  # quicker, and holds it.
+  if [ -n "$spare_is_new" ] && [ -f "$spare" ] &&
+     { [ ! -s "$spare" ] ||
+         "$run" remapctl info --json "$spare" 2>/dev/null |
+           grep -q '"used":0.*"runs":0'; }; then
+    flock -n "$spare" rm -f "$spare" || :
+  fi
   exit "$status"
 }
 

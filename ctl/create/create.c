@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "create/arguments.h"
 #include "create/command.h"
@@ -21,6 +22,7 @@
 #include "refusal.h"
 #include "rundir.h"
 #include "text.h"
+#include "units.h"
 
 static void
 print_sector_size (FILE *fp, const char *name, const struct target *t)
@@ -79,6 +81,8 @@ start (struct create *c)
     goto out;
   for (int i = 0; i < 2; i++) {
     print_parameters (c, both[i]);
+    if (i == 1)
+      fprintf (both[i], "At %s:\n", show_time (time (NULL)).s);
     fprintf (both[i], "Starting nbdkit...\n%s with: %s\n", c->name, text);
     fflush (both[i]);
   }

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <sys/stat.h>
 
@@ -48,9 +47,7 @@ int
 create_choose_log (struct create *c)
 {
   const char *dir = getenv ("REMAP_LOG_DIR");
-  const time_t now = time (NULL);
-  struct tm tm;
-  char stamp[32], *path;
+  char *path;
 
   if (c->logfile_arg) {
     c->logfile = copy_text (c->logfile_arg);
@@ -64,9 +61,7 @@ create_choose_log (struct create *c)
     free (path);
     return CREATE_FILES;
   }
-  localtime_r (&now, &tm);
-  strftime (stamp, sizeof stamp, "%Y%m%d_%H%M%S", &tm);
-  c->logfile = text_of ("%s/remap_%s_%s.log", path, c->name, stamp);
+  c->logfile = text_of ("%s/%s.log", path, c->name);
   free (path);
   return 0;
 }

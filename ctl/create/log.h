@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The log file of a server that is created.
+ * The log file of a server that is created: one for each name, to which each
+ * start appends.
  */
 
 #ifndef REMAPCTL_CREATE_LOG_H

@@ -13,6 +13,8 @@
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 
+#include "base/sector.h"
+#include "spare/offline.h"
 #include "client.h"
 #include "create/nbdkit.h"
 #include "create/start.h"
@@ -63,6 +65,30 @@ answers (const struct create *c)
   return reply != NULL;
 }
 
+/* Removes a spare that wasn't there before, unless somebody else uses it, or
+ * has meanwhile: it must hold nothing, and nobody can lock it then.
+ */
+static void
+remove_new_spare (const struct create *c)
+{
+  struct map_totals totals = { 0 };
+  struct held_spare h;
+  bool is_unused = true;
+
+  if (c->spare.exists ||
+      hold_open (&h, c->spare.path, c->spare_start << SECTOR_SHIFT, 0,
+                 HOLD_TO_CHANGE) != 0)
+    return;
+  if (h.content == SPARE_VALID) {
+    is_unused = hold_load (&h) == 0;
+    if (is_unused)
+      map_get_totals (h.map, &totals);
+  }
+  if (is_unused && totals.runs == 0 && h.content != SPARE_FOREIGN)
+    unlink (c->spare.path);
+  hold_close (&h);
+}
+
 /* Removes the files of a server that has ended before it was ready.  It may
  * have ended because the control socket is another server's, which answers.
  */
@@ -74,6 +100,7 @@ remove_leftovers (const struct create *c)
 
   unlink (c->pid);
   unlink (c->nbd);
+  remove_new_spare (c);
   if (lstat (c->control, &st) == -1 || !S_ISSOCK (st.st_mode))
     return;
   switch (client_try (c->control, 1, &client)) {

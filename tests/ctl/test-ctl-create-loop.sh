@@ -118,4 +118,4 @@ assert_equal "$status" 4 "status of permission denied"
 assert_grep 'permission denied' err
 as_nobody create --dry-run main_dev="$user/main.img" \
           spare_dev="$user/spare.img" >out
-assert_grep "^Log file: +$user/state/nbdkit-remap/remap_test_remap_" out
+assert_grep "^Log file: +$user/state/nbdkit-remap/test_remap.log$" out

@@ -98,10 +98,10 @@ assert_equal "$(tail -n 1 out)" "nbdkit -f -P $tmp/run/dry.pid\
   XDG_RUNTIME_DIR=$tmp/xdg XDG_STATE_HOME=$tmp/state \
     remapctl create --dry-run $ok >out
   if [ "$(id -u)" = 0 ]; then
-    assert_grep '^Log file: +/.*/log/nbdkit-remap/remap_test_remap_' out
+    assert_grep '^Log file: +/.*/log/nbdkit-remap/test_remap.log$' out
     assert_grep ' -P /run/nbdkit-remap/test_remap.pid ' out
   else
-    assert_grep "^Log file: +$tmp/state/nbdkit-remap/remap_test_remap_" out
+    assert_grep "^Log file: +$tmp/state/nbdkit-remap/test_remap.log$" out
     assert_grep " -P $tmp/xdg/nbdkit-remap/test_remap.pid " out
   fi
 )
@@ -150,9 +150,8 @@ assert_grep '^my_remap +[0-9]+ +ok +100 MiB +1 remapped, 0 LOST$' out
 # A second one: other name, default name and log, a part of the disk.
 ctl 0 create main_dev=main.img main_start=2048 spare_dev=new.spare
 assert_grep '^Spare total: +131072 sectors$' out
-assert_grep '^Log file: +.*/log/remap_test_remap_[0-9]{8}_[0-9]{6}.log$' out
-[ "$(find log -name 'remap_test_remap_*.log' | wc -l)" = 1 ] ||
-  fail "no log in the directory for logs"
+assert_grep '^Log file: +.*/log/test_remap.log$' out
+assert_equal "$(ls log)" test_remap.log "the directory for logs"
 ctl 0 status --json -n test_remap
 assert_equal "$(json out 'r["main"]["size"]')" $((104857600 - 1048576)) "size"
 assert_equal "$(json out 'r["main"]["label"]')" "+2048s" "label"
@@ -188,8 +187,39 @@ says 'no servers' 0 list
 [ -z "$(ls run)" ] || fail "stop left files: $(ls run)"
 ctl 0 create main_dev=main.img spare_dev=spare.img
 assert_grep 'spare-create=no' out
+# The second start of that name goes on in its log.
+assert_equal "$(ls log | tr '\n' ' ')" "test_remap.log " "logs"
+assert_equal "$(grep -c '^Mapping created successfully' log/test_remap.log)" 2 \
+  "starts in the log"
+assert_equal "$(grep -cE '^At [0-9]{4}-[0-9-]+ [0-9:]+:$' log/test_remap.log)" 2 \
+  "times in the log"
 ctl 0 -n test_remap table --csv
 assert_grep '^2048,1,remapped' out
+# The logrotate snippet: the server goes on in the new file, from its beginning.
+snippet=$abs_top_srcdir/examples/nbdkit-remap.logrotate
+assert_grep "^/var/log/nbdkit-remap/\*.log " "$snippet"
+assert_grep '^ +copytruncate$' "$snippet"
+if command -v logrotate >/dev/null || [ -x /usr/sbin/logrotate ]; then
+  sed "s|^/var/log/nbdkit-remap|$tmp/log|" "$snippet" >rotate.conf
+  chmod 600 rotate.conf
+  PATH=$PATH:/usr/sbin logrotate -f -s rotate.state rotate.conf
+else
+  cp log/test_remap.log log/test_remap.log.1
+  : >log/test_remap.log
+fi
+assert_grep '^Mapping created' log/test_remap.log.1
+[ ! -s log/test_remap.log ] || fail "the log wasn't rotated"
+# Flags that no client sends are logged as an error.
+/usr/bin/python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.recv(18)
+s.sendall(b"\377" * 4)
+s.recv(1)' "$tmp/run/test_remap.nbd"
+eventually has_text log/test_remap.log || fail "nothing is logged any more"
+assert_grep '^nbdkit: .*flags' log/test_remap.log
+assert_equal "$(tr -d '\0' <log/test_remap.log | wc -c)" \
+  "$(wc -c <log/test_remap.log)" "characters of the log"
 # One that was killed is no obstacle.
 kill -9 "$(cat run/test_remap.pid)"
 says_not_running ()
@@ -218,6 +248,37 @@ assert_equal "$(nbdinfo --size "nbd://127.0.0.1:$port")" 104857600 "over TCP"
 says 'before it was ready: .*in use' 9 create main_dev=main.img \
      spare_dev=tcp.spare listen=127.0.0.1:"$port" dm_name=late
 assert_equal "$(find run -name 'late.*')" run/late.failed "what was left"
+[ ! -e tcp.spare ] || fail "a spare was left that nobody has used"
+# Also one that was formatted before the start failed; but never one that is
+# another server's by now.
+mkdir wrapped
+cat >wrapped/nbdkit <<'SH'
+#!/bin/sh
+# As another server would, between create's look and its start.
+case " $* " in *" -f "*) $MEANWHILE && touch "$TOUCH" ;; esac
+echo 'nbdkit: error: it was meant to fail' >&2
+exit 1
+SH
+chmod +x wrapped/nbdkit
+late ()
+{
+  rm -f happened
+  TOUCH=$tmp/happened PATH=$tmp/wrapped:$PATH MEANWHILE=$1 says 'it was meant to fail' 9 \
+      create main_dev=main.img spare_dev=late.spare dm_name=late
+  [ -e happened ] || fail "this has failed: $1"
+}
+late "remapctl format $tmp/late.spare main-size=100M"
+[ ! -e late.spare ] || fail "a spare was left that nobody has used"
+remapctl format used.spare main-size=104857600 >/dev/null
+start_nbdkit use --filter=remap file main.img spare=used.spare \
+             remap-control="$tmp/use.ctl"
+ctl 0 -s use.ctl import --as=lost <(printf '0x0 ? 1\n0x0 0x200 -\n')
+late "ln $tmp/used.spare $tmp/late.spare"
+[ -e late.spare ] || fail "the spare of another server was removed"
+stop_nbdkit use
+rm late.spare
+late "ln $tmp/used.spare $tmp/late.spare"
+[ -e late.spare ] || fail "a spare was removed that holds something"
 ctl 0 stop test_remap
 # A control socket that is another server's stays.
 start_nbdkit other --filter=remap file main.img spare=spare.img \
