@@ -73,10 +73,21 @@ assert_equal "$(nbdinfo --size "nbd+unix:///?socket=$tmp/disk1.nbd")" 8388608 \
 remapctl list | tee list
 assert_grep '^disk1 ' list
 
-# Killed, it leaves its socket, which ExecStartPre removes.
+# Killed, it leaves its socket, which ExecStartPre removes, and list says where
+# the reason is.
 end_server 2>/dev/null
+after=$(setting ExecStopPost | sed 's/^-//; s/\$\$/$/g')
+SERVICE_RESULT=success
+export SERVICE_RESULT
+eval "$after"
+[ ! -e disk1.failed ] || fail "the end was no failure"
+SERVICE_RESULT=exit-code
+eval "$after"
+remapctl list | tee list
+assert_grep '^disk1 .*not started: journalctl -u .*@disk1 says why' list
 eval "$(setting ExecStartPre)"
 [ ! -e disk1.nbd ] || fail "the socket is still there"
+[ ! -e disk1.failed ] || fail "the reason is still there"
 # shellcheck disable=SC2016
 nbdkit "${server[@]}" --run 'nbdinfo --size "$uri"' >size
 assert_equal "$(cat size)" 8388608 "size of the export, the second time"
