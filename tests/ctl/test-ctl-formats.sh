@@ -64,6 +64,18 @@ ctl 0 status --dm
 assert_equal "$(cat out)" "0 204800 remap v2.0 2/1000 18/1000 20/1000\
  health=0 errors=W4:R5 auto_remaps=18 manual_remaps=2 scan=0%" "--dm"
 
+# A picture is counted by the server: no run is sent for it.
+: >requests
+ctl 0 map --rows 4
+assert_equal "$(cat requests)" "map 248" "what a map asks for"
+: >requests
+ctl 0 map --json
+assert_equal "$(cat requests)" "map 8192" "what a map asks for"
+assert_equal "$(json out 'r["remapped"], r["lost"], r["zero"]')" "(20, 13, 3)" \
+  "map --json"
+ctl 0 map --rows=1000
+assert_grep '^map 16384$' requests
+
 # Colours are for terminals.
 requires_program script
 on_terminal ()
