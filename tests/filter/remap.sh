@@ -82,3 +82,85 @@ client ()
   { cat "$abs_top_srcdir/tests/filter/client.py" -; } |
     nbdsh -u "${URI:-$disk_uri}" -c -
 }
+
+# ---- a drive that goes away and comes back ------------------------------
+#
+# Servers over one are started with "$lost_wait" baddisk-gone=gone.  It is
+# away for 2 seconds, and requests wait for it as long as it takes; or for
+# REMAP_DROP_SECONDS, and requests wait as long as they do by default.
+
+# For the tests.
+# shellcheck disable=SC2034
+lost_wait=main-lost-wait=$([ -z "${REMAP_DROP_SECONDS:-}" ] && echo 600 || echo 30)
+
+drive_goes ()
+{
+  : >disk.log
+  : >gone
+}
+
+has_lost_main ()
+{
+  grep -q 'main is lost' disk.log
+}
+
+# The drive comes back so long after the filter has noticed that it is away:
+# by then the filter has looked for it in vain.
+drive_returns ()
+{
+  eventually has_lost_main || fail "nothing notices that main is gone"
+  sleep "${REMAP_DROP_SECONDS:-2}"
+  rm gone
+}
+
+# through_a_drop COMMAND [ARG...]: the drive goes before COMMAND begins, or
+# (through_a_drop --midway) while it reads or writes, and COMMAND must succeed.
+# For --midway main is slow, and nbdkit's log filter below writes below.log.
+through_a_drop ()
+{
+  local status=0 job before midway=
+
+  if [ "$1" = --midway ]; then
+    midway=yes
+    shift
+    before=$(wc -l <below.log)
+  fi
+  echo "==== $* ${midway:+(midway)}"
+  [ -n "$midway" ] || drive_goes
+  "$@" &
+  job=$!
+  if [ -n "$midway" ]; then
+    eventually is_under_way || fail "$1 does nothing"
+    drive_goes
+  fi
+  drive_returns
+  wait "$job" || status=$?
+  assert_grep 'main is back' disk.log
+  return "$status"
+}
+
+is_under_way ()
+{
+  [ "$(wc -l <below.log)" -gt $((before + 40)) ]
+}
+
+# ---- the disk as a block device -----------------------------------------
+
+# attach, detach: the export of $uri by nbdfuse, as $loop; what is mounted at
+# mnt is unmounted by detach.
+loop='' fuse=''
+attach ()
+{
+  nbdfuse fuse/disk "$uri" &
+  fuse=$!
+  await_fuse fuse/disk "$fuse"
+  loop=$(losetup --find --show --direct-io=on fuse/disk)
+}
+detach ()
+{
+  ! mountpoint -q mnt || umount mnt || umount -l mnt
+  [ -z "$loop" ] || losetup -d "$loop"
+  loop=
+  [ -z "$fuse" ] || end_fuse_mount fuse "$fuse"
+  fuse=
+}

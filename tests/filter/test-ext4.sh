@@ -17,23 +17,6 @@ truncate -s 64M main.img
 : >bad.txt
 mkdir fuse mnt
 
-# attach, detach: the disk as a block device, $loop.
-loop='' fuse=''
-attach ()
-{
-  nbdfuse fuse/disk "$uri" &
-  fuse=$!
-  await_fuse fuse/disk "$fuse"
-  loop=$(losetup --find --show --direct-io=on fuse/disk)
-}
-detach ()
-{
-  ! mountpoint -q mnt || umount mnt || umount -l mnt
-  [ -z "$loop" ] || losetup -d "$loop"
-  loop=
-  [ -z "$fuse" ] || end_fuse_mount fuse "$fuse"
-  fuse=
-}
 cleanup_fn detach
 
 # Bad for writing only: what was never read through the filter is zeroes.
