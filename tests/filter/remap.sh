@@ -91,7 +91,10 @@ client ()
 
 # For the tests.
 # shellcheck disable=SC2034
-lost_wait=main-lost-wait=$([ -z "${REMAP_DROP_SECONDS:-}" ] && echo 600 || echo 30)
+case "${REMAP_DROP_SECONDS:-}" in
+  '') lost_wait=main-lost-wait=600 ;;
+  *) lost_wait=main-lost-wait=30 ;;
+esac
 
 drive_goes ()
 {
