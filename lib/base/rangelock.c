@@ -29,6 +29,10 @@
  * the order of the list, and those that were granted wait for no other hold
  * of this lock: so there is no deadlock.
  *
+ * A tentative hold is an exclusive one until it is granted, and stays in the
+ * list, and in the number of exclusives, as long as it lasts: so whoever comes
+ * takes the mutex and finds it there, and takes it off where they overlap.
+ *
  * When the table is full, a shared hold goes into the list as well.
  */
 
@@ -91,6 +95,8 @@ reach (struct range_lock *rl, struct range_hold *h, uint64_t end)
   for (x = rl->holds; x; x = x->next) {
     if (x == h)
       before = false;
+    else if (x->tentative)
+      continue;
     else if ((x->exclusive || h->exclusive) && (x->granted || before))
       end = cut (rl, h, end, x->start, x->end);
   }
@@ -118,10 +124,30 @@ wait_for_turn (struct range_lock *rl, struct range_hold *h, uint64_t end)
   return got;
 }
 
+/* The mutex is held, and H is about to be granted up to END: tentative holds
+ * that overlap are gone.
+ */
+static void
+take_tentative (struct range_lock *rl, const struct range_hold *h,
+                uint64_t end)
+{
+  struct range_hold *x, *next;
+
+  for (x = rl->holds; x; x = next) {
+    next = x->next;
+    if (x != h && x->tentative && x->start < end && x->end > h->start) {
+      take_off (rl, x);
+      atomic_fetch_sub (&rl->nr_exclusive, 1);
+      x->gone = true;
+    }
+  }
+}
+
 /* The mutex is held. */
 static void
-grant (struct range_hold *h, uint64_t end)
+grant (struct range_lock *rl, struct range_hold *h, uint64_t end)
 {
+  take_tentative (rl, h, end);
   h->end = end;
   h->granted = true;
 }
@@ -158,6 +184,7 @@ lock_shared_slow (struct range_lock *rl, struct shared_hold *h,
   append (rl, &h->hold, start, end, false);
   got = reach (rl, &h->hold, end);
   if (h->entry && got > start) {
+    take_tentative (rl, &h->hold, got);
     take_off (rl, &h->hold);
     atomic_store (&h->entry->end, got);
   }
@@ -171,8 +198,24 @@ lock_shared_slow (struct range_lock *rl, struct shared_hold *h,
     pthread_cond_broadcast (&rl->cond);
   if (got == start)
     got = wait_for_turn (rl, &h->hold, end);
-  grant (&h->hold, got);
+  grant (rl, &h->hold, got);
   pthread_mutex_unlock (&rl->mutex);
+  return got;
+}
+
+/* The mutex is held.  An exclusive hold. */
+static uint64_t
+lock_exclusive (struct range_lock *rl, struct range_hold *h, uint64_t start,
+                uint64_t end)
+{
+  uint64_t got;
+
+  append (rl, h, start, end, true);
+  atomic_fetch_add (&rl->nr_exclusive, 1);
+  got = reach (rl, h, end);
+  if (got == start)
+    got = wait_for_turn (rl, h, end);
+  grant (rl, h, got);
   return got;
 }
 
@@ -259,12 +302,7 @@ range_lock_exclusive (struct range_lock *rl, struct exclusive_hold *h,
   uint64_t got;
 
   pthread_mutex_lock (&rl->mutex);
-  append (rl, &h->hold, start, end, true);
-  atomic_fetch_add (&rl->nr_exclusive, 1);
-  got = reach (rl, &h->hold, end);
-  if (got == start)
-    got = wait_for_turn (rl, &h->hold, end);
-  grant (&h->hold, got);
+  got = lock_exclusive (rl, &h->hold, start, end);
   pthread_mutex_unlock (&rl->mutex);
   return got;
 }
@@ -273,8 +311,46 @@ void
 range_unlock_exclusive (struct range_lock *rl, struct exclusive_hold *h)
 {
   pthread_mutex_lock (&rl->mutex);
-  take_off (rl, &h->hold);
-  atomic_fetch_sub (&rl->nr_exclusive, 1);
+  if (!h->hold.gone) {
+    take_off (rl, &h->hold);
+    atomic_fetch_sub (&rl->nr_exclusive, 1);
+    pthread_cond_broadcast (&rl->cond);
+  }
+  pthread_mutex_unlock (&rl->mutex);
+}
+
+uint64_t
+range_lock_tentative (struct range_lock *rl, struct exclusive_hold *h,
+                      uint64_t start, uint64_t end)
+{
+  uint64_t got;
+
+  pthread_mutex_lock (&rl->mutex);
+  got = lock_exclusive (rl, &h->hold, start, end);
+  h->hold.tentative = true;
+  /* Others may have come while it waited. */
   pthread_cond_broadcast (&rl->cond);
   pthread_mutex_unlock (&rl->mutex);
+  return got;
+}
+
+void
+range_relax (struct range_lock *rl, struct exclusive_hold *h)
+{
+  pthread_mutex_lock (&rl->mutex);
+  h->hold.tentative = true;
+  pthread_cond_broadcast (&rl->cond);
+  pthread_mutex_unlock (&rl->mutex);
+}
+
+bool
+range_confirm (struct range_lock *rl, struct exclusive_hold *h)
+{
+  bool there;
+
+  pthread_mutex_lock (&rl->mutex);
+  there = !h->hold.gone;
+  h->hold.tentative = false;
+  pthread_mutex_unlock (&rl->mutex);
+  return there;
 }

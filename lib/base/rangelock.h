@@ -22,10 +22,18 @@
  * A shared lock that meets no exclusive one costs a few atomic operations:
  * no mutex, no allocation, no system call (promise 24).
  *
- * Holds live on the caller's stack.  A thread that holds a range doesn't
- * ask the same lock for another one: two threads could wait for each other.
- * It may ask another lock, if all threads take the two in one order.  The
- * engine has two, and takes RANGES before FLUSHES.
+ * Holds are the caller's memory.  A thread that holds a range doesn't ask the
+ * same lock for another one: two threads could wait for each other.  It may
+ * ask another lock, if all threads take the two in one order.  The engine has
+ * two, and takes RANGES before FLUSHES.
+ *
+ * A tentative hold is for whoever wants to look at many ranges for a long
+ * time, and then change all of them in one step.  It keeps nobody out: when
+ * anybody else is granted a part of it, it is gone, and range_confirm says so.
+ * If it says that the hold is still there, nobody has held any of the range
+ * since the hold was granted, and from then on it is an exclusive one.  Since
+ * nobody waits for a tentative hold, a thread may have many of them and ask
+ * for more; once it has confirmed one, it asks for no more.
  */
 
 #ifndef REMAP_RANGELOCK_H
@@ -44,6 +52,8 @@ struct range_hold {
    */
   uint64_t start, end;
   bool exclusive, granted;
+  bool tentative;               /* keeps nobody out */
+  bool gone;                    /* it was tentative; not in the list any more */
   struct range_hold *next, **prev;
 };
 
@@ -98,6 +108,17 @@ extern uint64_t range_lock_exclusive (struct range_lock *rl,
                                       uint64_t start, uint64_t end);
 extern void range_unlock_exclusive (struct range_lock *rl,
                                     struct exclusive_hold *h);
+
+/* A tentative hold; or an exclusive one becomes tentative.  It ends with
+ * range_unlock_exclusive, confirmed or not, gone or not.
+ */
+extern uint64_t range_lock_tentative (struct range_lock *rl,
+                                      struct exclusive_hold *h,
+                                      uint64_t start, uint64_t end);
+extern void range_relax (struct range_lock *rl, struct exclusive_hold *h);
+
+/* True: H is exclusive from now on.  False: it is gone. */
+extern bool range_confirm (struct range_lock *rl, struct exclusive_hold *h);
 
 /* The rest is for callers that count instructions. */
 

@@ -53,6 +53,11 @@ enum change_reason {
 #define WHY_LAST WHY_VANISH     /* of those above */
 #define WHY_MAX 15U             /* what a log may say */
 
+struct sector_range {
+  sector_t start;
+  uint64_t count;      /* sectors */
+};
+
 /* A run of adjacent sectors in one state.  In a REMAPPED run the slots
  * are adjacent as well: sector start + i lives in slot slot + i.
  */

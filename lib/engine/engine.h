@@ -158,13 +158,26 @@ struct engine_watch {
   void *opaque;
 };
 
-/* DIRECT sectors go to the spare with their content, or become LOST. */
+/* DIRECT sectors go to the spare with their content, or become LOST.  Of many
+ * ranges, which may overlap and come in any order, what can be is recorded
+ * together; N is not 0.
+ */
+extern int engine_remap_ranges (struct engine_conn *conn,
+                                const struct sector_range *ranges, size_t n,
+                                enum change_reason why,
+                                const struct engine_watch *watch,
+                                struct engine_result *res);
 extern int engine_remap (struct engine_conn *conn, sector_t start,
                          uint64_t count, enum change_reason why,
                          const struct engine_watch *watch,
                          struct engine_result *res);
 
 /* DIRECT sectors become LOST, without main being asked. */
+extern int engine_declare_lost_ranges (struct engine *e,
+                                       const struct sector_range *ranges,
+                                       size_t n, enum change_reason why,
+                                       const struct engine_watch *watch,
+                                       struct engine_result *res);
 extern int engine_declare_lost (struct engine *e, sector_t start,
                                 uint64_t count, enum change_reason why,
                                 const struct engine_watch *watch,

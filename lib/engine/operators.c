@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * What operators ask for.  All of it moves whole main blocks, a few or one
- * at a time, under an exclusive lock of their own: clients go on meanwhile.
+ * What operators ask for.  All of it moves whole main blocks, and clients go on
+ * meanwhile: operation.h says how.
  */
 
 #include <config.h>
@@ -75,77 +75,97 @@ remap_block (struct operation *op, struct request *r, uint64_t block,
   return err;
 }
 
-/* DIRECT blocks together, if they can be read and there is room for all of
- * them; if not, LOOK_AGAIN, and nothing has changed.
- */
-static int
-remap_together (struct operation *op, uint64_t start, uint64_t end)
+/* What becomes of blocks that were read, or can't be. */
+static void
+remap_apply (struct operation *op, struct record *rec, struct piece *p)
 {
-  struct request r;
-  int err;
+  struct engine *e = op->e;
+  uint64_t pos, next;
+  struct run run;
 
-  request_init (&r, op->conn, start, end - start);
-  err = main_read (&r, op->buf, start, end);
-  if (err)
-    return error_classify (err) == ERROR_MEDIA ? LOOK_AGAIN : err;
-  err = move_direct (&r, start, end, op->buf, op->why);
-  if (err == 0)
-    op->res->done += sectors_in (start, end);
-  return err == ENOSPC ? LOOK_AGAIN : err;
+  p->done = p->left = 0;
+  for (pos = p->start; pos < p->end && rec->err == 0; pos = next) {
+    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, p->end));
+    next = min_u64 (run_end_byte (&run), p->end);
+    if (run.state != DIRECT) {
+      p->left += run.count;
+      continue;
+    }
+    p->done += run.count;
+    if (p->data) {
+      store_sectors (rec, p->data + (pos - p->start), pos, next, op->why);
+      continue;
+    }
+    record_state (rec, &run, LOST, op->why);
+    if (!p->reported)
+      report_bad (op, run.start, run.count);
+  }
+  if (p->data == NULL && !p->reported) {
+    log_sectors (e, p->start, p->end, "can't be read from main: LOST");
+    p->reported = true;
+  }
 }
 
-/* Reads DIRECT blocks without a lock, and forgets what they hold: a sector on
- * which main hangs is met here, where it holds up nobody.  What can be read is
- * in the drive's memory when it is read again.  Returns main's error.
- */
 static int
-look_ahead (struct operation *op, uint64_t start, uint64_t end)
+remap_again (struct operation *op, uint64_t start, uint64_t end)
 {
-  uint64_t class_end;
-  struct request r;
-
-  if (end - start <= op->e->config.main_block ||
-      classify (op->e, start, end, &class_end) != ALL_DIRECT)
-    return 0;
-  request_init (&r, op->conn, start, class_end - start);
-  return main_read (&r, op->buf, start, class_end);
+  return one_by_one_from (op, start, end, remap_block);
 }
 
+/* Many blocks at once, and if that fails, one at a time. */
 static int
 remap_piece (struct operation *op, uint64_t start, uint64_t end,
              uint64_t *done)
 {
   struct engine *e = op->e;
-  struct exclusive_hold hold;
+  struct request r;
+  struct piece *p;
+  bool weak = false;
   int err;
 
-  err = look_ahead (op, start, end);
-  if (err) {
-    if (error_classify (err) != ERROR_MEDIA)
-      return err;
-    return one_by_one_from (op, start, end, remap_block, done);
-  }
-
-  err = LOOK_AGAIN;
-  end = range_lock_exclusive (e->ranges, &hold, start, end);
-  switch (classify (e, start, end, &end)) {
-  case ALL_MAPPED:
+  if (start < op->single_until)
+    end = block_end (e, start);
+  if (classify (e, start, end, &end) == ALL_MAPPED) {
     op->res->left += sectors_in (start, end);
-    err = 0;
-    break;
-  case ALL_DIRECT:
-    if (end - start > e->config.main_block)
-      err = remap_together (op, start, end);
-    break;
-  case MIXED:
-    break;
+    *done = end;
+    return 0;
   }
-  range_unlock_exclusive (e->ranges, &hold);
-  *done = end;
-  if (err != LOOK_AGAIN)
-    return err;
+  p = hold_piece (op, start, end, 1);
+  *done = end = p->end;
+  request_init (&r, op->conn, start, end - start);
+  if (end - start > e->config.main_block) {
+    err = main_read (&r, p->data, start, end);
+    if (err) {
+      drop_piece (op);
+      if (error_classify (err) != ERROR_MEDIA)
+        return err;
+      op->single_until = end;
+      *done = start;
+    }
+    return 0;
+  }
+  err = read_block_locked (&r, p->data, start, 1 + e->config.retries, &weak);
+  if (err) {
+    p->data = NULL;
+    err = only_a_bad_place (&r, err);
+    if (err)
+      drop_piece (op);
+  }
+  settle_canaries (&r);
+  return err;
+}
 
-  return one_by_one_from (op, start, end, remap_block, done);
+int
+engine_remap_ranges (struct engine_conn *conn,
+                     const struct sector_range *ranges, size_t n,
+                     enum change_reason why, const struct engine_watch *watch,
+                     struct engine_result *res)
+{
+  struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
+                          .res = res, .why = why, .size = OPERATION_PIECE,
+                          .apply = remap_apply, .again = remap_again };
+
+  return operate (&op, ranges, n, false, remap_piece);
 }
 
 int
@@ -153,54 +173,87 @@ engine_remap (struct engine_conn *conn, sector_t start, uint64_t count,
               enum change_reason why, const struct engine_watch *watch,
               struct engine_result *res)
 {
-  struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
-                          .res = res, .why = why, .size = OPERATION_PIECE };
+  const struct sector_range range = { start, count };
 
-  return operate (&op, start, count, false, remap_piece);
+  return engine_remap_ranges (conn, &range, 1, why, watch, res);
 }
 
 /* The sectors in state FROM become TO. */
-static int
-record_piece (struct operation *op, uint64_t start, uint64_t end,
-              enum sector_state from, enum sector_state to, uint64_t *done)
+static void
+record_apply (struct operation *op, struct record *rec, struct piece *p)
 {
-  struct engine *e = op->e;
-  struct exclusive_hold hold;
-  struct record rec;
   struct run run;
-  uint64_t pos, n = 0;
-  int err;
+  uint64_t pos;
 
-  record_init (&rec, e, NULL);
-  end = range_lock_exclusive (e->ranges, &hold, start, end);
-  for (pos = start; pos < end && rec.err == 0; pos = run_end_byte (&run)) {
-    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
-    if (run.state != from)
+  p->done = 0;
+  for (pos = p->start; pos < p->end && rec->err == 0;
+       pos = run_end_byte (&run)) {
+    run = map_lookup (op->e->map, sector_of (pos), sectors_in (pos, p->end));
+    if (run.state != op->from)
       continue;
-    record_state (&rec, &run, to, op->why);
-    n += run.count;
+    record_state (rec, &run, op->to, op->why);
+    p->done += run.count;
   }
-  err = record_commit (&rec);
-  range_unlock_exclusive (e->ranges, &hold);
-  *done = end;
-  if (err)
-    return err;
-  op->res->done += n;
-  op->res->left += sectors_in (start, end) - n;
-  return 0;
+  p->left = sectors_in (p->start, p->end) - p->done;
 }
 
 static int
-declare_lost_piece (struct operation *op, uint64_t start, uint64_t end,
-                    uint64_t *done)
+record_again (struct operation *op, uint64_t start, uint64_t end)
 {
-  uint64_t before = op->res->done;
-  int err = record_piece (op, start, end, DIRECT, LOST, done);
+  struct piece p = { .start = start };
+  struct exclusive_hold hold;
+  struct record rec;
+  int err = 0;
 
-  if (err == 0 && op->res->done > before)
-    engine_log (op->e, ENGINE_LOG_DEBUG, "%" PRIu64 " of the sectors %" PRIu64
-                "-%" PRIu64 ": LOST by command", op->res->done - before,
-                sector_of (start), sector_of (*done - 1));
+  for (; p.start < end && err == 0; p.start = p.end) {
+    p.end = range_lock_exclusive (op->e->ranges, &hold, p.start, end);
+    record_init (&rec, op->e, NULL);
+    record_apply (op, &rec, &p);
+    err = record_commit (&rec);
+    range_unlock_exclusive (op->e->ranges, &hold);
+    if (err == 0) {
+      op->res->done += p.done;
+      op->res->left += p.left;
+    }
+  }
+  return err;
+}
+
+static int
+record_piece (struct operation *op, uint64_t start, uint64_t end,
+              uint64_t *done)
+{
+  struct run run;
+  uint64_t pos, n = 0;
+
+  for (pos = start; pos < end && n < BATCH_CHANGES;
+       pos = run_end_byte (&run)) {
+    run = map_lookup (op->e->map, sector_of (pos), sectors_in (pos, end));
+    n += run.state == op->from;
+  }
+  *done = end = min_u64 (block_end (op->e, pos - 1), end);
+  if (n > 0)
+    *done = hold_piece (op, start, end, n)->end;
+  else
+    op->res->left += sectors_in (start, end);
+  return 0;
+}
+
+int
+engine_declare_lost_ranges (struct engine *e,
+                            const struct sector_range *ranges, size_t n,
+                            enum change_reason why,
+                            const struct engine_watch *watch,
+                            struct engine_result *res)
+{
+  struct operation op = { .e = e, .watch = watch, .res = res, .why = why,
+                          .size = RECORD_PIECE, .from = DIRECT, .to = LOST,
+                          .apply = record_apply, .again = record_again };
+  int err = operate (&op, ranges, n, false, record_piece);
+
+  if (res->done > 0)
+    engine_log (e, ENGINE_LOG_DEBUG, "%" PRIu64 " sectors from %" PRIu64
+                " on: LOST by command", res->done, ranges[0].start);
   return err;
 }
 
@@ -210,17 +263,9 @@ engine_declare_lost (struct engine *e, sector_t start, uint64_t count,
                      const struct engine_watch *watch,
                      struct engine_result *res)
 {
-  struct operation op = { .e = e, .watch = watch, .res = res, .why = why,
-                          .size = RECORD_PIECE };
+  const struct sector_range range = { start, count };
 
-  return operate (&op, start, count, false, declare_lost_piece);
-}
-
-static int
-forget_lost_piece (struct operation *op, uint64_t start, uint64_t end,
-                   uint64_t *done)
-{
-  return record_piece (op, start, end, LOST, ZERO, done);
+  return engine_declare_lost_ranges (e, &range, 1, why, watch, res);
 }
 
 int
@@ -228,70 +273,125 @@ engine_forget_lost (struct engine *e, sector_t start, uint64_t count,
                     const struct engine_watch *watch,
                     struct engine_result *res)
 {
+  const struct sector_range range = { start, count };
   struct operation op = { .e = e, .watch = watch, .res = res,
-                          .why = WHY_MANUAL, .size = RECORD_PIECE };
+                          .why = WHY_MANUAL, .size = RECORD_PIECE,
+                          .from = LOST, .to = ZERO,
+                          .apply = record_apply, .again = record_again };
 
-  return operate (&op, start, count, true, forget_lost_piece);
+  return operate (&op, &range, 1, true, record_piece);
 }
 
-/* Gives the LOST sectors of a block this content. */
-static int
-recover_sectors (struct request *r, uint64_t block, const uint8_t *buf,
-                 uint64_t lost)
+/* Gives the LOST sectors of blocks this content; returns how many. */
+static uint64_t
+recover_sectors (struct record *rec, const uint8_t *buf, uint64_t start,
+                 uint64_t end)
 {
-  struct engine *e = r->e;
-  uint64_t pos, next, end = block_end (e, block);
-  struct record rec;
+  uint64_t pos, next, n = 0;
+  struct run run;
 
-  record_init (&rec, e, r);
-  rec.counters[COUNT_RECOVERED] = lost;
-  for (pos = block; pos < end && rec.err == 0; pos = next) {
-    next = min_u64 (pos + SECTOR_SIZE, end);
-    if (map_lookup (e->map, sector_of (pos), 1).state == LOST)
-      store_sectors (&rec, buf + (pos - block), pos, next, WHY_MANUAL);
+  for (pos = start; pos < end && rec->err == 0; pos = next) {
+    run = map_lookup (rec->e->map, sector_of (pos), sectors_in (pos, end));
+    next = min_u64 (run_end_byte (&run), end);
+    if (run.state != LOST)
+      continue;
+    store_sectors (rec, buf + (pos - start), pos, next, WHY_MANUAL);
+    n += run.count;
   }
-  return record_commit (&rec);
+  rec->counters[COUNT_RECOVERED] += n;
+  return n;
+}
+
+static void
+retry_apply (struct operation *op, struct record *rec, struct piece *p)
+{
+  p->done = recover_sectors (rec, p->data, p->start, p->end);
+  p->left = sectors_in (p->start, p->end) - p->done;
+}
+
+/* Reads a block of which LOST sectors are to be read again.  Returns main's
+ * error; if it is about this place alone the sectors were reported.
+ */
+static int
+retry_read (struct operation *op, struct request *r, uint8_t *buf,
+            uint64_t block, uint64_t end, bool *is_bad)
+{
+  bool weak = true;
+  int err = read_block_locked (r, buf, block, 1 + op->e->config.retries,
+                               &weak);
+
+  *is_bad = err != 0;
+  if (err == 0)
+    return 0;
+  err = only_a_bad_place (r, err);
+  if (err == 0) {
+    report_bad_state (op, block, end, LOST);
+    op->res->left += sectors_in (block, end) -
+      count_state (op->e, block, LOST);
+  }
+  return err;
 }
 
 static int
 retry_block (struct operation *op, struct request *r, uint64_t block,
              uint64_t end)
 {
-  struct engine *e = op->e;
-  uint64_t lost = count_state (e, block, LOST);
-  bool weak = true;
-  int err;
+  uint64_t lost = count_state (op->e, block, LOST);
+  struct record rec;
+  bool is_bad = false;
+  int err = 0;
 
-  op->res->left += sectors_in (block, end) - lost;
-  if (lost == 0)
-    return 0;
-  err = read_block_locked (r, op->buf, block, 1 + e->config.retries, &weak);
-  if (err) {
-    err = only_a_bad_place (r, err);
-    if (err == 0)
-      report_bad_state (op, block, end, LOST);
+  if (lost > 0)
+    err = retry_read (op, r, op->buf, block, end, &is_bad);
+  if (err || is_bad)
     return err;
-  }
-  err = recover_sectors (r, block, op->buf, lost);
-  if (err == 0)
+  record_init (&rec, op->e, r);
+  recover_sectors (&rec, op->buf, block, end);
+  err = record_commit (&rec);
+  if (err == 0) {
     op->res->done += lost;
+    op->res->left += sectors_in (block, end) - lost;
+  }
   return err;
+}
+
+static int
+retry_again (struct operation *op, uint64_t start, uint64_t end)
+{
+  return one_by_one_from (op, start, end, retry_block);
 }
 
 static int
 retry_piece (struct operation *op, uint64_t start, uint64_t end,
              uint64_t *done)
 {
-  *done = block_end (op->e, start);
-  return with_block (op, start, retry_block);
+  struct request r;
+  struct piece *p;
+  bool is_bad;
+  int err;
+
+  *done = end = block_end (op->e, start);
+  if (count_state (op->e, start, LOST) == 0) {
+    op->res->left += sectors_in (start, end);
+    return 0;
+  }
+  p = hold_piece (op, start, end, 1);
+  request_init (&r, op->conn, start, end - start);
+  err = retry_read (op, &r, p->data, start, end, &is_bad);
+  if (is_bad)
+    drop_piece (op);
+  settle_canaries (&r);
+  return err;
 }
 
 int
 engine_retry (struct engine_conn *conn, sector_t start, uint64_t count,
               const struct engine_watch *watch, struct engine_result *res)
 {
+  const struct sector_range range = { start, count };
   struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
-                          .res = res, .why = WHY_MANUAL };
+                          .res = res, .why = WHY_MANUAL,
+                          .apply = retry_apply, .again = retry_again };
 
-  return operate (&op, start, count, true, retry_piece);
+  return operate (&op, &range, 1, true, retry_piece);
 }

@@ -135,16 +135,17 @@ unmap_piece (struct operation *op, uint64_t start, uint64_t end,
   *done = end;
   if (err || !one_by_one)
     return err;
-  return one_by_one_from (op, start, end, unmap_block, done);
+  return one_by_one_from (op, start, end, unmap_block);
 }
 
 int
 engine_unmap (struct engine_conn *conn, sector_t start, uint64_t count,
               const struct engine_watch *watch, struct engine_result *res)
 {
+  const struct sector_range range = { start, count };
   struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
                           .res = res, .why = WHY_MANUAL,
                           .size = OPERATION_PIECE };
 
-  return operate (&op, start, count, true, unmap_piece);
+  return operate (&op, &range, 1, true, unmap_piece);
 }

@@ -109,10 +109,11 @@ int
 engine_verify (struct engine_conn *conn, sector_t start, uint64_t count,
                const struct engine_watch *watch, struct engine_result *res)
 {
+  const struct sector_range range = { start, count };
   struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
                           .res = res, .size = VERIFY_PIECE };
 
-  return operate (&op, start, count, false, verify_piece);
+  return operate (&op, &range, 1, false, verify_piece);
 }
 
 void

@@ -399,6 +399,63 @@ test_at_once (void)
   range_lock_free (rl);
 }
 
+/* A tentative hold keeps nobody out, and is gone where it overlaps what anybody
+ * was granted; one that was confirmed is like any exclusive one.
+ */
+static void
+test_tentative (void)
+{
+  struct range_lock *rl = range_lock_new (10);
+  struct exclusive_hold t[5], x;
+  struct shared_entry *entry;
+  struct shared_hold s;
+  struct locker l;
+
+  alarm (PATIENCE);
+  for (int i = 0; i < 5; i++)
+    CU_ASSERT_EQUAL (range_lock_tentative (rl, &t[i], 100 * i, 100 * i + 50),
+                     100 * i + 50);
+  CU_ASSERT (!range_try_shared (rl, &entry, 0, 10));
+  CU_ASSERT_EQUAL (range_lock_shared (rl, &s, 50, 100), 100);
+  range_unlock_shared (rl, &s);
+  CU_ASSERT_EQUAL (range_lock_shared (rl, &s, 40, 100), 100);
+  CU_ASSERT_EQUAL (range_lock_exclusive (rl, &x, 140, 201), 201);
+  range_unlock_exclusive (rl, &x);
+  CU_ASSERT (!range_confirm (rl, &t[0]));
+  CU_ASSERT (!range_confirm (rl, &t[1]));
+  CU_ASSERT (!range_confirm (rl, &t[2]));
+  CU_ASSERT (range_confirm (rl, &t[3]));
+  CU_ASSERT_EQUAL (atomic_load (&rl->nr_exclusive), 2);
+
+  /* What one that waits is granted in the end counts, and no more. */
+  start_waiter (&l, rl, true, 349, 360, 1);
+  range_unlock_exclusive (rl, &t[3]);
+  pthread_join (l.thread, NULL);
+  CU_ASSERT_EQUAL (l.got_end, 360);
+  CU_ASSERT_EQUAL (range_lock_tentative (rl, &t[3], 300, 350), 350);
+  CU_ASSERT_EQUAL (range_lock_exclusive (rl, &x, 200, 300), 300);
+  range_unlock_exclusive (rl, &x);
+  CU_ASSERT (range_confirm (rl, &t[3]));
+
+  /* A tentative one waits as an exclusive one does, and then keeps nobody out;
+   * an exclusive one that becomes tentative lets go those that wait for it.
+   */
+  CU_ASSERT (range_confirm (rl, &t[4]));
+  start_waiter (&l, rl, false, 430, 440, 1);
+  range_relax (rl, &t[4]);
+  pthread_join (l.thread, NULL);
+  CU_ASSERT_EQUAL (l.got_end, 440);
+  CU_ASSERT (!range_confirm (rl, &t[4]));
+  for (int i = 0; i < 5; i++)
+    range_unlock_exclusive (rl, &t[i]);
+  range_unlock_shared (rl, &s);
+  CU_ASSERT_PTR_NULL (rl->holds);
+  CU_ASSERT_EQUAL (atomic_load (&rl->nr_exclusive), 0);
+  CU_ASSERT (range_try_shared (rl, &entry, 0, 500));
+  range_leave_shared (rl, entry);
+  range_lock_free (rl);
+}
+
 /* Everything at once: each cell knows who is in it. */
 #define CELLS 64
 #define THREADS 6
@@ -428,7 +485,17 @@ stress_thread (void *arg)
     if (start + len > CELLS)
       len = CELLS - start;
     if ((rnd >> 16) % 3 == 0) {
-      len = range_lock_exclusive (st->rl, &x, start, start + len) - start;
+      if (rnd >> 20 & 1) {
+        len = range_lock_tentative (st->rl, &x, start, start + len) - start;
+        if (rnd >> 21 & 1)
+          pause_a_little ();
+        if (!range_confirm (st->rl, &x)) {
+          range_unlock_exclusive (st->rl, &x);
+          continue;
+        }
+      }
+      else
+        len = range_lock_exclusive (st->rl, &x, start, start + len) - start;
       for (c = start; c < start + len; c++) {
         int expected = 0;
 
@@ -496,6 +563,7 @@ main (int argc, char *argv[])
     { "a shared hold is cut short", test_cut_short },
     { "the table is full", test_table_full },
     { "at once (promise 24)", test_at_once },
+    { "tentative", test_tentative },
     { "stress", test_stress },
     { NULL }
   };
