@@ -20,6 +20,9 @@
 #include "rundir.h"
 #include "text.h"
 
+/* What a server takes at most, with the newline. */
+#define MAX_REQUEST 4096
+
 /* Far more than a server sends: a page of a table has 200 KB. */
 #define MAX_REPLY (size_t) (16 << 20)
 
@@ -150,7 +153,7 @@ receive (struct client *c, char **why)
 static bool
 begin (struct client *c, int *status, const char *fs, va_list args)
 {
-  char line[512], *why = NULL;
+  char line[MAX_REQUEST], *why = NULL;
   bool ok;
   int n;
 

@@ -21,8 +21,12 @@
 #include "text.h"
 #include "units.h"
 
-/* Sectors of a request: few enough for the bar to move. */
+/* A request has so many sectors: few enough for the bar to move.  And so many
+ * ranges and bytes: what the server takes at most, or a bit less.
+ */
 #define STEP 65536
+#define MAX_RANGES 256
+#define MAX_REQUEST 4000
 
 /* Bytes.  Lists of bad sectors are smaller. */
 #define MAX_FILE (UINT64_C (1) << 30)
@@ -33,6 +37,12 @@ struct import {
   uint64_t total, sent;                 /* sectors */
   uint64_t done, left, lost;            /* sectors, sums of replies */
   bool bar;
+
+  /* The request that is being made. */
+  char text[MAX_REQUEST + 1];
+  size_t len;
+  unsigned nr_ranges;
+  uint64_t sectors;
 };
 
 /* Reads a whole file into new memory, and adds a NUL, which isn't counted in
@@ -126,16 +136,18 @@ check_areas (struct import *im, const struct area_list *list,
   return true;
 }
 
+/* Sends the ranges that have been collected. */
 static int
-import_range (struct import *im, sector_t start, uint64_t count)
+send_ranges (struct import *im)
 {
   struct reader r = { 0 };
   int status;
   json_t *reply;
 
-  reply = client_request (im->client, &status,
-                          "import %s %" PRIu64 " %" PRIu64, im->as, start,
-                          count);
+  if (im->nr_ranges == 0)
+    return STATUS_DONE;
+  reply = client_request (im->client, &status, "import %s%s", im->as,
+                          im->text);
   if (reply == NULL)
     return status;
   r.root = reply;
@@ -143,7 +155,28 @@ import_range (struct import *im, sector_t start, uint64_t count)
   im->left += get_uint (&r, "left");
   im->lost += get_uint (&r, "lost");
   json_decref (reply);
-  return r.bad ? STATUS_NO_SERVER : STATUS_DONE;
+  if (r.bad)
+    return STATUS_NO_SERVER;
+  im->sent += im->sectors;
+  im->len = im->sectors = im->nr_ranges = 0;
+  show_progress (im, false);
+  return STATUS_DONE;
+}
+
+/* Collects a range, and sends what there is if it has become much. */
+static int
+import_range (struct import *im, sector_t start, uint64_t count)
+{
+  const size_t longest = sizeof " 36028797018963968 36028797018963968";
+
+  im->len += snprintf (im->text + im->len, sizeof im->text - im->len,
+                       " %" PRIu64 " %" PRIu64, start, count);
+  im->nr_ranges++;
+  im->sectors += count;
+  if (im->nr_ranges < MAX_RANGES && im->sectors < STEP &&
+      sizeof im->text - im->len > longest)
+    return STATUS_DONE;
+  return send_ranges (im);
 }
 
 static int
@@ -156,14 +189,12 @@ import_areas (struct import *im, const struct area_list *list)
   for (size_t i = 0; i < list->n && status == STATUS_DONE; i++) {
     area_sectors (&list->v[i], &start, &count);
     for (; count > 0 && status == STATUS_DONE; start += n, count -= n) {
-      n = min_u64 (count, STEP);
+      n = min_u64 (count, STEP - im->sectors);
       status = import_range (im, start, n);
-      if (status == STATUS_DONE) {
-        im->sent += n;
-        show_progress (im, false);
-      }
     }
   }
+  if (status == STATUS_DONE)
+    status = send_ranges (im);
   show_progress (im, true);
   return status;
 }

@@ -168,13 +168,11 @@ fi
 # A list that was exported is imported: the same sectors are asked for.
 : >requests
 ctl 0 import --as=lost disk.map
-assert_grep '^import lost 108 2$' requests
-assert_grep '^import lost 2000 11$' requests
+assert_grep '^import lost 108 2 2000 11$' requests
 remapctl table --badblocks >blocks
 : >requests
 ctl 0 import --as=remap --block-size 1024 blocks
-assert_grep '^import remap 108 2$' requests
-assert_grep '^import remap 2000 12$' requests
+assert_grep '^import remap 108 2 2000 12$' requests
 assert_grep '14 bad sectors listed' out
 
 # e2fsck reads the list of bad blocks.

@@ -111,7 +111,12 @@ fi
 # Many runs: pages.
 /usr/bin/python3 -c 'print("\n".join(str(b) for b in range(10000, 16000, 2)))' \
   >many.list
+ctl 0 status --json
+before=$(json out 'r["spare"]["commits"]')
 ctl 0 import --as=lost --block-size 512 many.list
+ctl 0 status --json
+assert_equal "$(json out 'r["spare"]["commits"]')" $((before + 12)) \
+             "256 areas in a commit"
 ctl 0 table --csv 10000 6000
 assert_equal "$(grep -c lost out)" 3000 "runs in several pages"
 remapctl table --badblocks --block-size 512 10000 6000 | diff many.list -

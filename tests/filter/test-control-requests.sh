@@ -24,7 +24,10 @@ for line in requests:
     # Too few words, too many words.
     if line != name and "[START" not in line:
         refuses(name, "the request is: " + line)
-    refuses(name + " 1 1 1 1 1", "more than 5 words")
+    if name == "import":
+        refuses(name + " lost" + " 1 1" * 257, "more than 514 words")
+    else:
+        refuses(name + " 1 1 1 1 1", "more than 5 words")
     refuses(name + " 1 1 1 1", "the request is: " + line)
 refuses("frob", "no request 'frob'")
 refuses("PING", "no request 'PING'")

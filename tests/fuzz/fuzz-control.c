@@ -147,6 +147,10 @@ one_line (const char *line, size_t len)
   check (rq.verb < NR_CONTROL_VERBS, "an unknown verb");
   check (rq.size <= INT64_MAX && rq.start < UINT64_C (1) << 55 &&
          rq.count < UINT64_C (1) << 55, "a number out of range");
+  check (rq.nr_ranges <= CONTROL_MAX_RANGES, "too many ranges");
+  for (unsigned i = 0; i < rq.nr_ranges; i++)
+    check (rq.range[i].start < UINT64_C (1) << 55 &&
+           rq.range[i].count < UINT64_C (1) << 55, "a range out of range");
   if (parse_only) {
     control_check_range (&rq, bytes_to_sectors (MAIN_SIZE), &message);
     return;

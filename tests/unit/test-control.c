@@ -96,6 +96,40 @@ test_numbers (void)
   CU_ASSERT (refused ("remap 99999999999999999999x", "not '9999"));
 }
 
+/* import takes many ranges, the others one. */
+static void
+test_many_ranges (void)
+{
+  char line[4096] = "import lost";
+  size_t len = strlen (line);
+
+  CU_ASSERT_EQUAL (parse ("import lost 7 2 0x10 3 1 1"), 0);
+  CU_ASSERT (rq.lost && rq.nr_ranges == 3);
+  CU_ASSERT (rq.range[1].start == 16 && rq.range[1].count == 3);
+  CU_ASSERT (rq.range[2].start == 1 && rq.range[2].count == 1);
+  CU_ASSERT_EQUAL (control_check_range (&rq, 19, &message), 0);
+  CU_ASSERT_EQUAL (control_check_range (&rq, 18, &message), EINVAL);
+  CU_ASSERT (refused ("import lost 7 2 9", "the request is: import lost|"));
+  CU_ASSERT (refused ("import lost 7 2 9 0", "at least 1"));
+  CU_ASSERT (refused ("import lost 7 2 9 -1", "'-1'"));
+  CU_ASSERT (refused ("import 7 2 9 1 4", "as '7'"));
+  CU_ASSERT (refused ("remap 7 2 9 1", "the request is: remap START [COUNT]"));
+  CU_ASSERT_EQUAL (parse ("remap 7 2"), 0);
+  CU_ASSERT_EQUAL (rq.nr_ranges, 1);
+  CU_ASSERT_EQUAL (parse ("ping"), 0);
+  CU_ASSERT_EQUAL (rq.nr_ranges, 0);
+
+  for (unsigned i = 0; i < CONTROL_MAX_RANGES; i++)
+    len += snprintf (line + len, sizeof line - len, " %u 1", i);
+  CU_ASSERT_EQUAL (parse (line), 0);
+  CU_ASSERT_EQUAL (rq.nr_ranges, CONTROL_MAX_RANGES);
+  CU_ASSERT_EQUAL (rq.range[255].start, 255);
+  CU_ASSERT_EQUAL (control_check_range (&rq, 255, &message), EINVAL);
+  CU_ASSERT (strstr (message.text, "sector 255 isn't there") != NULL);
+  strcat (line, " 1 1");
+  CU_ASSERT (refused (line, "more than 514 words"));
+}
+
 static void
 test_sizes_and_switches (void)
 {
@@ -204,6 +238,13 @@ test_operations (void)
                       "{\"start\":15,\"count\":1}],\"more\":false}"));
   CU_ASSERT (replies (&c, "import lost 15 2", "{\"ok\":true,\"done\":1,"
                       "\"left\":1,\"lost\":1,\"runs\":[],\"more\":false}"));
+  CU_ASSERT (replies (&c, "import lost 17 1 40 2 17 1 16 2",
+                      "{\"ok\":true,\"done\":3,\"left\":3,"
+                      "\"lost\":3,\"runs\":[],\"more\":false}"));
+  CU_ASSERT (replies (&c, "import lost 30 1 8192 1", "{\"ok\":false,"
+                      "\"error\":\"sector 8192 isn't there: main has 8192 "
+                      "sectors\"}"));
+  CU_ASSERT_EQUAL (map_lookup (c.r.map, 30, 1).state, DIRECT);
   CU_ASSERT (replies (&c, "sync", "{\"ok\":true}"));
   CU_ASSERT (replies (&c, "grow 1M", "{\"ok\":false,\"error\":\"the spare "
                       "can't be made 1048576 bytes large: it has "
@@ -479,6 +520,7 @@ main (int argc, char *argv[])
   static const struct unit_test tests[] = {
     { "words", test_words },
     { "numbers", test_numbers },
+    { "many ranges", test_many_ranges },
     { "sizes and switches", test_sizes_and_switches },
     { "ranges", test_ranges },
     { "operations", test_operations },

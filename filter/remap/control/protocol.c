@@ -17,7 +17,7 @@ enum arguments {
   RANGE,               /* START [COUNT] */
   RANGE_OR_ALL,        /* [START [COUNT]], COUNT is 1 if there is a START */
   REST_OF_MAIN,        /* [START [COUNT]], COUNT is what is left */
-  STATE_AND_RANGE,     /* lost|remap START [COUNT] */
+  STATE_AND_RANGES,    /* lost|remap START [COUNT [START COUNT]...] */
   SWITCH,              /* 0|1 */
   SIZE,
   CELLS,
@@ -40,8 +40,9 @@ static const struct {
   [CONTROL_RETRY] = { "retry", "retry [START [COUNT]]", RANGE_OR_ALL, true },
   [CONTROL_FORGET_LOST] = { "forget-lost", "forget-lost START [COUNT]",
                             RANGE, true },
-  [CONTROL_IMPORT] = { "import", "import lost|remap START [COUNT]",
-                       STATE_AND_RANGE, true },
+  [CONTROL_IMPORT] = { "import",
+                       "import lost|remap START [COUNT [START COUNT]...]",
+                       STATE_AND_RANGES, true },
   [CONTROL_SET_AUTO_REMAP] = { "set_auto_remap", "set_auto_remap 0|1",
                                SWITCH, false },
   [CONTROL_CLEAR_STATS] = { "clear_stats", "clear_stats", NOTHING, false },
@@ -67,7 +68,8 @@ control_usage (enum control_verb verb)
   return verb < NR_CONTROL_VERBS ? requests[verb].usage : NULL;
 }
 
-#define MAX_WORDS 5
+#define FEW_WORDS 5             /* of a request without a list of ranges */
+#define MAX_WORDS (2 + 2 * CONTROL_MAX_RANGES)
 
 struct words {
   unsigned n;
@@ -91,6 +93,7 @@ is_word (const struct words *w, unsigned i, const char *text)
 static int
 split (const char *line, size_t len, struct words *w, struct message *message)
 {
+  unsigned most = FEW_WORDS;
   size_t i, start;
 
   w->n = 0;
@@ -110,12 +113,14 @@ split (const char *line, size_t len, struct words *w, struct message *message)
     }
     for (start = i; i < len && line[i] != ' ' && line[i] != '\t'; i++)
       ;
-    if (w->n == MAX_WORDS) {
-      message_set (message, "the request has more than %d words", MAX_WORDS);
+    if (w->n == most) {
+      message_set (message, "the request has more than %u words", most);
       return EINVAL;
     }
     w->v[w->n].text = line + start;
     w->v[w->n++].len = i - start;
+    if (w->n == 1 && is_word (w, 0, requests[CONTROL_IMPORT].name))
+      most = MAX_WORDS;
   }
   if (w->n == 0) {
     message_set (message, "an empty request: try help");
@@ -173,22 +178,28 @@ parse_number (const struct words *w, unsigned i, const char *what,
   return 0;
 }
 
-/* START [COUNT] from word I on. */
+/* START [COUNT [START COUNT]...] from word I on. */
 static int
-parse_range (const struct words *w, unsigned i, struct control_request *rq,
-             struct message *message)
+parse_ranges (const struct words *w, unsigned i, struct control_request *rq,
+              struct message *message)
 {
+  struct sector_range *range;
   int err;
 
-  err = parse_number (w, i, "START", &rq->start, message);
-  if (err || w->n == i + 1)
-    return err;
-  err = parse_number (w, i + 1, "COUNT", &rq->count, message);
-  if (err == 0 && rq->count == 0) {
-    message_set (message, "COUNT must be at least 1");
-    err = EINVAL;
+  for (; i < w->n; i += 2) {
+    range = &rq->range[rq->nr_ranges++];
+    err = parse_number (w, i, "START", &range->start, message);
+    if (err || w->n == i + 1)
+      return err;
+    err = parse_number (w, i + 1, "COUNT", &range->count, message);
+    if (err)
+      return err;
+    if (range->count == 0) {
+      message_set (message, "COUNT must be at least 1");
+      return EINVAL;
+    }
   }
-  return err;
+  return 0;
 }
 
 static int
@@ -269,17 +280,19 @@ static int
 parse_arguments (const struct words *w, struct control_request *rq,
                  struct message *message)
 {
-  static const unsigned char least[] = {
+  static const unsigned short least[] = {
     [NOTHING] = 1, [RANGE] = 2, [RANGE_OR_ALL] = 1, [REST_OF_MAIN] = 1,
-    [STATE_AND_RANGE] = 3, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
+    [STATE_AND_RANGES] = 3, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
   }, most[] = {
     [NOTHING] = 1, [RANGE] = 3, [RANGE_OR_ALL] = 3, [REST_OF_MAIN] = 3,
-    [STATE_AND_RANGE] = 4, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
+    [STATE_AND_RANGES] = MAX_WORDS, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
   };
   const enum arguments a = requests[rq->verb].arguments;
   int err = 0;
 
-  if (w->n < least[a] || w->n > most[a]) {
+  /* Of several ranges each has a COUNT. */
+  if (w->n < least[a] || w->n > most[a] ||
+      (a == STATE_AND_RANGES && w->n > 3 && w->n % 2 != 0)) {
     message_set (message, "the request is: %s", requests[rq->verb].usage);
     return EINVAL;
   }
@@ -290,14 +303,14 @@ parse_arguments (const struct words *w, struct control_request *rq,
   case REST_OF_MAIN:
   case RANGE:
     rq->count = a != REST_OF_MAIN && w->n > 1;
-    if (w->n > 1)
-      err = parse_range (w, 1, rq, message);
+    rq->nr_ranges = w->n == 1;
+    err = parse_ranges (w, 1, rq, message);
     break;
-  case STATE_AND_RANGE:
+  case STATE_AND_RANGES:
     rq->count = 1;
     err = parse_state (w, rq, message);
     if (err == 0)
-      err = parse_range (w, 2, rq, message);
+      err = parse_ranges (w, 2, rq, message);
     break;
   case SWITCH:
     err = parse_switch (w, rq, message);
@@ -367,22 +380,23 @@ int
 control_check_range (struct control_request *rq, uint64_t nr_sectors,
                      struct message *message)
 {
-  const enum arguments a = requests[rq->verb].arguments;
+  struct sector_range *range;
 
-  if (a == NOTHING || a == SWITCH || a == SIZE || a == CELLS)
-    return 0;
-  if (rq->start >= nr_sectors) {
-    message_set (message, "sector %" PRIu64 " isn't there: main has %" PRIu64
-                 " sectors", rq->start, nr_sectors);
-    return EINVAL;
-  }
-  if (rq->count == 0)
-    rq->count = nr_sectors - rq->start;
-  if (rq->count > nr_sectors - rq->start) {
-    message_set (message, "%" PRIu64 " sectors from %" PRIu64 " on reach "
-                 "beyond the end of main, which has %" PRIu64 " sectors",
-                 rq->count, rq->start, nr_sectors);
-    return EINVAL;
+  for (unsigned i = 0; i < rq->nr_ranges; i++) {
+    range = &rq->range[i];
+    if (range->start >= nr_sectors) {
+      message_set (message, "sector %" PRIu64 " isn't there: main has %" PRIu64
+                   " sectors", range->start, nr_sectors);
+      return EINVAL;
+    }
+    if (range->count == 0)
+      range->count = nr_sectors - range->start;
+    if (range->count > nr_sectors - range->start) {
+      message_set (message, "%" PRIu64 " sectors from %" PRIu64 " on reach "
+                   "beyond the end of main, which has %" PRIu64 " sectors",
+                   range->count, range->start, nr_sectors);
+      return EINVAL;
+    }
   }
   return 0;
 }

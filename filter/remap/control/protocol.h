@@ -31,10 +31,19 @@ enum control_verb {
   NR_CONTROL_VERBS
 };
 
+/* Ranges of one request; only import takes more than one. */
+#define CONTROL_MAX_RANGES 256U
+
 struct control_request {
   enum control_verb verb;
-  sector_t start;
-  uint64_t count;      /* sectors; 0: to the end of main */
+  union {
+    struct {
+      sector_t start;
+      uint64_t count;  /* sectors; 0: to the end of main */
+    };
+    struct sector_range range[CONTROL_MAX_RANGES];      /* the same, and more */
+  };
+  unsigned nr_ranges;  /* 0: the request isn't about ranges */
   bool lost;           /* import lost, not import remap */
   bool on;             /* set_auto_remap */
   uint64_t size;       /* grow: bytes */
@@ -48,7 +57,7 @@ extern int control_parse (const char *line, size_t len,
                           struct control_request *rq,
                           struct message *message);
 
-/* Checks the range of a request against main's size, and replaces a COUNT of
+/* Checks the ranges of a request against main's size, and replaces a COUNT of
  * 0.  A request without a range passes.  Returns 0, or EINVAL with MESSAGE
  * set.
  */

@@ -154,9 +154,10 @@ call_engine (struct control_target *t, const struct control_request *rq,
     return engine_forget_lost (e, rq->start, rq->count, watch, res);
   case CONTROL_IMPORT:
     if (rq->lost)
-      return engine_declare_lost (e, rq->start, rq->count, WHY_IMPORT, watch,
-                                  res);
-    return engine_remap (conn, rq->start, rq->count, WHY_IMPORT, watch, res);
+      return engine_declare_lost_ranges (e, rq->range, rq->nr_ranges,
+                                         WHY_IMPORT, watch, res);
+    return engine_remap_ranges (conn, rq->range, rq->nr_ranges, WHY_IMPORT,
+                                watch, res);
   default:
     return EINVAL;
   }
