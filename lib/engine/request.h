@@ -13,6 +13,7 @@
 #include "engine/internal.h"
 
 struct placement;
+struct mapped_ranges;
 
 struct request {
   struct engine *e;
@@ -26,6 +27,7 @@ struct request {
   uint64_t first_lost_ms;               /* when it did first */
   unsigned nr_bad_canaries;
   struct placement *placement;          /* engine/write.c's */
+  struct mapped_ranges *mapped;         /* the same */
   uint64_t losses;                      /* when it first wrote to main */
   uint64_t judged_ms;                   /* when main was judged, or 0 */
   uint64_t bad_canary[ALL_CANARIES];    /* byte offsets */

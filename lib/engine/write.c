@@ -17,6 +17,17 @@
  * call, and a few bad sectors in a request of gigabytes cost what they would
  * cost in a small one (promise 9).
  *
+ * Blocks that aren't main's any more come last: their data goes to slots, all of
+ * it, and then one commit makes all of them what they are to be, for whatever
+ * there is of them within mapped_piece (a request of 1 MiB over a thousand LOST
+ * sectors takes two flushes, not two thousand).  They are held for that from the
+ * first to the last, with what is between them and has been written already: for
+ * as long as the spare takes, and without a call to main.  Under the lock each is
+ * looked at again; one that has become DIRECT meanwhile goes the other way.  A
+ * request that fails before that has written what is main's, and nothing else;
+ * one that fails there may have overwritten some slots of REMAPPED sectors:
+ * each sector is old or new, as after any write that fails (promise 1).
+ *
  * Cutting by sixteen keeps the failing writes few: a lone bad block in
  * 1 MiB fails four times (1 MiB, 64 KiB, 4 KiB, 512 bytes).  The blocks that
  * failed alone are moved to the spare together, when the others have been
@@ -31,6 +42,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "engine/blocks.h"
 #include "engine/errors.h"
@@ -313,30 +325,80 @@ write_direct (struct request *r, const uint8_t *buf, uint64_t start,
   return write_failed (r, buf, start, end, err);
 }
 
-int
-write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
-              uint64_t end)
+/* Blocks that weren't main's when they were looked at.  Lives on the stack of
+ * the outermost write_blocks.
+ */
+struct mapped_ranges {
+  const uint8_t *buf;                   /* the data from byte START on */
+  uint64_t start;
+  struct mapped_range {
+    uint64_t start, end;
+    bool again;                         /* some of it is main's now */
+  } *v;                                 /* ascending */
+  size_t n, cap;
+};
+
+static bool
+is_mapped (struct engine *e, uint64_t start, uint64_t end)
+{
+  uint64_t class_end;
+
+  return classify (e, start, end, &class_end) == ALL_MAPPED &&
+    class_end == end;
+}
+
+/* Moves these blocks now, unless some of them are main's: LOOK_AGAIN.  *DONE
+ * says how far the lock was to be had.
+ */
+static int
+write_mapped (struct request *r, const uint8_t *buf, uint64_t start,
+              uint64_t end, uint64_t *done)
 {
   struct engine *e = r->e;
   struct exclusive_hold hold;
+  int err = LOOK_AGAIN;
+
+  end = min_u64 (start + mapped_piece (buf), end);
+  end = *done = range_lock_exclusive (e->ranges, &hold, start, end);
+  if (is_mapped (e, start, end))
+    err = move_held (r, buf, start, end, WHY_CLIENT);
+  range_unlock_exclusive (e->ranges, &hold);
+  return err;
+}
+
+/* Leaves these blocks to move_mapped.  False: there is no memory. */
+static bool
+keep_mapped (struct mapped_ranges *m, uint64_t start, uint64_t end)
+{
+  struct mapped_range *v = array_room (m->v, m->n, &m->cap, sizeof *v, 32);
+
+  if (v == NULL)
+    return false;
+  m->v = v;
+  m->v[m->n++] = (struct mapped_range) { .start = start, .end = end };
+  return true;
+}
+
+/* One call, or one commit, after the other. */
+static int
+write_in_order (struct request *r, const uint8_t *buf, uint64_t start,
+                uint64_t end)
+{
   uint64_t done, class_end;
   int err = 0;
 
   for (; start < end && err == 0; buf = ahead (buf, done - start),
        start = done) {
-    switch (classify (e, start, end, &class_end)) {
+    switch (classify (r->e, start, end, &class_end)) {
     case ALL_DIRECT:
       err = write_direct (r, buf, start, class_end, &done);
       break;
     case ALL_MAPPED:
-      done = min_u64 (start + mapped_piece (buf), class_end);
-      done = range_lock_exclusive (e->ranges, &hold, start, done);
-      if (classify (e, start, done, &class_end) == ALL_MAPPED &&
-          class_end == done)
-        err = move_held (r, buf, start, done, WHY_CLIENT);
-      else
-        err = LOOK_AGAIN;
-      range_unlock_exclusive (e->ranges, &hold);
+      done = class_end;
+      /* What isn't all, or the last, may be part of something larger. */
+      if (r->mapped == NULL || (r->mapped->n == 0 && class_end == end) ||
+          !keep_mapped (r->mapped, start, class_end))
+        err = write_mapped (r, buf, start, class_end, &done);
       break;
     case MIXED:
     default:
@@ -350,5 +412,91 @@ write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
       err = 0;
     }
   }
+  return err;
+}
+
+/* Ranges from I on, as many as begin before END, all of it held exclusively, in
+ * one commit; those that have to be looked at again are left.  *NEXT is the
+ * first one that isn't done to its end.
+ */
+static int
+move_mapped_held (struct request *r, size_t i, uint64_t end, size_t *next)
+{
+  struct mapped_ranges *m = r->mapped;
+  struct mapped_range *range;
+  struct record rec;
+  uint64_t to;
+
+  record_init (&rec, r->e, r);
+  for (; i < m->n && m->v[i].start < end; i++) {
+    range = &m->v[i];
+    to = min_u64 (range->end, end);
+    range->again |= !is_mapped (r->e, range->start, to);
+    if (!range->again && m->buf)
+      store_sectors (&rec, m->buf + (range->start - m->start), range->start,
+                     to, WHY_CLIENT);
+    else if (!range->again)
+      record_zero (&rec, range->start, to, WHY_CLIENT);
+    if (to < range->end && !range->again)
+      break;
+  }
+  *next = i;
+  return record_commit (&rec);
+}
+
+/* Moves all that was kept.  Where the record of all finds no room those of a
+ * few may.
+ */
+static int
+move_mapped (struct request *r)
+{
+  struct mapped_ranges *m = r->mapped;
+  struct exclusive_hold hold;
+  uint64_t end;
+  size_t i, next;
+  int err = 0;
+
+  for (i = 0; i < m->n && err == 0; i = next) {
+    end = min_u64 (m->v[i].start + mapped_piece (m->buf), m->v[m->n-1].end);
+    end = range_lock_exclusive (r->e->ranges, &hold, m->v[i].start, end);
+    err = move_mapped_held (r, i, end, &next);
+    range_unlock_exclusive (r->e->ranges, &hold);
+    if (err == 0 && next < m->n)
+      m->v[next].start = max_u64 (m->v[next].start, end);
+    if (err == ENOSPC) {
+      for (next = i; next < m->n; next++)
+        m->v[next].again = true;
+      err = 0;
+    }
+  }
+
+  r->mapped = NULL;
+  for (i = 0; i < m->n && err == 0; i++)
+    if (m->v[i].again)
+      err = write_in_order (r, ahead (m->buf, m->v[i].start - m->start),
+                            m->v[i].start, m->v[i].end);
+  return err;
+}
+
+int
+write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
+              uint64_t end)
+{
+  struct mapped_ranges mapped;
+  int err;
+
+  if (r->mapped)
+    return write_in_order (r, buf, start, end);
+
+  mapped.buf = buf;
+  mapped.start = start;
+  mapped.v = NULL;
+  mapped.n = mapped.cap = 0;
+  r->mapped = &mapped;
+  err = write_in_order (r, buf, start, end);
+  if (err == 0)
+    err = move_mapped (r);
+  r->mapped = NULL;
+  free (mapped.v);
   return err;
 }

@@ -345,6 +345,128 @@ test_lost_again (void)
   rig_end (&r);
 }
 
+/* A request over a thousand sectors that are main's and a thousand that aren't:
+ * one commit.
+ */
+static void
+test_client (void)
+{
+  static const enum sector_state from[] = { LOST, ZERO };
+  struct engine_rig r;
+
+  for (int i = 0; i < 2; i++) {
+    rig_init (&r, NULL);
+    scatter (&r, 100, 1024, 2, from[i]);
+    count_from_now (&r);
+    sim_reset (r.main);
+    CU_ASSERT_EQUAL (rig_write (&r, SEC (100), MIB, 2), 0);
+    CU_ASSERT_EQUAL (commits (&r), 1);
+    CU_ASSERT_EQUAL (flushes (&r), 2);
+    CU_ASSERT_EQUAL (totals (&r).remapped, 1024);
+    CU_ASSERT_EQUAL (counter (&r, COUNT_AUTO_REMAPS), 0);
+    CU_ASSERT_EQUAL (sim_calls (r.main, SIM_WRITE), 1024);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (100), MIB, 2), 0);
+
+    /* Slots that they have already: no commit at all. */
+    count_from_now (&r);
+    CU_ASSERT_EQUAL (rig_write_fua (&r, SEC (100), MIB, 3), 0);
+    CU_ASSERT_EQUAL (commits (&r), 0);
+    CU_ASSERT_EQUAL (flushes (&r), 1);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (100), MIB, 3), 0);
+
+    /* Zeroes; slots are free again. */
+    count_from_now (&r);
+    CU_ASSERT_EQUAL (rig_zero (&r, SEC (100), MIB), 0);
+    CU_ASSERT_EQUAL (commits (&r), 1);
+    CU_ASSERT_EQUAL (flushes (&r), 1);
+    CU_ASSERT_EQUAL (totals (&r).zero, 1024);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (100), MIB, 0), 0);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (99), 512, 1), 0);
+    rig_end (&r);
+  }
+
+  /* From a LOST sector to zeroes, too, however large the request is. */
+  rig_init (&r, &large);
+  scatter (&r, 0, 20000, 3, LOST);
+  count_from_now (&r);
+  CU_ASSERT_EQUAL (rig_zero (&r, 0, 32 * MIB), 0);
+  CU_ASSERT_EQUAL (commits (&r), 1);
+  CU_ASSERT_EQUAL (totals (&r).zero, 20000);
+  CU_ASSERT_EQUAL (rig_read (&r, 0, 32 * MIB, 0), 0);
+  rig_end (&r);
+}
+
+/* Errors half-way: each sector is old or new, and nothing is held or lost. */
+static void
+test_client_fails (void)
+{
+  const struct rig_options o = { .spare_size = MIB }, off = { .manual = true };
+  struct spare_status st;
+  struct engine_rig r;
+
+  /* What main refuses is passed on: what isn't main's stays as it is. */
+  rig_init (&r, &off);
+  scatter (&r, 100, 50, 2, LOST);
+  sim_bad (r.main, SIM_WRITE, 151, 1, EIO);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (100), SEC (100), 2), EIO);
+  CU_ASSERT_EQUAL (totals (&r).lost, 50);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (101), 512, 2), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (199), 512, 1), 0);
+  rig_end (&r);
+
+  /* Not enough slots for all: as many as there are (promise 18). */
+  rig_init (&r, &o);
+  scatter (&r, 4001, 100, 2, LOST);
+  scatter (&r, 4601, 100, 2, ZERO);
+  spare_get_status (r.spare, &st);
+  CU_ASSERT_EQUAL (remap (&r, 0, st.slots_free - 30), 0);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (4000), SEC (200), 2), ENOSPC);
+  CU_ASSERT_EQUAL (totals (&r).lost, 70);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (4000), SEC (60), 2), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (4061), 512, 1), EIO);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (4601), 512, 0), 0);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (4600), SEC (200), 2), ENOSPC);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (4601), 512, 0), 0);
+  rig_end (&r);
+
+  /* The record's flush fails: nothing was acknowledged, nothing is visible. */
+  rig_init (&r, NULL);
+  scatter (&r, 100, 50, 2, LOST);
+  memdev_fail (r.mem, MEMDEV_FLUSH, 2, EIO, false);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (100), SEC (100), 2), EIO);
+  CU_ASSERT_EQUAL (totals (&r).lost, 50);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (100), 512, 2), EIO);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (101), 512, 2), 0);
+  rig_end (&r);
+}
+
+/* A sector that is LOST when the request comes, and main's again when its turn
+ * comes: main gets it, and no slot (promise 2).
+ */
+static void
+test_client_looks_again (void)
+{
+  struct engine_result other;
+  struct engine_rig r;
+  struct job j;
+
+  rig_init (&r, NULL);
+  scatter (&r, 100, 3, 2, LOST);
+  sim_close (r.main, 0, SIM_WRITE, SEC (103), 512, false);
+  job_start (&j, &r, JOB_WRITE, SEC (100), SEC (6), 2);
+  sim_wait (r.main, 0, 1);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (102), 512, 3), 0);
+  CU_ASSERT_EQUAL (engine_unmap (&r.conn, 102, 1, NULL, &other), 0);
+  CU_ASSERT_EQUAL (other.done, 1);
+  sim_open (r.main, 0);
+  CU_ASSERT_EQUAL (job_end (&j), 0);
+  CU_ASSERT_STRING_EQUAL (states (&r, 100, 6), "RDDDRD");
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (100), SEC (6), 2), 0);
+  CU_ASSERT (main_holds (&r, SEC (101), SEC (3), 2));
+  CU_ASSERT_EQUAL (counter (&r, COUNT_AUTO_REMAPS), 0);
+  rig_end (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -358,6 +480,9 @@ main (int argc, char *argv[])
     { "gathered and written, DIRECT (promise 1)",
       test_gathered_and_written_direct },
     { "lost again (promise 1)", test_lost_again },
+    { "a client's request", test_client },
+    { "a client's request fails (promise 1)", test_client_fails },
+    { "a client's request looks again (promise 2)", test_client_looks_again },
     { NULL }
   };
 
