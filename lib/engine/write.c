@@ -17,16 +17,17 @@
  * call, and a few bad sectors in a request of gigabytes cost what they would
  * cost in a small one (promise 9).
  *
- * Blocks that aren't main's any more come last: their data goes to slots, all of
- * it, and then one commit makes all of them what they are to be, for whatever
- * there is of them within mapped_piece (a request of 1 MiB over a thousand LOST
- * sectors takes two flushes, not two thousand).  They are held for that from the
- * first to the last, with what is between them and has been written already: for
- * as long as the spare takes, and without a call to main.  Under the lock each is
- * looked at again; one that has become DIRECT meanwhile goes the other way.  A
- * request that fails before that has written what is main's, and nothing else;
- * one that fails there may have overwritten some slots of REMAPPED sectors:
- * each sector is old or new, as after any write that fails (promise 1).
+ * Blocks that aren't main's any more come last: their data goes to slots, all
+ * of it, and then one commit makes all of them what they are to be, for
+ * whatever there is of them within mapped_piece.  So a request of 1 MiB over a
+ * thousand LOST sectors takes two flushes, not two thousand.  They are held
+ * for that from the first to the last, with what is between them and has been
+ * written already: for as long as the spare takes, and without a call to main.
+ * Under the lock each is looked at again; one that has become DIRECT meanwhile
+ * goes the other way.  A request that fails before that has written what is
+ * main's, and nothing else; one that fails there may have overwritten some
+ * slots of REMAPPED sectors: each sector is old or new, as after any write
+ * that fails (promise 1).
  *
  * Cutting by sixteen keeps the failing writes few: a lone bad block in
  * 1 MiB fails four times (1 MiB, 64 KiB, 4 KiB, 512 bytes).  The blocks that

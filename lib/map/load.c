@@ -222,10 +222,14 @@ map_load_end (struct map *map)
   }
 
   if (l->n == 1) {
+    struct tree *tree = malloc (sizeof *tree);
+
+    if (tree == NULL)
+      return ENOMEM;
     map->work.node = l->node[0];
     map->work.totals = l->totals;
-    map->trees[0] = map->work;
-    __atomic_store_n (&map->head.root, &map->trees[0], __ATOMIC_RELEASE);
+    *tree = map->work;
+    __atomic_store_n (&map->head.root, tree, __ATOMIC_RELEASE);
     l->n = 0;
   }
   map_loader_free (l);

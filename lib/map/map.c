@@ -105,6 +105,40 @@ wait_for_readers (void)
   READERS_GONE ();
 }
 
+static void
+free_old (struct map *map)
+{
+  struct node *node;
+  struct tree *tree;
+
+  while ((node = map->old_nodes) != NULL) {
+    map->old_nodes = node->link;
+    free (node);
+  }
+  while ((tree = map->old_trees) != NULL) {
+    map->old_trees = tree->link;
+    free (tree);
+  }
+  map->old_bytes = 0;
+}
+
+/* Nobody finds OLD any more, and what the update has replaced in it. */
+static void
+put_aside (struct map *map, struct tree *old)
+{
+  struct node *node;
+
+  while ((node = map->garbage) != NULL) {
+    map->garbage = node->link;
+    node->link = map->old_nodes;
+    map->old_nodes = node;
+  }
+  old->link = map->old_trees;
+  map->old_trees = old;
+  map->old_bytes += map->garbage_bytes + sizeof *old;
+  map->garbage_bytes = 0;
+}
+
 /* Pairs with the store in publish: what that thread wrote into the nodes
  * before is seen through this pointer.
  */
@@ -159,8 +193,10 @@ map_new (void)
 {
   struct map *map = calloc (1, sizeof *map);
 
-  if (map != NULL)
+  if (map != NULL) {
     map->update = 1;
+    map->old_max = MAP_OLD_MAX;
+  }
   return map;
 }
 
@@ -172,6 +208,8 @@ map_free (struct map *map)
   assert (!map->open);
   map_loader_free (map->loader);
   map_free_tree (map->work.node);
+  free_old (map);
+  free (map->head.root);
   free (map);
 }
 
@@ -256,7 +294,6 @@ void
 map_publish (struct map *map)
 {
   struct tree *old = map->head.root, *new = NULL;
-  struct node *node;
 
   assert (map->open);
   map->open = false;
@@ -265,18 +302,19 @@ map_publish (struct map *map)
   map->dirty = false;
 
   if (map->work.node != NULL) {
-    new = old == &map->trees[0] ? &map->trees[1] : &map->trees[0];
+    new = map->next;
     *new = map->work;
   }
+  else
+    free (map->next);
+  map->next = NULL;
   __atomic_store_n (&map->head.root, new, __ATOMIC_RELEASE);
   map->update++;
-  if (old == NULL)              /* nobody holds anything */
-    return;
-
-  wait_for_readers ();
-  while ((node = map->garbage) != NULL) {
-    map->garbage = node->link;
-    free (node);
+  if (old != NULL)              /* or else nobody holds anything */
+    put_aside (map, old);
+  if (map->old_bytes > max_u64 (map->old_max, map->work.totals.bytes / 8)) {
+    wait_for_readers ();
+    free_old (map);
   }
 }
 
@@ -290,5 +328,8 @@ map_abort (struct map *map)
   else
     memset (&map->work, 0, sizeof map->work);
   map->garbage = NULL;          /* these are in ROOT, and stay */
+  map->garbage_bytes = 0;
+  free (map->next);
+  map->next = NULL;
   map->open = map->dirty = false;
 }

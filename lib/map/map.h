@@ -104,9 +104,10 @@ extern void map_get_totals (const struct map *map, struct map_totals *totals);
  * DIRECT run deletes.  Adjacent runs that continue each other become one.
  * The run must be within the limits.  map_set returns 0 or ENOMEM; after
  * an error the update can only be aborted.  map_update_next is map_next
- * within the open update.  map_publish waits until no reader can hold the
- * former tree (a grace period), so it must not be called by a thread that
- * is inside an RCU read-side section of its own.
+ * within the open update.  Readers that are in the former tree go on there:
+ * only now and then map_publish waits for them (a grace period), to free
+ * memory.  So it must not be called by a thread that is inside an RCU read-
+ * side section of its own.
  */
 extern void map_begin (struct map *map);
 extern int map_set (struct map *map, const struct run *run);

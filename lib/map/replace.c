@@ -53,6 +53,7 @@ release (struct map *map, struct node *node)
   else {
     node->link = map->garbage;
     map->garbage = node;
+    map->garbage_bytes += node_size (node);
   }
 }
 
@@ -461,6 +462,11 @@ map_replace (struct map *map, sector_t a, sector_t b, const struct entry *e,
   struct path path = { .n = 0 };
   unsigned pos, remove, i;
 
+  if (map->next == NULL) {
+    map->next = malloc (sizeof *map->next);
+    if (map->next == NULL)
+      return ENOMEM;
+  }
   map->dirty = true;
   if (map->work.node == NULL) {
     for (i = 0; i < n; i++)

@@ -77,24 +77,36 @@ struct inner {
 struct tree {
   struct node *node;     /* NULL: empty */
   struct map_totals totals;
+  struct tree *link;     /* of trees that nobody finds any more */
 };
+
+/* What nobody finds any more is freed when there is so much of it, or an eighth
+ * of the map: bytes.  A change of one run leaves about five thousand.
+ */
+#define MAP_OLD_MAX (UINT64_C (4) << 20)
 
 struct loader;
 
 struct map {
-  /* What readers see: NULL if it is empty, or one of TREES.  Written by
-   * map_publish and map_load_end only.
+  /* What readers see: NULL if it is empty.  Written by map_publish and
+   * map_load_end only.
    */
   struct map_head head;
   char pad[64 - sizeof (struct map_head)];
 
-  /* The rest is the writer's.  The tree that is not ROOT is free for the
-   * next map_publish, since a grace period has passed since it was ROOT.
-   */
-  struct tree trees[2];
+  /* The rest is the writer's. */
   struct tree work;      /* of the open update, else as ROOT */
+  struct tree *next;     /* memory for what WORK becomes; NULL: not dirty */
   uint64_t update;       /* number of the open or next update, from 1 */
-  struct node *garbage;  /* seen by readers, not in WORK any more */
+
+  /* Seen by readers, not in WORK any more; bytes. */
+  struct node *garbage;
+  uint64_t garbage_bytes;
+
+  /* The same of updates that were published: a reader may still be there. */
+  struct node *old_nodes;
+  struct tree *old_trees;
+  uint64_t old_bytes, old_max;
   bool open, dirty;      /* an update is open; and has changed WORK */
   struct loader *loader; /* between map_load and map_load_end */
 };

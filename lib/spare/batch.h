@@ -58,7 +58,12 @@ extern int batch_build (struct batch *b);
 /* The attributes count from now on; `lock' is held. */
 extern void batch_publish_attributes (struct batch *b);
 
-/* Frees what was released, except where it was retired at the same time. */
+/* Frees what was released, except where it was retired at the same time.
+ * Nobody uses these slots any more, although a reader may still be in the
+ * former tree of the map: whoever reads a slot has looked its sector up under a
+ * hold of its range, and the caller holds that exclusively until this has been
+ * done.
+ */
 extern void batch_free_released (struct batch *b);
 
 extern void batch_free (struct batch *b);

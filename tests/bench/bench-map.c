@@ -21,6 +21,8 @@
  *             waits for the one before
  *   batch_ns  one map_set of a scattered new sector, 100,000 an update
  *   single_us one update with one map_set, published
+ *   busy_us   the same beside four threads that do nothing but look up
+ *   worst_us  the slowest of these
  *   M/s_N     millions of map_all_direct at random a second, by N threads
  *
  * Lookup times are the best of three.  All but chain_ns are of lookups
@@ -41,6 +43,7 @@
 #define LOOKUPS 2000000
 #define BATCH 100000
 #define SINGLES 200
+#define BUSY_SINGLES 2000
 #define MAX_THREADS 4
 
 static uint64_t seed = 88172645463325252u;
@@ -236,6 +239,50 @@ time_updates (struct map *map, uint64_t space, unsigned updates,
   return (now () - t) / updates / sets;
 }
 
+struct busy {
+  const struct map *map;
+  const sector_t *where;
+  bool stop;
+};
+
+static void *
+busy_thread (void *arg)
+{
+  const struct busy *b = arg;
+  uint64_t sum = 0;
+
+  while (!__atomic_load_n (&b->stop, __ATOMIC_RELAXED))
+    for (unsigned i = 0; i < 1000; i++)
+      sum += map_all_direct (b->map, b->where[i], 8);
+  return (void *) (uintptr_t) sum;
+}
+
+/* Seconds for an update with one change beside busy readers, and the most that
+ * one took.
+ */
+static double
+time_busy_updates (struct map *map, const sector_t *where, uint64_t space,
+                   double *worst)
+{
+  struct busy b = { .map = map, .where = where };
+  pthread_t thread[MAX_THREADS];
+  double t, sum = 0;
+
+  *worst = 0;
+  for (unsigned i = 0; i < MAX_THREADS; i++)
+    check (pthread_create (&thread[i], NULL, busy_thread, &b), "thread");
+  for (unsigned i = 0; i < BUSY_SINGLES; i++) {
+    t = time_updates (map, space, 1, 1);
+    sum += t;
+    if (t > *worst)
+      *worst = t;
+  }
+  __atomic_store_n (&b.stop, true, __ATOMIC_RELAXED);
+  for (unsigned i = 0; i < MAX_THREADS; i++)
+    pthread_join (thread[i], NULL);
+  return sum / BUSY_SINGLES;
+}
+
 static void
 bench (uint64_t n)
 {
@@ -245,6 +292,7 @@ bench (uint64_t n)
   struct map *map = map_new ();
   struct map_totals totals;
   double t, hit = 0, chain = 0, miss, direct, batch, single;
+  double busy, worst;
   double load_ns, threads[MAX_THREADS];
   uint64_t rss, i;
 
@@ -281,8 +329,10 @@ bench (uint64_t n)
 
   batch = time_updates (map, space, 1, BATCH) * 1e9;
   single = time_updates (map, space, SINGLES, 1) * 1e6;
+  busy = time_busy_updates (map, where, space, &worst) * 1e6;
   map_get_totals (map, &totals);
-  printf (" %8.0f %9.1f %8.2f", batch, single,
+  printf (" %8.0f %9.1f %8.1f %8.1f %8.2f", batch, single, busy,
+          worst * 1e6,
           totals.runs > 0 ? (double) totals.bytes / totals.runs : 0);
   for (unsigned k = 0; k < MAX_THREADS; k++)
     printf (" %7.1f", threads[k]);
@@ -302,7 +352,8 @@ main (int argc, char *argv[])
   int arg;
 
   printf ("   entries  load_s  B/entry rss/entry  hit_ns miss_ns direct_ns"
-          " chain_ns load_ns batch_ns single_us  B/after"
+          " chain_ns load_ns batch_ns single_us"
+          "  busy_us worst_us  B/after"
           "   M/s_1   M/s_2   M/s_3   M/s_4\n");
   for (arg = 1; arg < argc; arg++)
     bench (strtoull (argv[arg], NULL, 0));

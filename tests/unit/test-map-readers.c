@@ -21,6 +21,7 @@
 #include <CUnit/Basic.h>
 
 #include "map-testing.h"
+#include "map/tree.h"
 
 #define READERS 2
 #define WIDTH 64                /* sectors of the run that moves as one */
@@ -259,47 +260,90 @@ test_short_threads (void)
   map_free (s.map);
 }
 
-/* A reader that takes its time: what it sees is not freed before it leaves. */
+/* A reader that takes its time: it leaves a while after it was told to. */
 static void *
 slow_reader (void *arg)
 {
-  const struct timespec ts = { .tv_nsec = 50000000 };
+  const struct timespec ts = { .tv_nsec = 1000000 };
   struct shared *s = arg;
 
   urcu_bp_read_lock ();
   store (&s->begun, 1);
-  nanosleep (&ts, NULL);
+  for (int i = 0, told = 0; i < 20000 && told < 50; i++) {
+    told += load (&s->wrong) != 0;
+    nanosleep (&ts, NULL);
+  }
   store (&s->done, 1);
   urcu_bp_read_unlock ();
   return NULL;
 }
 
+/* Publishing doesn't wait for it, and what it may see isn't freed before it
+ * leaves: with much to be freed, publishing waits.
+ */
 static void
 test_slow_reader (void)
 {
   struct shared s = { .map = map_new () };
+  const long live = alloc_live;
   pthread_t thread;
+  uint64_t g = 1;
 
   CU_ASSERT_PTR_NOT_NULL_FATAL (s.map);
   map_begin (s.map);
-  build_generation (s.map, 1);
+  build_generation (s.map, g);
   map_publish (s.map);
   CU_ASSERT_EQUAL_FATAL (pthread_create (&thread, NULL, slow_reader, &s), 0);
   while (load (&s.begun) == 0)
     sched_yield ();
+  while (g < 100) {
+    map_begin (s.map);
+    build_generation (s.map, ++g | 1);
+    map_publish (s.map);
+  }
+  CU_ASSERT_EQUAL (load (&s.done), 0);
+  CU_ASSERT (alloc_live - live > 100);
+
+  s.map->old_max = s.map->old_bytes;
+  store (&s.wrong, 1);
   map_begin (s.map);
   build_generation (s.map, 2);
   map_publish (s.map);
   CU_ASSERT_EQUAL (load (&s.done), 1);
+  CU_ASSERT_EQUAL (s.map->old_bytes, 0);
+  CU_ASSERT (alloc_live - live < 100);
   pthread_join (thread, NULL);
   map_free (s.map);
+}
+
+/* What is kept for slow readers has a limit. */
+static void
+test_old_memory (void)
+{
+  struct map *map = map_new ();
+  uint64_t most = 0, times = 0, before = 0;
+
+  CU_ASSERT_PTR_NOT_NULL_FATAL (map);
+  for (uint64_t g = 1; g < 5000; g++) {
+    map_begin (map);
+    build_generation (map, g | 1);
+    map_publish (map);
+    times += map->old_bytes < before;
+    before = map->old_bytes;
+    if (before > most)
+      most = before;
+  }
+  CU_ASSERT (most <= MAP_OLD_MAX);
+  CU_ASSERT (times > 0 && times < 50);
+  map_free (map);
 }
 
 int
 main (void)
 {
   static const struct test tests[] = {
-    { "a slow reader", test_slow_reader },
+    { "a slow reader (promise 1)", test_slow_reader },
+    { "memory for slow readers", test_old_memory },
     { "readers during updates", test_readers },
     { "short-lived readers", test_short_threads },
   };
