@@ -33,7 +33,7 @@
  * If it says that the hold is still there, nobody has held any of the range
  * since the hold was granted, and from then on it is an exclusive one.  Since
  * nobody waits for a tentative hold, a thread may have many of them and ask
- * for more; once it has confirmed one, it asks for no more.
+ * for more; while one is confirmed, it asks for no more.
  */
 
 #ifndef REMAP_RANGELOCK_H

@@ -108,28 +108,33 @@ static int
 commit_gathered (struct operation *op)
 {
   const unsigned n = op->nr_pieces;
+  struct piece *p = op->piece;
   unsigned i;
-  int err;
+  int err = op->before ? op->before (op) : 0;
 
-  for (i = 0; i < n; i++)
-    op->piece[i].there = range_confirm (op->e->ranges, &op->piece[i].hold);
-  err = commit_pieces (op, 0, n);
+  for (i = 0; i < n; i++) {
+    p[i].there = range_confirm (op->e->ranges, &p[i].hold) && !p[i].again &&
+      !p[i].settled;
+    p[i].again = !p[i].there && !p[i].settled;
+  }
+  if (err == 0)
+    err = commit_pieces (op, 0, n);
   if (err == ENOSPC) {
     for (i = 0; i < n && commit_pieces (op, i, i + 1) == 0; i++)
       ;
     for (; i < n; i++)
-      op->piece[i].there = false;
+      p[i].again |= p[i].there;
     err = 0;
   }
   for (i = 0; i < n; i++)
-    range_unlock_exclusive (op->e->ranges, &op->piece[i].hold);
+    range_unlock_exclusive (op->e->ranges, &p[i].hold);
 
   /* Nothing is held now. */
   op->nr_pieces = 0;
   op->used = op->changes = 0;
   for (i = 0; i < n && err == 0; i++)
-    if (!op->piece[i].there)
-      err = op->again (op, op->piece[i].start, op->piece[i].end);
+    if (p[i].again)
+      err = op->again (op, p[i].start, p[i].end);
   return err;
 }
 

@@ -57,6 +57,8 @@ struct piece {
   uint64_t start, end;                  /* bytes, whole blocks */
   uint8_t *data;                        /* read from main; or NULL */
   bool there;                           /* the hold is */
+  bool again;                           /* not as a part of this batch */
+  bool settled;                         /* nothing becomes of it */
   bool reported;                        /* what is bad in it was */
   uint64_t done, left;                  /* sectors, if it is committed */
 };
@@ -70,6 +72,11 @@ struct operation {
   enum change_reason why;
   uint8_t *buf;                 /* 2 * size bytes; NULL without CONN */
   uint32_t size;                /* of a piece: bytes, whole blocks */
+
+  /* What is done with all pieces before their holds become exclusive; it may
+   * say of a piece that it is to be done AGAIN, or is SETTLED.  May be NULL.
+   */
+  int (*before) (struct operation *op);
 
   /* Both NULL: nothing is gathered.  APPLY adds to the record what becomes of
    * a piece that is held exclusively, and sets its DONE and LEFT; it may be

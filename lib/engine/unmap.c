@@ -4,6 +4,13 @@
  * Giving sectors back to main: when main has returned what was written to it,
  * and has flushed it (promises 1 and 13 of remap-promises(7)), and not where a
  * write that timed out may still land (promise 3).
+ *
+ * Pieces are written under an exclusive hold, which then becomes tentative: main
+ * must not get two contents at once, as it may from two operators; but nobody
+ * has to wait for its flush, of which there is one for all pieces, nor while it
+ * is read back.  Whoever writes a sector meanwhile gets its slot, or another; the
+ * hold is gone then, the sector stays where it is, and what main has of it
+ * doesn't matter (operation.h).
  */
 
 #include <config.h>
@@ -111,31 +118,121 @@ unmap_block (struct operation *op, struct request *r, uint64_t block,
   return err;
 }
 
-/* Together what can be given back; if that fails, or if there is little of
- * it, one by one.
+static int
+unmap_again (struct operation *op, uint64_t start, uint64_t end)
+{
+  return one_by_one_from (op, start, end, unmap_block);
+}
+
+/* A piece can't be given back as a whole.  One block that was tried alone is
+ * bad.
  */
+static void
+give_up (struct operation *op, struct piece *p, bool was_tried)
+{
+  if (was_tried && p->end == block_end (op->e, p->start)) {
+    report_bad (op, sector_of (p->start), sectors_in (p->start, p->end));
+    p->settled = true;
+  }
+  else
+    p->again = true;
+}
+
+/* Blocks that are held exclusively: main gets what their slots hold. */
+static int
+write_back (struct operation *op, struct request *r, struct piece *p)
+{
+  int err;
+
+  /* The map has changed since it was looked at without the hold. */
+  if (can_be_unmapped (op->e, p->start, p->end) != p->end) {
+    p->again = true;
+    return 0;
+  }
+  if (read_mapped (op->e, p->start, p->end, p->data) != 0) {
+    give_up (op, p, true);
+    return 0;
+  }
+  err = main_write (r, p->data, p->start, p->end);
+  if (err == 0)
+    return 0;
+  if (err == ETIMEDOUT)
+    late_add (op->e, p->start, p->end);
+  err = only_a_bad_place (r, err);
+  if (err == 0)
+    give_up (op, p, true);
+  return err;
+}
+
+/* Flushes main, and compares what it returns with what it was given. */
+static int
+read_back (struct operation *op)
+{
+  struct request r;
+  struct piece *p;
+  int err, flush_err;
+
+  request_init (&r, op->conn, 0, 0);
+  flush_err = flush_main (&r);
+  err = flush_err ? only_a_bad_place (&r, flush_err) : 0;
+  for (unsigned i = 0; i < op->nr_pieces && err == 0; i++) {
+    p = &op->piece[i];
+    if (p->again || p->settled)
+      continue;
+    if (flush_err == 0)
+      err = main_read (&r, op->buf, p->start, p->end);
+    if (flush_err == ETIMEDOUT || err == ETIMEDOUT)
+      late_add (op->e, p->start, p->end);
+    if (flush_err) {
+      give_up (op, p, op->nr_pieces == 1);
+      continue;
+    }
+    if (err == 0 && memcmp (op->buf, p->data, p->end - p->start) == 0)
+      continue;
+    if (err)
+      err = only_a_bad_place (&r, err);
+    give_up (op, p, true);
+  }
+  settle_canaries (&r);
+  return err;
+}
+
+static void
+unmap_apply (struct operation *op, struct record *rec, struct piece *p)
+{
+  const struct run run = { .start = sector_of (p->start),
+                           .count = sectors_in (p->start, p->end) };
+
+  record_state (rec, &run, DIRECT, op->why);
+  p->done = run.count;
+}
+
 static int
 unmap_piece (struct operation *op, uint64_t start, uint64_t end,
              uint64_t *done)
 {
-  struct engine *e = op->e;
-  const uint64_t first_end = block_end (e, start);
-  struct exclusive_hold hold;
   struct request r;
-  bool one_by_one = true;
+  struct piece *p;
   int err = 0;
 
-  end = range_lock_exclusive (e->ranges, &hold, start, end);
-  end = max_u64 (can_be_unmapped (e, start, end), first_end);
-  request_init (&r, op->conn, start, end - start);
-  if (end > first_end)
-    err = unmap_locked (op, &r, start, end, &one_by_one);
-  range_unlock_exclusive (e->ranges, &hold);
+  end = can_be_unmapped (op->e, start, end);
+  if (end == start) {
+    *done = end = block_end (op->e, start);
+    op->res->left += sectors_in (start, end);
+    return 0;
+  }
+  p = hold_piece (op, start, end, 1);
+  *done = p->end;
+  request_init (&r, op->conn, start, p->end - start);
+  if (range_confirm (op->e->ranges, &p->hold))
+    err = write_back (op, &r, p);
+  else
+    p->again = true;
+  range_relax (op->e->ranges, &p->hold);
+  if (err)
+    drop_piece (op);
   settle_canaries (&r);
-  *done = end;
-  if (err || !one_by_one)
-    return err;
-  return one_by_one_from (op, start, end, unmap_block);
+  return err;
 }
 
 int
@@ -145,7 +242,8 @@ engine_unmap (struct engine_conn *conn, sector_t start, uint64_t count,
   const struct sector_range range = { start, count };
   struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
                           .res = res, .why = WHY_MANUAL,
-                          .size = OPERATION_PIECE };
+                          .size = OPERATION_PIECE, .before = read_back,
+                          .apply = unmap_apply, .again = unmap_again };
 
   return operate (&op, &range, 1, true, unmap_piece);
 }

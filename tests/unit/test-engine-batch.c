@@ -345,6 +345,73 @@ test_lost_again (void)
   rig_end (&r);
 }
 
+/* Sectors far from each other go back to main together: it is flushed once for
+ * all of them.
+ */
+static void
+test_unmap (void)
+{
+  struct engine_rig r;
+
+  rig_init (&r, NULL);
+  scatter (&r, 0, 1000, 8, ZERO);
+  for (unsigned i = 0; i < 500; i++)
+    CU_ASSERT_EQUAL (rig_write (&r, SEC (16 * i), 512, 2), 0);
+  sim_bad (r.main, SIM_WRITE, 800, 1, EIO);
+  sim_bad (r.main, SIM_READ, 1608, 1, EIO);
+  count_from_now (&r);
+  sim_reset (r.main);
+  CU_ASSERT_EQUAL (unmap (&r, 0, 8192), 0);
+  CU_ASSERT (result_is (998, 7192, 2));
+  CU_ASSERT_EQUAL (sim_calls (r.main, SIM_FLUSH), 4);
+  CU_ASSERT_EQUAL (commits (&r), 4);
+  CU_ASSERT_EQUAL (r.main->sector[800].writes, 1);
+  CU_ASSERT (main_holds (&r, SEC (16), 512, 2));
+  CU_ASSERT (main_holds (&r, SEC (24), 512, 0));
+  CU_ASSERT_STRING_EQUAL (states (&r, 799, 3), "DRD");
+  CU_ASSERT_STRING_EQUAL (states (&r, 1607, 3), "DZD");
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (800), 512, 2), 0);
+
+  /* A failed flush of main: each is tried alone, and stays. */
+  scatter (&r, 0, 10, 8, ZERO);
+  sim_bad (r.main, 0, 0, 8192, 0);
+  sim_fail (r.main, SIM_FLUSH, 1, EIO);
+  CU_ASSERT_EQUAL (unmap (&r, 0, 80), 0);
+  CU_ASSERT (result_is (10, 70, 0));
+  rig_end (&r);
+}
+
+/* A client writes what has been given back to main and waits for the commit. */
+static void
+test_unmap_and_written (void)
+{
+  struct operator o;
+  struct engine_rig r;
+
+  for (int again = 0; again < 2; again++) {
+    rig_init (&r, NULL);
+    scatter (&r, 10, 5, 10, ZERO);
+    for (unsigned i = 1; i <= 5; i++)
+      CU_ASSERT_EQUAL (rig_write (&r, SEC (10 * i), 512, 2), 0);
+    sim_close (r.main, 0, again ? SIM_READ : SIM_WRITE, SEC (40), 512, false);
+    operator_start (&o, &r, unmap, 0, 100);
+    sim_wait (r.main, 0, 1);
+    CU_ASSERT (main_holds (&r, SEC (10), 512, 2));
+    CU_ASSERT_EQUAL (rig_write (&r, SEC (10), 512, 5), 0);
+    CU_ASSERT_EQUAL (rig_zero (&r, SEC (30), 512), 0);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (10), 512, 5), 0);
+    sim_open (r.main, 0);
+    CU_ASSERT_EQUAL (operator_end (&o), 0);
+    CU_ASSERT (result_is (5, 95, 0));
+    CU_ASSERT_STRING_EQUAL (states (&r, 10, 1), "D");
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (10), 512, 5), 0);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (20), 512, 2), 0);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (30), 512, 0), 0);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (40), 512, 2), 0);
+    rig_end (&r);
+  }
+}
+
 /* A request over a thousand sectors that are main's and a thousand that aren't:
  * one commit.
  */
@@ -480,6 +547,8 @@ main (int argc, char *argv[])
     { "gathered and written, DIRECT (promise 1)",
       test_gathered_and_written_direct },
     { "lost again (promise 1)", test_lost_again },
+    { "unmap", test_unmap },
+    { "unmap and written (promise 1)", test_unmap_and_written },
     { "a client's request", test_client },
     { "a client's request fails (promise 1)", test_client_fails },
     { "a client's request looks again (promise 2)", test_client_looks_again },
