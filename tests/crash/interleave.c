@@ -34,6 +34,14 @@ static const struct {
   { "plain", "u6|w6" }, { "plain", "u6+2|w6f|r6" }, { "few", "u6|z6|w2" },
   { "plain", "l8|w8" }, { "plain", "m1|m1|w1" }, { "plain", "u9|w9" },
   { "plain", "m1|t0+4" },
+  /* What is gathered for one commit, and requests for a part of it. */
+  { "plain", "y0+16|w8" }, { "plain", "y0+16|w8|r8" },
+  { "few", "y0+16|z8,w8" }, { "plain", "I0+4|w1|w3" },
+  { "plain", "I0+6|r4|w5" }, { "plain", "I0+4|m0+4|w1f" },
+  { "plain", "u0+16|w6f|r6" }, { "plain", "u6+4|u6+4|w6" },
+  { "plain", "u6,w6|u6" }, { "plain", "l0+16|w8" }, { "block", "y0+36|w24" },
+  { "plain", "y8|w8,u8,w8" }, { "plain", "w3+8|w8" }, { "plain", "w3+8|u6+2" },
+  { "plain", "z3+8|y8" }, { "few", "w5+5|w8|z6" },
   /* Failing writes that overlap, with all that may come between. */
   { "plain", "w2|w2" }, { "plain", "w2+2|w2+2" }, { "plain", "w1+3|w3" },
   { "few", "w2+2|w3|r2+2" }, { "plain", "w2|w2,f" }, { "plain", "w2f|w2" },

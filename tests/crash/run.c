@@ -175,6 +175,18 @@ grow (struct world *w, bool much)
   return spare_grow (w->spare, size, &w->message);
 }
 
+/* Each sector as a range of its own, the last one first. */
+static int
+import_singly (struct engine_conn *conn, const struct op *op)
+{
+  struct sector_range range[MAX_SECTORS];
+  struct engine_result res;
+
+  for (unsigned i = 0; i < op->count; i++)
+    range[i] = (struct sector_range) { op->start + op->count - 1 - i, 1 };
+  return engine_remap_ranges (conn, range, op->count, WHY_IMPORT, NULL, &res);
+}
+
 int
 op_do (struct world *w, struct engine_conn *conn, const struct record *r,
        uint8_t *buf)
@@ -205,6 +217,8 @@ op_do (struct world *w, struct engine_conn *conn, const struct record *r,
     return engine_remap (conn, op->start, op->count,
                          op->kind == 'm' ? WHY_MANUAL : WHY_IMPORT, NULL,
                          &res);
+  case 'I':
+    return import_singly (conn, op);
   case 'u':
     return engine_unmap (conn, op->start, op->count, NULL, &res);
   case 'y':
@@ -241,6 +255,25 @@ note_order (struct model *m, struct record *r, unsigned s)
       r->beats[s] |= 1U << i;
 }
 
+/* A write of a sector came after the retry and the forget-lost that were under
+ * way meanwhile: these change only what is LOST, and nobody writes a sector and
+ * has it LOST after that.
+ */
+static void
+note_lost_order (struct model *m, struct record *r, unsigned s)
+{
+  const struct record *old;
+
+  if (strchr ("wpz", r->op.kind) == NULL)
+    return;
+  for (unsigned i = 0; i < m->n; i++) {
+    old = &m->record[i];
+    if (strchr ("yl", old->op.kind) && old->end_step > r->begin_step &&
+        (old->effect[s] & WRITES))
+      r->beats[s] |= 1U << i;
+  }
+}
+
 void
 op_end (struct model *m, struct record *r, int err)
 {
@@ -258,8 +291,10 @@ op_end (struct model *m, struct record *r, int err)
          (!(r->effect[s] & UNSURE) && !overlapped (m, r, s) &&
           sector_state_of (m->w, s) != r->before[s])))
       r->effect[s] |= DURABLE;
-  for (unsigned s = op->start; s < op->start + op->count; s++)
+  for (unsigned s = op->start; s < op->start + op->count; s++) {
     note_order (m, r, s);
+    note_lost_order (m, r, s);
+  }
 }
 
 static bool
@@ -278,7 +313,7 @@ error_ok (struct model *m, const struct record *r, bool lost)
   if (r->err == EIO && (r->op.kind == 'z' || r->op.kind == 'w'))
     return false;
   return r->err == ENOSPC && can_be_full &&
-    strchr ("wpzmiyc", r->op.kind) != NULL;
+    strchr ("wpzmiIyc", r->op.kind) != NULL;
 }
 
 const char *
@@ -404,7 +439,7 @@ op_parse (const char *text, struct op *op)
   char *end;
 
   *op = (struct op) { .kind = text[0] };
-  if (text[0] == '\0' || strchr ("wprztfmiuylcgGkx", text[0]) == NULL)
+  if (text[0] == '\0' || strchr ("wprztfmiIuylcgGkx", text[0]) == NULL)
     return NULL;
   text++;
   if (strchr ("fcgGkx", op->kind))

@@ -11,6 +11,7 @@
  *   r read            z write zeroes     t trim      f flush
  *   m remap           u unmap            y retry     l forget-lost
  *   i import (remap for another reason)
+ *   I the same, of many ranges: each sector is one, the last one comes first
  *   c checkpoint      g grow a bit       G grow so that the log moves
  *   k kill -9 and start again            x stop and start again
  */

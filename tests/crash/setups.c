@@ -53,16 +53,17 @@ static const char *const ops_plain[] = {
   "r0+16", "z2+2", "z6+4", "m1", "m0+4", "u6+2", "u9", "y8", "l8", "c",
   "g", "G", "k", "w3+8", "w11", "w12", "p2", "p6", "p5+2", "p8", "p9f", "z0+16",
   "t0+10", "x", "w9f", "i10+3", "z8", "z11+2f", "u0+16", "w6", "p3+3", "w1",
-  "r6+2", NULL
+  "r6+2", "I0+12", "y0+16", "l0+18", "w0+16", "m0+16", NULL
 };
 static const char *const ops_block[] = {
   "w4+4", "w5", "w0+12", "w16+4f", "w20+4", "w21", "p6", "p17+2", "p21",
   "f", "r9", "r13", "r0+36", "z5", "z20+4", "z16+8", "m0+4", "m20", "u16+8",
   "y20+8", "l24", "c", "k", "x", "G", "t0+36", "w34+2", "p35", "z22", "p8",
-  "w12+2f", "z30+6", NULL
+  "w12+2f", "z30+6", "y0+36", "I0+36", "l0+36", "w16+20", NULL
 };
 static const char *const ops_many[] = {
-  "c", "w2+8", "k", "z0+32", "G", "x", "w3", "u1+8", "f", NULL
+  "c", "w2+8", "k", "z0+32", "G", "x", "w3", "u1+8", "f", "l0+320", "y0+320",
+  NULL
 };
 static const char *const ops_blank[] = {
   "w2", "k", "r4", "c", "f", "w2+2f", "x", "z2", "m0", "w0+8", "r5", "u2+2",
@@ -70,7 +71,8 @@ static const char *const ops_blank[] = {
 };
 
 static const char *const ops_pages[] = {
-  "z0+180", "c", "z0+4", "k", "w4+2", "x", "l0+2", "f", "u0", "z8+175", NULL
+  "z0+180", "c", "z0+4", "k", "w4+2", "x", "l0+2", "f", "u0", "z8+175",
+  "l0+180", "y0+180", "u0+180", "w0+180", NULL
 };
 
 const char *const *

@@ -404,7 +404,9 @@ unmap_thread (void *opaque)
   return NULL;
 }
 
-/* An unmap, and requests for the sector while it is under way. */
+/* An unmap, and requests for the sector while it is under way: while main is
+ * written they wait; while it is read back they don't, and the unmap looks again.
+ */
 static void
 test_unmap_and_write (void)
 {
@@ -412,30 +414,49 @@ test_unmap_and_write (void)
   struct job w, rd;
   pthread_t t;
 
-  rig_init (&r, NULL);
-  set_state (&r, 10, 1, REMAPPED, 2);
-  sim_close (r.main, 0, SIM_READ, SEC (10), 512, true);
-  pthread_create (&t, NULL, unmap_thread, &r);
-  sim_wait (r.main, 0, 1);
-  job_start (&rd, &r, JOB_READ, SEC (10), 512, 2);
-  CU_ASSERT (!job_ended_early (&rd));
-  sim_open (r.main, 0);
-  CU_ASSERT_EQUAL (job_end (&rd), 0);
-  pthread_join (t, NULL);
-  CU_ASSERT_EQUAL (*states (&r, 10, 1), 'D');
-  CU_ASSERT_EQUAL (rig_read (&r, SEC (10), 512, 2), 0);
+  for (int read_back = 0; read_back < 2; read_back++) {
+    const unsigned op = read_back ? SIM_READ : SIM_WRITE;
 
-  set_state (&r, 10, 1, REMAPPED, 2);
-  sim_close (r.main, 0, SIM_READ, SEC (10), 512, true);
-  pthread_create (&t, NULL, unmap_thread, &r);
-  sim_wait (r.main, 0, 1);
-  job_start (&w, &r, JOB_WRITE, SEC (10), 512, 3);
-  CU_ASSERT (!job_ended_early (&w));
-  sim_open (r.main, 0);
-  CU_ASSERT_EQUAL (job_end (&w), 0);
-  pthread_join (t, NULL);
-  CU_ASSERT_EQUAL (rig_read (&r, SEC (10), 512, 3), 0);
-  rig_end (&r);
+    rig_init (&r, NULL);
+    set_state (&r, 10, 1, REMAPPED, 2);
+    sim_close (r.main, 0, op, SEC (10), 512, true);
+    pthread_create (&t, NULL, unmap_thread, &r);
+    sim_wait (r.main, 0, 1);
+    job_start (&rd, &r, JOB_READ, SEC (10), 512, 2);
+    if (read_back) {
+      CU_ASSERT_EQUAL (job_end (&rd), 0);
+      CU_ASSERT_EQUAL (*states (&r, 10, 1), 'R');
+      sim_open (r.main, 0);
+    }
+    else {
+      CU_ASSERT (!job_ended_early (&rd));
+      sim_open (r.main, 0);
+      CU_ASSERT_EQUAL (job_end (&rd), 0);
+    }
+    pthread_join (t, NULL);
+    CU_ASSERT_EQUAL (*states (&r, 10, 1), 'D');
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (10), 512, 2), 0);
+
+    set_state (&r, 10, 1, REMAPPED, 2);
+    sim_close (r.main, 0, op, SEC (10), 512, true);
+    pthread_create (&t, NULL, unmap_thread, &r);
+    sim_wait (r.main, 0, 1);
+    job_start (&w, &r, JOB_WRITE, SEC (10), 512, 3);
+    if (read_back) {
+      CU_ASSERT_EQUAL (job_end (&w), 0);
+      CU_ASSERT_EQUAL (*states (&r, 10, 1), 'R');
+      sim_open (r.main, 0);
+    }
+    else {
+      CU_ASSERT (!job_ended_early (&w));
+      sim_open (r.main, 0);
+      CU_ASSERT_EQUAL (job_end (&w), 0);
+    }
+    pthread_join (t, NULL);
+    CU_ASSERT_EQUAL (*states (&r, 10, 1), 'D');
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (10), 512, 3), 0);
+    rig_end (&r);
+  }
 }
 
 /* Everything at once: each thread owns every fourth part of 128 bytes, so
