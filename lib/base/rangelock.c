@@ -15,6 +15,15 @@
  * overlapping entry is left.  If they see each other, the shared one gives
  * way, so neither waits for ever.
  *
+ * A shared locker that sees that there are exclusive ones needs to know only
+ * of those that are near: a hot sector, or the blocks that an operator's
+ * request has gathered, must not send all writes of the disk through one mutex
+ * and a list. So exclusive holds are counted by the MiB as well, and the
+ * argument is the same for each of these counters: of a shared and an
+ * exclusive locker that overlap, both use the counter of a MiB in which they
+ * do, or the one of wide holds.  A shared hold that ends wakes those that wait
+ * by the same rule.
+ *
  * An exclusive locker may read an entry that is being reused.  That is
  * harmless: a locker that published after the number was raised takes the
  * mutex, sees the exclusive hold in the list and decides then.  So only
@@ -45,13 +54,28 @@
 
 _Thread_local intptr_t range_home = SHARD_UNKNOWN;
 
+/* The mutex is held.  An exclusive hold comes (STEP 1) or goes (-1). */
+static void
+count_exclusive (struct range_lock *rl, const struct range_hold *h, int step)
+{
+  const uint64_t first = h->start >> RANGE_REGION_SHIFT;
+  const uint64_t last = (h->asked_end - 1) >> RANGE_REGION_SHIFT;
+
+  atomic_fetch_add (&rl->nr_exclusive, step);
+  if (last - first >= RANGE_WIDE)
+    atomic_fetch_add (&rl->nr_wide, step);
+  else
+    for (uint64_t i = first; i <= last; i++)
+      atomic_fetch_add (&rl->region[i % RANGE_REGIONS], step);
+}
+
 /* The mutex is held. */
 static void
 append (struct range_lock *rl, struct range_hold *h, uint64_t start,
         uint64_t end, bool exclusive)
 {
   *h = (struct range_hold) {
-    .start = start, .end = end, .exclusive = exclusive,
+    .start = start, .end = end, .asked_end = end, .exclusive = exclusive,
     .prev = rl->holds_tail
   };
   *rl->holds_tail = h;
@@ -137,7 +161,7 @@ take_tentative (struct range_lock *rl, const struct range_hold *h,
     next = x->next;
     if (x != h && x->tentative && x->start < end && x->end > h->start) {
       take_off (rl, x);
-      atomic_fetch_sub (&rl->nr_exclusive, 1);
+      count_exclusive (rl, x, -1);
       x->gone = true;
     }
   }
@@ -211,7 +235,7 @@ lock_exclusive (struct range_lock *rl, struct range_hold *h, uint64_t start,
   uint64_t got;
 
   append (rl, h, start, end, true);
-  atomic_fetch_add (&rl->nr_exclusive, 1);
+  count_exclusive (rl, h, 1);
   got = reach (rl, h, end);
   if (got == start)
     got = wait_for_turn (rl, h, end);
@@ -233,6 +257,9 @@ range_lock_new (uint32_t unit)
     atomic_init (&rl->entry[i].end, 0);
   }
   atomic_init (&rl->nr_exclusive, 0);
+  atomic_init (&rl->nr_wide, 0);
+  for (size_t i = 0; i < RANGE_REGIONS; i++)
+    atomic_init (&rl->region[i], 0);
   rl->unit = unit;
   pthread_mutex_init (&rl->mutex, NULL);
   pthread_cond_init (&rl->cond, NULL);
@@ -261,6 +288,20 @@ range_choose_home (void)
   return range_home;
 }
 
+bool
+range_excluded (const struct range_lock *rl, uint64_t start, uint64_t end)
+{
+  const uint64_t first = start >> RANGE_REGION_SHIFT;
+  const uint64_t last = (end - 1) >> RANGE_REGION_SHIFT;
+
+  if (atomic_load (&rl->nr_wide) > 0 || last - first >= RANGE_WIDE)
+    return true;
+  for (uint64_t i = first; i <= last; i++)
+    if (atomic_load (&rl->region[i % RANGE_REGIONS]) > 0)
+      return true;
+  return false;
+}
+
 void
 range_wake (struct range_lock *rl)
 {
@@ -275,8 +316,11 @@ range_lock_shared (struct range_lock *rl, struct shared_hold *h,
 {
   h->entry = take_entry (rl);
   if (h->entry) {
+    h->hold.start = start;
+    h->hold.asked_end = end;
     range_publish (h->entry, start, end);
-    if (atomic_load (&rl->nr_exclusive) == 0)
+    if (atomic_load (&rl->nr_exclusive) == 0 ||
+        !range_excluded (rl, start, end))
       return end;
   }
   return lock_shared_slow (rl, h, start, end);
@@ -286,7 +330,7 @@ void
 range_unlock_shared (struct range_lock *rl, struct shared_hold *h)
 {
   if (h->entry) {
-    range_leave_shared (rl, h->entry);
+    range_leave_shared (rl, h->entry, h->hold.start, h->hold.asked_end);
     return;
   }
   pthread_mutex_lock (&rl->mutex);
@@ -313,7 +357,7 @@ range_unlock_exclusive (struct range_lock *rl, struct exclusive_hold *h)
   pthread_mutex_lock (&rl->mutex);
   if (!h->hold.gone) {
     take_off (rl, &h->hold);
-    atomic_fetch_sub (&rl->nr_exclusive, 1);
+    count_exclusive (rl, &h->hold, -1);
     pthread_cond_broadcast (&rl->cond);
   }
   pthread_mutex_unlock (&rl->mutex);

@@ -19,8 +19,8 @@
  * one that is stuck in main, therefore keeps nobody from the others.  Locks
  * are granted in the order in which they were asked for, so nobody starves.
  *
- * A shared lock that meets no exclusive one costs a few atomic operations:
- * no mutex, no allocation, no system call (promise 24).
+ * A shared lock that meets no exclusive one near by costs a few atomic
+ * operations: no mutex, no allocation, no system call (promise 24).
  *
  * Holds are the caller's memory.  A thread that holds a range doesn't ask the
  * same lock for another one: two threads could wait for each other.  It may
@@ -51,6 +51,7 @@ struct range_hold {
    * for.
    */
   uint64_t start, end;
+  uint64_t asked_end;           /* of an exclusive one: see region */
   bool exclusive, granted;
   bool tentative;               /* keeps nobody out */
   bool gone;                    /* it was tentative; not in the list any more */
@@ -78,12 +79,24 @@ struct exclusive_hold {
 /* Only the inline functions below and rangelock.c look inside. */
 #define RANGE_ENTRIES 256
 
+/* Exclusive holds are counted by the MiB, of many MiB apart; see rangelock.c.
+ */
+#define RANGE_REGION_SHIFT 20
+#define RANGE_REGIONS 1024U
+#define RANGE_WIDE 8U
+
 struct range_lock {
   struct shared_entry entry[RANGE_ENTRIES];
   uint32_t unit;
 
-  /* Exclusive holds, waiting ones included; raised under the mutex. */
+  /* Exclusive holds, waiting ones included; raised under the mutex.  REGION
+   * has those that asked for a part of a MiB, for all MiB whose numbers modulo
+   * RANGE_REGIONS are the same; those that asked for more than RANGE_WIDE of
+   * them are in NR_WIDE.
+   */
   _Alignas (RANGE_CACHE_LINE) atomic_uint nr_exclusive;
+  atomic_uint nr_wide;
+  _Alignas (RANGE_CACHE_LINE) atomic_uint region[RANGE_REGIONS];
 
   /* The mutex guards the list.  The condition is signalled whenever
    * somebody who waits may have to look again.
@@ -126,6 +139,10 @@ extern bool range_confirm (struct range_lock *rl, struct exclusive_hold *h);
 extern _Thread_local intptr_t range_home;
 extern intptr_t range_choose_home (void);
 
+/* There are exclusive holds: is one of them perhaps near this range? */
+extern bool range_excluded (const struct range_lock *rl, uint64_t start,
+                            uint64_t end);
+
 /* Wakes all that wait: a shared hold may have been in the way. */
 extern void range_wake (struct range_lock *rl);
 
@@ -143,18 +160,20 @@ range_publish (struct shared_entry *entry, uint64_t start, uint64_t end)
   atomic_store (&entry->end, end);
 }
 
+/* START and END as they were asked for. */
 static inline void
-range_leave_shared (struct range_lock *rl, struct shared_entry *entry)
+range_leave_shared (struct range_lock *rl, struct shared_entry *entry,
+                    uint64_t start, uint64_t end)
 {
   atomic_store (&entry->end, 0);
   atomic_store_explicit (&entry->taken, false, memory_order_release);
-  if (atomic_load (&rl->nr_exclusive) > 0)
+  if (atomic_load (&rl->nr_exclusive) > 0 && range_excluded (rl, start, end))
     range_wake (rl);
 }
 
 /* A shared lock of the whole range and at once, or not at all: false.  It
- * may fail whenever anybody holds a range exclusively; range_lock_shared is
- * for that case.
+ * may fail whenever anybody holds a range near it exclusively;
+ * range_lock_shared is for that case.
  */
 static inline bool
 range_try_shared (struct range_lock *rl, struct shared_entry **entry,
@@ -165,13 +184,12 @@ range_try_shared (struct range_lock *rl, struct shared_entry **entry,
   if (home < 0)
     home = range_choose_home ();
   *entry = (struct shared_entry *) ((char *) rl->entry + home);
-  if (atomic_load_explicit (&rl->nr_exclusive, memory_order_relaxed) > 0 ||
-      !range_take (*entry))
+  if (!range_take (*entry))
     return false;
   range_publish (*entry, start, end);
-  if (atomic_load (&rl->nr_exclusive) == 0)
+  if (atomic_load (&rl->nr_exclusive) == 0 || !range_excluded (rl, start, end))
     return true;
-  range_leave_shared (rl, *entry);
+  range_leave_shared (rl, *entry, start, end);
   return false;
 }
 

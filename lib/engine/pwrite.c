@@ -100,7 +100,7 @@ engine_pwrite_plain (struct engine_conn *conn, const void *buf,
       !map_all_direct (e->map, sector_of (offset),
                        sectors_in (offset, end)) ||
       atomic_load (&e->main_lost)) {
-    range_leave_shared (e->ranges, held);
+    range_leave_shared (e->ranges, held, offset, end);
     return write_anything (conn, buf, count, offset, false);
   }
 
@@ -108,7 +108,7 @@ engine_pwrite_plain (struct engine_conn *conn, const void *buf,
   canaries_touch (&e->canaries, offset, count);
   note_written (e);
   err = device_pwrite (&conn->main_dev, buf, count, offset);
-  range_leave_shared (e->ranges, held);
+  range_leave_shared (e->ranges, held, offset, end);
   /* Whether main was lost needn't be asked: that raises LOSSES. */
   if (err || !atomic_load (&e->main_dirty) ||
       atomic_load (&e->losses) != losses)

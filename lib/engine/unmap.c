@@ -5,12 +5,12 @@
  * and has flushed it (promises 1 and 13 of remap-promises(7)), and not where a
  * write that timed out may still land (promise 3).
  *
- * Pieces are written under an exclusive hold, which then becomes tentative: main
- * must not get two contents at once, as it may from two operators; but nobody
- * has to wait for its flush, of which there is one for all pieces, nor while it
- * is read back.  Whoever writes a sector meanwhile gets its slot, or another; the
- * hold is gone then, the sector stays where it is, and what main has of it
- * doesn't matter (operation.h).
+ * Pieces are written under an exclusive hold, which then becomes tentative:
+ * main must not get two contents at once, as it may from two operators; but
+ * nobody has to wait for its flush, of which there is one for all pieces, nor
+ * while it is read back.  Whoever writes a sector meanwhile gets its slot, or
+ * another; the hold is gone then, the sector stays where it is, and what main
+ * has of it doesn't matter (operation.h).
  */
 
 #include <config.h>

@@ -16,6 +16,7 @@ import convoy
 import core
 import dying
 import growth
+import hot
 import remapping
 import remaps
 
@@ -26,6 +27,7 @@ ITEMS = {
     "remapping": (remapping, "remapping"),
     "dying": (dying, "a dying disk"),
     "convoy": (convoy, "no convoy"),
+    "hot": (hot, "a hot sector"),
     "growth": (growth, "growth"),
 }
 

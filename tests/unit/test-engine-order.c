@@ -405,7 +405,8 @@ unmap_thread (void *opaque)
 }
 
 /* An unmap, and requests for the sector while it is under way: while main is
- * written they wait; while it is read back they don't, and the unmap looks again.
+ * written they wait; while it is read back they don't, and the unmap looks
+ * again.
  */
 static void
 test_unmap_and_write (void)

@@ -362,8 +362,19 @@ test_table_full (void)
   range_lock_free (rl);
 }
 
-/* Without waiting: only while nobody holds anything exclusively, and nobody
- * the thread's entry.
+static bool
+try_at (struct range_lock *rl, uint64_t start, uint64_t count)
+{
+  struct shared_entry *entry;
+  bool r = range_try_shared (rl, &entry, start, start + count);
+
+  if (r)
+    range_leave_shared (rl, entry, start, start + count);
+  return r;
+}
+
+/* Without waiting: only while nobody holds anything near it exclusively, and
+ * nobody the thread's entry.
  */
 static void
 test_at_once (void)
@@ -378,7 +389,7 @@ test_at_once (void)
   range_home = -1;
   CU_ASSERT_FATAL (range_try_shared (rl, &entry, 0, 10));
   CU_ASSERT (range_home >= 0);
-  range_leave_shared (rl, entry);
+  range_leave_shared (rl, entry, 0, 10);
   range_lock_shared (rl, &s, 0, 10);
   CU_ASSERT_PTR_EQUAL ((char *) s.entry, (char *) rl->entry + range_home);
   CU_ASSERT_FALSE (range_try_shared (rl, &entry, 0, 10));
@@ -387,7 +398,7 @@ test_at_once (void)
   CU_ASSERT_FATAL (range_try_shared (rl, &entry, 0, 10));
   CU_ASSERT_FALSE (range_try_shared (rl, &another, 20, 30));
   start_waiter (&l, rl, true, 5, 15, 1);
-  range_leave_shared (rl, entry);
+  range_leave_shared (rl, entry, 0, 10);
   pthread_join (l.thread, NULL);
   CU_ASSERT_EQUAL (l.got_end, 15);
 
@@ -395,7 +406,43 @@ test_at_once (void)
   CU_ASSERT_FALSE (range_try_shared (rl, &entry, 0, 10));
   range_unlock_exclusive (rl, &x);
   CU_ASSERT_FATAL (range_try_shared (rl, &entry, 0, 10));
-  range_leave_shared (rl, entry);
+  range_leave_shared (rl, entry, 0, 10);
+
+  /* Elsewhere; of many MiB; where the numbers of MiB look alike; at an edge. */
+  range_lock_exclusive (rl, &x, 5 << 20, (5 << 20) + 1);
+  CU_ASSERT (try_at (rl, (5 << 20) - 1, 1));
+  CU_ASSERT (!try_at (rl, (5 << 20) - 1, 2));
+  CU_ASSERT (!try_at (rl, (6 << 20) - 1, 1));
+  CU_ASSERT (try_at (rl, 6 << 20, 1 << 20));
+  CU_ASSERT (try_at (rl, 6 << 20, 8 << 20));
+  CU_ASSERT (!try_at (rl, 0, 8 << 20));
+  CU_ASSERT (!try_at (rl, 6 << 20, 9 << 20));
+  CU_ASSERT (!try_at (rl, ((uint64_t) RANGE_REGIONS << 20) + (5 << 20), 1));
+  CU_ASSERT_EQUAL (range_lock_shared (rl, &s, 6 << 20, 7 << 20), 7 << 20);
+  CU_ASSERT_PTR_NOT_NULL (s.entry);
+  range_unlock_shared (rl, &s);
+  range_unlock_exclusive (rl, &x);
+  range_lock_exclusive (rl, &x, 50 << 20, 60 << 20);
+  CU_ASSERT (!try_at (rl, 100, 1));
+  range_unlock_exclusive (rl, &x);
+  range_lock_exclusive (rl, &x, 50 << 20, 58 << 20);
+  CU_ASSERT (try_at (rl, 100, 1));
+  CU_ASSERT (try_at (rl, 58 << 20, 1));
+  CU_ASSERT (!try_at (rl, (58 << 20) - 1, 1));
+  range_unlock_exclusive (rl, &x);
+  CU_ASSERT (try_at (rl, 50 << 20, 1));
+  for (unsigned i = 0; i < RANGE_REGIONS; i++)
+    CU_ASSERT_EQUAL (atomic_load (&rl->region[i]), 0);
+  CU_ASSERT_EQUAL (atomic_load (&rl->nr_wide), 0);
+
+  /* One that waits far away is woken. */
+  range_lock_shared (rl, &s, 20 << 20, (20 << 20) + 10);
+  start_waiter (&l, rl, true, 19 << 20, (20 << 20) + 5, 0);
+  pthread_join (l.thread, NULL);
+  CU_ASSERT_EQUAL (l.got_end, 20 << 20);
+  start_waiter (&l, rl, true, 20 << 20, (20 << 20) + 5, 1);
+  range_unlock_shared (rl, &s);
+  pthread_join (l.thread, NULL);
   range_lock_free (rl);
 }
 
@@ -451,8 +498,7 @@ test_tentative (void)
   range_unlock_shared (rl, &s);
   CU_ASSERT_PTR_NULL (rl->holds);
   CU_ASSERT_EQUAL (atomic_load (&rl->nr_exclusive), 0);
-  CU_ASSERT (range_try_shared (rl, &entry, 0, 500));
-  range_leave_shared (rl, entry);
+  CU_ASSERT (try_at (rl, 0, 500));
   range_lock_free (rl);
 }
 
@@ -522,7 +568,7 @@ stress_thread (void *arg)
       for (c = start; c < start + len; c++)
         atomic_fetch_sub (&st->cell[c], 1);
       if (at_once)
-        range_leave_shared (st->rl, entry);
+        range_leave_shared (st->rl, entry, start, start + len);
       else
         range_unlock_shared (st->rl, &s);
     }
