@@ -90,18 +90,37 @@ calls_leave (struct engine *e)
   pthread_rwlock_unlock (&e->suspects.alone);
 }
 
-/* Nothing else is asked of main meanwhile.  Those that hang since before the
- * suspicion aren't waited for.
+/* Calls that began before the suspicion and still hang aren't known here; those
+ * since then are waited for, but not longer than this.  Milliseconds.
  */
+#define ALONE_WAIT_MS 1000
+
+/* Until nothing else is asked of main.  False: something hangs, and the call
+ * won't be alone.
+ */
+static bool
+calls_exclude (struct engine *e)
+{
+  struct timespec until;
+
+  clock_gettime (CLOCK_REALTIME, &until);
+  until.tv_sec += ALONE_WAIT_MS / 1000;
+  if (pthread_rwlock_timedwrlock (&e->suspects.alone, &until) == 0)
+    return true;
+  calls_share (e);
+  return false;
+}
+
+/* Nothing else is asked of main meanwhile, as far as that is to be had. */
 static int
 call_alone (struct request *r, main_call *call, void *buf, uint32_t count,
             uint64_t start)
 {
   struct engine *e = r->e;
+  const bool is_alone = calls_exclude (e);
   bool is_lost;
   int err;
 
-  pthread_rwlock_wrlock (&e->suspects.alone);
   if (main_met_lost (r)) {
     calls_leave (e);
     return ENODEV;
@@ -111,10 +130,10 @@ call_alone (struct request *r, main_call *call, void *buf, uint32_t count,
     (error_classify (err) == ERROR_GONE ||
      (error_classify (err) == ERROR_MEDIA && !main_is_alive (r, err) &&
       main_is_lost (e)));
-  if (is_lost)
-    suspects_lost (e, start, start + count);
-  else
+  if (!is_lost)
     suspects_clear (e, start, start + count);
+  else if (is_alone)
+    suspects_lost (e, start, start + count);
   calls_leave (e);
   return err;
 }
