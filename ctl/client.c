@@ -236,6 +236,7 @@ client_why_not (int err)
 void
 client_guess (struct ctl *ctl)
 {
+  static char *guess;                   /* lives as long as the program */
   struct known *v, *only = NULL;
   size_t n, running = 0;
 
@@ -247,10 +248,12 @@ client_guess (struct ctl *ctl)
       only = &v[i];
       running++;
     }
+  if (running == 1)
+    guess = copy_text (only->nbd ? only->title : only->control);
   if (running == 1 && only->nbd)
-    ctl->name = copy_text (only->title);
+    ctl->name = guess;
   else if (running == 1)
-    ctl->socket = copy_text (only->control);
+    ctl->socket = guess;
   known_free (v, n);
 }
 

@@ -126,7 +126,8 @@ names_sort (struct names *all)
 {
   size_t kept = 0;
 
-  qsort (all->v, all->n, sizeof *all->v, compare_names);
+  if (all->n > 0)                       /* else V is NULL */
+    qsort (all->v, all->n, sizeof *all->v, compare_names);
   for (size_t i = 0; i < all->n; i++)
     if (kept > 0 && strcmp (all->v[kept - 1], all->v[i]) == 0)
       free (all->v[i]);

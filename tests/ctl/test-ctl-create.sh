@@ -272,6 +272,7 @@ late "remapctl format $tmp/late.spare main-size=100M"
 remapctl format used.spare main-size=104857600 >/dev/null
 start_nbdkit use --filter=remap file main.img spare=used.spare \
              remap-control="$tmp/use.ctl"
+eventually exists use.ctl || :
 ctl 0 -s use.ctl import --as=lost <(printf '0x0 ? 1\n0x0 0x200 -\n')
 late "ln $tmp/used.spare $tmp/late.spare"
 [ -e late.spare ] || fail "the spare of another server was removed"

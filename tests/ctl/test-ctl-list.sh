@@ -14,7 +14,12 @@ truncate -s 8M main.img
 says 'no servers' 0 list
 start_nbdkit hand --filter=remap file main.img spare=hand.spare \
              remap-control=hand.ctl
-assert_equal "$(find run -name '*.server' | wc -l)" 1 "what it has announced"
+# announced N: so many servers have.  It comes when nbdkit's socket is there.
+announced ()
+{
+  [ "$(find run -name '*.server' 2>/dev/null | wc -l)" = "$1" ]
+}
+eventually announced 1 || fail "it isn't announced: $(ls run)"
 assert_equal "$(cat run/*.server)" "$pid $tmp/hand.ctl" "the line"
 assert_equal "$(stat -c %a run)" 700 "the mode of the run-time directory"
 ctl 0 list
@@ -30,6 +35,7 @@ assert_grep "^nbdkit_remap_up\{server=\"$tmp/hand.ctl\"\} 1$" out
 # A second one; and one of create is listed once.
 start_nbdkit other --filter=remap file main.img spare=other.spare \
              remap-control="$tmp/other.ctl"
+eventually announced 2 || fail "it isn't announced: $(ls run)"
 ctl 0 create main_dev=main.img spare_dev=named.spare dm_name=named
 ctl 0 list
 assert_equal "$(wc -l <out)" 3 "servers"
@@ -56,6 +62,11 @@ rm -rf run
 : >file
 REMAP_RUNTIME_DIR=$tmp/file start_nbdkit silent --filter=remap file main.img \
                  spare=hand.spare remap-control="$tmp/silent.ctl"
+answers ()
+{
+  remapctl -s silent.ctl ping >/dev/null 2>&1
+}
+eventually answers || fail "it doesn't serve"
 ctl 0 -s silent.ctl ping
 says 'no servers' 0 list
 stop_nbdkit silent
