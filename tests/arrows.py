@@ -57,17 +57,17 @@ ORDER = {
         create
     """,
     "lib/engine": """
-        errors canaries
+        errors canaries events
         engine.h
         internal
         request log blocks marks stats places
-        suspects
+        in-flight suspects
         lost
         main-dev record
         read write
         edge operation flush
         zero cache pwrite operators unmap verify status
-        engine
+        watch engine
     """,
     "filter/remap": "remap.h",          # the others: any order
 }

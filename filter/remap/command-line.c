@@ -12,7 +12,7 @@
 
 #include "command-line.h"
 
-enum option { OTHER, READ_ONLY, RUN };
+enum option { OTHER, READ_ONLY, RUN, LOG_ELSEWHERE };
 
 /* Which option is this word of a command line?  nbdkit takes abbreviations
  * of long options (--readonly, --read-only, --run), and single letters in one
@@ -27,6 +27,10 @@ option_of (const char *word, bool *skip)
   if (strncmp (word, "--ru", 4) == 0) {
     *skip = strchr (word, '=') == NULL;
     return RUN;
+  }
+  if (strncmp (word, "--lo", 4) == 0) {
+    *skip = strchr (word, '=') == NULL;
+    return strstr (word, "=stderr") ? OTHER : LOG_ELSEWHERE;
   }
   if (strncmp (word, "--", 2) == 0)
     return strncmp (word, "--r", 3) == 0 ? READ_ONLY : OTHER;
@@ -110,4 +114,10 @@ int
 command_line_has_run (void)
 {
   return has_option (RUN);
+}
+
+int
+command_line_logs_elsewhere (void)
+{
+  return has_option (LOG_ELSEWHERE);
 }

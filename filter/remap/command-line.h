@@ -15,4 +15,7 @@ extern int command_line_is_read_only (void);
 /* Does nbdkit run a program as its client (--run)?  The same. */
 extern int command_line_has_run (void);
 
+/* Do messages go elsewhere than to stderr, because of --log?  The same. */
+extern int command_line_logs_elsewhere (void);
+
 #endif /* REMAP_COMMAND_LINE_H */

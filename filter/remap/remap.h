@@ -14,6 +14,9 @@
  *   next             the layer below, as a device of lib/
  *   own-connection   the same for requests that no client has made
  *   extents          block status
+ *   ticker           looks after the engine, hands on its events
+ *   log              events as lines
+ *   thread           how the filter's own threads begin
  *   control/         the control socket
  */
 
@@ -30,6 +33,7 @@ struct control;
 struct engine;
 struct own_connection;
 struct spare_setup;
+struct ticker;
 
 struct remap {
   struct remap_config config;           /* until config_complete */
@@ -44,7 +48,8 @@ struct remap {
   pthread_mutex_t *all_requests_lock;
   pthread_mutex_t all_requests_mutex;
 
-  struct own_connection *own;           /* from get_ready to unload */
+  struct ticker *ticker;                /* from get_ready to unload */
+  struct own_connection *own;           /* likewise */
   struct spare_setup *spare;            /* likewise */
   struct control *control;              /* from get_ready to cleanup, or NULL */
   struct engine *engine;                /* from after_fork to unload */

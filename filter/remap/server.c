@@ -22,13 +22,12 @@
 #include "own-connection.h"
 #include "server.h"
 #include "spare-setup.h"
+#include "ticker.h"
 
 static void
-log_engine (void *opaque, enum engine_log_level level, const char *text)
+log_engine (void *opaque, const char *text)
 {
-  if (level == ENGINE_LOG_WARNING)
-    nbdkit_error ("remap: %s", text);
-  else if (remap_debug_verbose)
+  if (remap_debug_verbose)
     nbdkit_debug ("remap: %s", text);
 }
 
@@ -110,6 +109,12 @@ start_control (struct remap *remap, const struct main_facts *facts)
   return 0;
 }
 
+/* There are new events. */
+static void
+news (void *opaque)
+{
+}
+
 static void
 close_control (struct remap *remap)
 {
@@ -135,6 +140,9 @@ get_ready (struct remap *remap, int thread_model)
 {
   struct message message;
 
+  remap->ticker = ticker_new ();
+  if (remap->ticker == NULL)
+    return -1;
   remap->own = own_new (remap, thread_model < NBDKIT_THREAD_MODEL_PARALLEL);
   if (remap->own == NULL)
     return -1;
@@ -180,7 +188,8 @@ start_engine (struct remap *remap, const struct main_facts *facts)
     .main_cache = main_cache (&remap->config),
     .lost_wait_ms = remap->config.lost_wait * UINT64_C (1000),
     .vanish_max = remap->config.vanish_max,
-    .sleep_ms = sleep_ms, .log = log_engine
+    .sleep_ms = sleep_ms, .log = log_engine,
+    .events = ticker_events (remap->ticker),
   };
   struct spare *spare;
   char uuid[SPARE_UUID_TEXT];
@@ -235,6 +244,10 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
   if (start_engine (remap, &facts) == -1 ||
       start_control (remap, &facts) == -1)
     goto error;
+  events_tell (ticker_events (remap->ticker), EVENT_START,
+               "serving main with spare %s", remap->config.spare_path);
+  if (ticker_start (remap->ticker, remap->engine, news, remap) == -1)
+    goto error;
   return 0;
 
  error:
@@ -251,6 +264,8 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
 void
 server_cleanup (struct remap *remap)
 {
+  ticker_stop (remap->ticker);
+  events_tell (ticker_events (remap->ticker), EVENT_STOP, "the server ends");
   close_control (remap);
   own_stop (remap->own);
 }
@@ -258,6 +273,7 @@ server_cleanup (struct remap *remap)
 void
 server_stop (struct remap *remap)
 {
+  ticker_stop (remap->ticker);
   close_control (remap);
   if (remap->engine)
     engine_free (remap->engine);
@@ -268,4 +284,6 @@ server_stop (struct remap *remap)
   if (remap->own)
     own_free (remap->own);
   remap->own = NULL;
+  ticker_free (remap->ticker);
+  remap->ticker = NULL;
 }

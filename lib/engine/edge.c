@@ -162,7 +162,6 @@ edge_move (struct request *r, struct edge *edge, enum change_reason why)
   uint64_t pos, next;
   struct record rec;
   struct run run;
-  int err;
 
   record_init (&rec, e, r);
   for (pos = edge->block; pos < edge->bend && rec.err == 0; pos = next) {
@@ -177,11 +176,7 @@ edge_move (struct request *r, struct edge *edge, enum change_reason why)
     else if (run.state == DIRECT)
       record_state (&rec, &run, LOST, WHY_AUTO_READ);
   }
-  err = record_commit (&rec);
-  if (err == 0 && rec.counters[COUNT_LOST] > 0)
-    log_sectors (e, edge->block, edge->bend, "can't be read from main: LOST, "
-                 "but for what was written");
-  return err;
+  return record_commit (&rec);
 }
 
 /* Writes the written sectors that aren't DIRECT. */

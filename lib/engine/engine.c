@@ -27,6 +27,9 @@
  * and written (edge.c), and what operators ask for (operation.c, operators.c,
  * unmap.c, verify.c).  FLUSH and FUA are flush.c's.
  *
+ * Whoever wants to know what happens reads events (events.c); what shows only
+ * by looking is looked at once a second (watch.c, in-flight.c).
+ *
  * What can't be known any more until the server starts anew (a write that
  * timed out may still land; a slot could not be read) is marked in memory
  * (marks.c), and such places are gone around.
@@ -39,6 +42,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "engine/in-flight.h"
 #include "engine/internal.h"
 #include "engine/marks.h"
 #include "engine/suspects.h"
@@ -71,6 +75,7 @@ engine_new (const struct engine_config *config, struct map *map,
   e->map = map;
   e->spare = spare;
   atomic_init (&e->auto_remap, config->auto_remap);
+  flight_init (e);
   pthread_mutex_init (&e->probe_mutex, NULL);
   pthread_mutex_init (&e->ask_mutex, NULL);
   pthread_mutex_init (&e->cleared_mutex, NULL);

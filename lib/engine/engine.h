@@ -24,11 +24,7 @@
 #include "engine/canaries.h"
 
 struct engine;
-
-enum engine_log_level {
-  ENGINE_LOG_DEBUG,    /* each change of state */
-  ENGINE_LOG_WARNING,  /* data lost, or something for the operator to do */
-};
+struct events;
 
 struct engine_config {
   uint64_t main_size;                   /* bytes, not 0 */
@@ -53,9 +49,16 @@ struct engine_config {
    */
   bool (*sleep_ms) (void *opaque, unsigned ms);
 
-  /* May be NULL.  Called without locks that a log function could need. */
-  void (*log) (void *opaque, enum engine_log_level level, const char *text);
+  /* Each change of state, for whoever looks for a fault.  May be NULL.
+   * Called without locks that a log function could need.
+   */
+  void (*log) (void *opaque, const char *text);
   void *opaque;
+
+  /* What somebody should know.  Not owned; must outlive the engine.  NULL:
+   * nobody wants to know.
+   */
+  struct events *events;
 };
 
 /* A client's connection: the engine that serves it, and its main.  It must
@@ -221,6 +224,12 @@ extern void engine_explain (struct engine *e, int err,
 
 extern void engine_set_auto_remap (struct engine *e, bool on);
 
+/* To be called once a second or so, by one thread at a time: tells of what
+ * shows only by looking (the health, a main that hangs, a spare that has
+ * failed or has room again), and keeps the time for requests in flight.
+ */
+extern void engine_tick (struct engine *e);
+
 /* The spare has been enlarged: that it was short of room is over. */
 extern void engine_spare_grown (struct engine *e);
 
@@ -242,6 +251,8 @@ enum engine_stat {
                                 * read-only or full */
   STAT_MAIN_OTHER_ERRORS,      /* failed calls that are about no sector, no
                                 * loss, and not that */
+  STAT_OVERWRITTEN,            /* LOST and ZERO sectors that moved to slots
+                                * since a client wrote them */
   NR_ENGINE_STATS
 };
 
@@ -257,6 +268,12 @@ struct engine_status {
   int main_refuses;    /* errno: main refuses all writes; 0: it doesn't */
   bool readonly_to_spare;
   uint64_t late;       /* sectors for which main isn't used any more */
+  uint64_t in_flight;  /* calls to main that have not ended, */
+  uint64_t oldest_ms;  /* and for how long at least one of them; exact to the
+                        * interval of engine_tick */
+  bool main_hangs;     /* that is too long for a disk that is well */
+  uint64_t last_error, last_loss;       /* of main, of a sector: seconds since
+                                         * 1970, or 0 */
   struct map_totals totals;
   struct spare_status spare;
   uint64_t stat[NR_ENGINE_STATS];       /* since they were cleared */
@@ -267,7 +284,7 @@ extern void engine_get_status (struct engine *e, struct engine_status *st);
 extern const char *engine_health_name (enum engine_health health);
 
 /* Why health isn't ok, in words, the worst first; returns how many. */
-#define ENGINE_MAX_REASONS 10
+#define ENGINE_MAX_REASONS 11
 extern unsigned engine_health_reasons (const struct engine_status *st,
                                        struct message *reasons);
 

@@ -5,6 +5,7 @@
 #include <config.h>
 
 #include "engine/errors.h"
+#include "engine/events.h"
 #include "engine/flush.h"
 #include "engine/main-dev.h"
 #include "engine/places.h"
@@ -18,6 +19,9 @@ static void
 main_flush_failed (struct engine *e)
 {
   atomic_fetch_add (&e->flush_failures, 1);
+  events_tell (e->config.events, EVENT_FLUSH_FAILED, "a flush of main has "
+               "failed: what clients wrote since the one before may be lost, "
+               "and their next flushes say so");
 }
 
 int

@@ -32,8 +32,27 @@
 
 #define STAT_SHARDS 16
 
+/* Calls to main that have not ended, see in-flight.h. */
+#define FLIGHT_BUCKETS 16
+
 struct stat_shard {
   _Alignas (64) _Atomic uint64_t v[NR_ENGINE_STATS];
+  _Atomic uint32_t in_flight[FLIGHT_BUCKETS];
+};
+
+struct in_flight {
+  atomic_uint bucket;                   /* of calls that begin now */
+  _Atomic uint64_t since_ms[FLIGHT_BUCKETS];    /* of the engine's clock */
+};
+
+/* What was told last.  What any thread may tell is taken back by engine_tick
+ * alone: so it is told once a second at most.  The rest is engine_tick's.
+ */
+struct told {
+  atomic_bool full, readonly;
+  bool failed, hangs;
+  const char *health;                   /* NULL: nothing yet */
+  uint64_t losses;
 };
 
 /* A set, see marks.h. */
@@ -126,7 +145,7 @@ struct engine {
    */
   atomic_bool main_lost;
   pthread_mutex_t probe_mutex;
-  bool probing;
+  bool probing, told_other;             /* what answers is another disk */
   uint64_t lost_ms, last_probe_ms;      /* of the engine's clock */
 
   /* Whether main is alive is asked by one request at a time, under ASK_MUTEX.
@@ -158,6 +177,10 @@ struct engine {
 
   /* A record found no room, or the spare had no slot, the last time. */
   atomic_bool spare_short;
+
+  struct told told;
+  struct in_flight in_flight;
+  _Atomic uint64_t last_error, last_loss;       /* seconds since 1970 */
 
   struct stat_shard stats[STAT_SHARDS];
 

@@ -6,14 +6,15 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <time.h>
 
 #include "base/message.h"
+#include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/log.h"
 
 void
-engine_log (struct engine *e, enum engine_log_level level,
-            const char *fs, ...)
+engine_log (struct engine *e, const char *fs, ...)
 {
   struct message m;
   va_list args;
@@ -23,24 +24,42 @@ engine_log (struct engine *e, enum engine_log_level level,
   va_start (args, fs);
   vsnprintf (m.text, sizeof m.text, fs, args);
   va_end (args);
-  e->config.log (e->config.opaque, level, m.text);
+  e->config.log (e->config.opaque, m.text);
+}
+
+/* What a client has overwritten is in a slot as well, but was on main no more.
+ */
+void
+tell_changes (struct engine *e, const struct change_list *list,
+              bool by_command, bool recovered)
+{
+  struct events *ev = e->config.events;
+
+  for (size_t i = 0; i < list->n; i++) {
+    const struct change *c = &list->v[i];
+
+    if (c->kind == CHANGE_LOST) {
+      atomic_store (&e->last_loss, time (NULL));
+      events_tell_sectors (ev, by_command ? EVENT_DECLARED_LOST : EVENT_LOST,
+                           c->reason, c->sector, c->count);
+    }
+    else if (c->kind == CHANGE_REMAP && c->reason != WHY_CLIENT)
+      events_tell_sectors (ev, recovered ? EVENT_RECOVERED : EVENT_REMAPPED,
+                           c->reason, c->sector, c->count);
+  }
 }
 
 void
-log_sectors (struct engine *e, uint64_t start, uint64_t end,
-             const char *what)
+tell_full (struct engine *e, const char *why)
 {
-  engine_log (e, ENGINE_LOG_WARNING,
-              "sectors %" PRIu64 "-%" PRIu64 " (offset 0x%" PRIx64
-              ", %" PRIu64 " bytes): %s",
-              sector_of (start), sector_of (end - 1), start, end - start,
-              what);
+  if (!atomic_exchange (&e->told.full, true))
+    events_tell (e->config.events, EVENT_SPARE_FULL, "%s", why);
 }
 
 void
 log_moved (struct engine *e, uint64_t start, uint64_t end, uint64_t n)
 {
   if (n > 0)
-    engine_log (e, ENGINE_LOG_DEBUG, "bytes 0x%" PRIx64 "-0x%" PRIx64 ": %"
-                PRIu64 " sectors remapped (write)", start, end - 1, n);
+    engine_log (e, "bytes 0x%" PRIx64 "-0x%" PRIx64 ": %" PRIu64
+                " sectors remapped (write)", start, end - 1, n);
 }

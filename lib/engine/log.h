@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * What the engine tells the log.
+ * What the engine tells: of each change of state, for whoever looks for a
+ * fault, and of what somebody should know (events.h).
  */
 
 #ifndef REMAP_ENGINE_LOG_H
@@ -9,15 +10,19 @@
 
 #include "engine/engine.h"
 
-extern void engine_log (struct engine *e, enum engine_log_level level,
-                        const char *fs, ...)
-  __attribute__ ((format (printf, 3, 4)));
+extern void engine_log (struct engine *e, const char *fs, ...)
+  __attribute__ ((format (printf, 2, 3)));
 
-/* A warning about the sectors of the bytes from START to before END: WHAT
- * says what is the matter with them.
+/* These changes are durable and visible now.  BY_COMMAND: main wasn't asked
+ * about what is LOST of them.  RECOVERED: what moved had been LOST.
  */
-extern void log_sectors (struct engine *e, uint64_t start, uint64_t end,
-                         const char *what);
+extern void tell_changes (struct engine *e, const struct change_list *list,
+                          bool by_command, bool recovered);
+
+/* A change found no room: WHY, and what would help.  Told once, until there is
+ * room again.
+ */
+extern void tell_full (struct engine *e, const char *why);
 
 /* N of the sectors of these bytes are in slots now.  0: says nothing. */
 extern void log_moved (struct engine *e, uint64_t start, uint64_t end,

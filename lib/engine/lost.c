@@ -11,7 +11,8 @@
 #include "base/bytes.h"
 #include "engine/canaries.h"
 #include "engine/errors.h"
-#include "engine/log.h"
+#include "engine/events.h"
+#include "engine/in-flight.h"
 #include "engine/lost.h"
 #include "engine/marks.h"
 #include "engine/stats.h"
@@ -57,13 +58,17 @@ ask (struct request *r, void *buf, uint64_t offset, int cause, int *err)
   struct engine *e = r->e;
   const uint32_t block = e->config.main_block;
   const uint64_t begin = now_ms (e);
+  _Atomic uint32_t *call;
 
+  call = call_begins (e);
   *err = device_pread (&r->conn->main_dev, buf, block, offset);
+  call_ended (call);
   if (*err == 0) {
     canaries_answered (&e->canaries, offset);
     return MAIN_ALIVE;
   }
   stat_add (e, STAT_MAIN_READ_ERRORS, 1);
+  atomic_store (&e->last_error, time (NULL));
   /* It said that it is gone.  Even if it is back a moment later, what it held
    * unflushed may be lost.
    */
@@ -138,6 +143,7 @@ main_went_away (struct engine *e, int err)
   news = !atomic_load (&e->main_lost);
   if (news) {
     e->lost_ms = e->last_probe_ms = now_ms (e);
+    e->told_other = false;
     atomic_store (&e->main_lost, true);
     atomic_fetch_add (&e->losses, 1);
     /* What was not flushed may be gone: that is a failed flush. */
@@ -149,16 +155,15 @@ main_went_away (struct engine *e, int err)
     return;
   stat_add (e, STAT_MAIN_LOST, 1);
   if (e->config.lost_wait_ms > 0)
-    engine_log (e, ENGINE_LOG_WARNING,
-                "main is lost (%s): requests that need it wait for it until "
-                "%" PRIu64 " s from now, later ones fail, nothing is "
-                "remapped; service resumes when it answers again",
-                strerror (err), e->config.lost_wait_ms / 1000);
+    events_tell (e->config.events, EVENT_MAIN_LOST, "main is lost (%s): "
+                 "requests that need it wait for it until %" PRIu64 " s from "
+                 "now, later ones fail, nothing is remapped; service resumes "
+                 "when it answers again", strerror (err),
+                 e->config.lost_wait_ms / 1000);
   else
-    engine_log (e, ENGINE_LOG_WARNING,
-                "main is lost (%s): requests that need it fail, nothing is "
-                "remapped; service resumes when it answers again",
-                strerror (err));
+    events_tell (e->config.events, EVENT_MAIN_LOST, "main is lost (%s): "
+                 "requests that need it fail, nothing is remapped; service "
+                 "resumes when it answers again", strerror (err));
 }
 
 /* Only one request asks at a time, and those that have failed before it began
@@ -279,10 +284,12 @@ main_came_back (struct request *r)
   if (main_dev->ops->probe && main_dev->ops->probe (main_dev->ctx, &size))
     return false;
   if (size != e->config.main_size) {
-    engine_log (e, ENGINE_LOG_WARNING,
-                "main answers again, but its size is %" PRIu64 " bytes and "
-                "was %" PRIu64 ": this is not the same disk, it stays lost",
-                size, e->config.main_size);
+    if (!e->told_other)
+      events_tell (e->config.events, EVENT_MAIN_OTHER, "main answers again, "
+                   "but its size is %" PRIu64 " bytes and was %" PRIu64
+                   ": this is not the same disk, it stays lost", size,
+                   e->config.main_size);
+    e->told_other = true;
     return false;
   }
   return ask_canaries (r, ETIMEDOUT, false) == MAIN_ALIVE;
@@ -303,7 +310,8 @@ probe (struct request *r)
   e->last_probe_ms = now_ms (e);
   if (back) {
     atomic_store (&e->main_lost, false);
-    engine_log (e, ENGINE_LOG_WARNING, "main is back: service resumes");
+    events_tell (e->config.events, EVENT_MAIN_BACK,
+                 "main is back: service resumes");
   }
 }
 

@@ -11,11 +11,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "engine/blocks.h"
 #include "engine/errors.h"
-#include "engine/log.h"
+#include "engine/events.h"
+#include "engine/in-flight.h"
 #include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/marks.h"
@@ -32,10 +34,12 @@ main_refuses (struct request *r, int err)
   if (atomic_exchange (&e->main_refuses, err) != 0)
     return;
   allow_simple_writes (e);
-  engine_log (e, ENGINE_LOG_WARNING, "main refuses to be written (%s): %s",
-              strerror (err), e->config.readonly_to_spare
-              ? "what clients write goes to the spare"
-              : "writes that need it fail until it takes one again");
+  if (!atomic_exchange (&e->told.readonly, true))
+    events_tell (e->config.events, EVENT_MAIN_READONLY,
+                 "main refuses to be written (%s): %s", strerror (err),
+                 e->config.readonly_to_spare
+                 ? "what clients write goes to the spare"
+                 : "writes that need it fail until it takes one again");
 }
 
 static void
@@ -45,7 +49,6 @@ main_was_written (struct engine *e)
       atomic_exchange (&e->main_refuses, 0) == 0)
     return;
   allow_simple_writes (e);
-  engine_log (e, ENGINE_LOG_WARNING, "main takes writes again");
 }
 
 int
@@ -53,6 +56,7 @@ main_failed (struct request *r, enum engine_stat stat, int err,
              uint64_t start, uint64_t end)
 {
   stat_add (r->e, stat, 1);
+  atomic_store (&r->e->last_error, time (NULL));
   switch (error_classify (err)) {
   case ERROR_GONE:
     r->met_lost = true;
@@ -63,8 +67,14 @@ main_failed (struct request *r, enum engine_stat stat, int err,
   case ERROR_OTHER:
     if (stat == STAT_MAIN_WRITE_ERRORS && error_is_refusal (err))
       main_refuses (r, err);
-    else
+    else {
       stat_add (r->e, STAT_MAIN_OTHER_ERRORS, 1);
+      events_tell (r->e->config.events, EVENT_MAIN_ERROR, "main fails to %s "
+                   "(%s), which says nothing of a sector: passed on",
+                   stat == STAT_MAIN_READ_ERRORS ? "read"
+                   : stat == STAT_MAIN_FLUSH_ERRORS ? "flush" : "write",
+                   strerror (err));
+    }
     break;
   case ERROR_MEDIA:
     break;
@@ -173,12 +183,15 @@ call_carefully (struct request *r, main_call *call, void *buf, uint32_t count,
 static int
 read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
 {
+  _Atomic uint32_t *call;
   int err;
 
   if (main_met_lost (r))
     return ENODEV;
   canaries_touch (&r->e->canaries, start, count);
+  call = call_begins (r->e);
   err = device_pread (&r->conn->main_dev, buf, count, start);
+  call_ended (call);
   return err ? main_failed (r, STAT_MAIN_READ_ERRORS, err, start,
                             start + count) : 0;
 }
@@ -199,7 +212,7 @@ main_read (struct request *r, void *buf, uint64_t start, uint64_t end)
 
   for (; start < end && err == 0; start += n, p += n) {
     n = min_u64 (end - start, r->e->max_call);
-    err = main_read_once (r, p, n, start);
+    err = main_read_once (r, stat_shard (r->e), p, n, start);
   }
   return err;
 }
@@ -233,16 +246,19 @@ write_once (struct request *r, void *buf, uint32_t count, uint64_t start)
 {
   const struct device *main_dev = &r->conn->main_dev;
   struct engine *e = r->e;
+  _Atomic uint32_t *call;
   int err;
 
   if (main_met_lost (r))
     return ENODEV;
   canaries_touch (&e->canaries, start, count);
   will_write (r);
+  call = call_begins (e);
   if (buf)
     err = device_pwrite (main_dev, buf, count, start);
   else
     err = main_dev->ops->zero (main_dev->ctx, count, start, r->zero_flags);
+  call_ended (call);
   if (err == ENOTSUP && buf == NULL && (r->zero_flags & DEVICE_FAST_ZERO))
     return NOT_FAST;
   if (err)
@@ -286,6 +302,7 @@ main_trim (struct request *r, uint64_t start, uint64_t end)
 {
   const struct device *main_dev = &r->conn->main_dev;
   struct engine *e = r->e;
+  _Atomic uint32_t *call;
   uint32_t n;
   int err;
 
@@ -299,7 +316,9 @@ main_trim (struct request *r, uint64_t start, uint64_t end)
     canaries_touch (&e->canaries, start, n);
     will_write (r);
     calls_share (e);
+    call = call_begins (e);
     err = main_dev->ops->trim (main_dev->ctx, n, start);
+    call_ended (call);
     calls_leave (e);
     if (err)
       return main_failed (r, STAT_MAIN_WRITE_ERRORS, err, start, start + n);
@@ -313,6 +332,7 @@ main_cache (struct request *r,
             uint64_t start, uint64_t end)
 {
   struct engine *e = r->e;
+  _Atomic uint32_t *call;
   uint64_t done;
   uint32_t n;
   int err;
@@ -327,7 +347,9 @@ main_cache (struct request *r,
         suspects_look (e, start, start + n, &done) != NO_SUSPECT)
       continue;
     calls_share (e);
+    call = call_begins (e);
     err = cache (r->conn->main_dev.ctx, n, start);
+    call_ended (call);
     calls_leave (e);
     if (err)
       return main_failed (r, STAT_MAIN_READ_ERRORS, err, start, start + n);
@@ -338,13 +360,15 @@ main_cache (struct request *r,
 int
 main_flush (struct request *r)
 {
+  _Atomic uint32_t *call;
   int err;
 
   if (main_met_lost (r))
     return ENODEV;
   calls_share (r->e);
+  call = call_begins (r->e);
   err = device_flush (&r->conn->main_dev);
+  call_ended (call);
   calls_leave (r->e);
   return err ? main_failed (r, STAT_MAIN_FLUSH_ERRORS, err, 0, 0) : 0;
 }
-

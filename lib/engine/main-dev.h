@@ -13,6 +13,7 @@
 #define REMAP_ENGINE_MAIN_DEV_H
 
 #include "engine/canaries.h"
+#include "engine/in-flight.h"
 #include "engine/internal.h"
 #include "engine/lost.h"
 #include "engine/request.h"
@@ -64,11 +65,13 @@ main_met_lost (struct request *r)
 extern int main_read_carefully (struct request *r, void *buf, uint32_t count,
                                 uint64_t start);
 
-/* One call, of at most max_call bytes. */
+/* One call, of at most max_call bytes, by a thread that counts in SHARD. */
 static inline int
-main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
+main_read_once (struct request *r, struct stat_shard *shard, void *buf,
+                uint32_t count, uint64_t start)
 {
   struct engine *e = r->e;
+  _Atomic uint32_t *call;
   int err;
 
   if (suspects_any (e))
@@ -76,7 +79,9 @@ main_read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
   if (main_met_lost (r))
     return ENODEV;
   canaries_touch (&e->canaries, start, count);
+  call = call_begins_in (e, shard);
   err = device_pread (&r->conn->main_dev, buf, count, start);
+  call_ended (call);
   return err ? main_failed (r, STAT_MAIN_READ_ERRORS, err, start,
                             start + count) : 0;
 }

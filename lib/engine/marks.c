@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "map/map.h"
+#include "engine/events.h"
 #include "engine/marks.h"
 
 int
@@ -78,6 +79,8 @@ late_add (struct engine *e, uint64_t start, uint64_t end)
 {
   marks_add (&e->late, sector_of (start), sectors_in (start, end));
   atomic_store (&e->simple_max, 0);
+  events_tell_sectors (e->config.events, EVENT_LATE, WHY_UNKNOWN,
+                       sector_of (start), sectors_in (start, end));
 }
 
 uint64_t

@@ -100,10 +100,8 @@ remap_apply (struct operation *op, struct record *rec, struct piece *p)
     if (!p->reported)
       report_bad (op, run.start, run.count);
   }
-  if (p->data == NULL && !p->reported) {
-    log_sectors (e, p->start, p->end, "can't be read from main: LOST");
+  if (p->data == NULL)
     p->reported = true;
-  }
 }
 
 static int
@@ -252,7 +250,7 @@ engine_declare_lost_ranges (struct engine *e,
   int err = operate (&op, ranges, n, false, record_piece);
 
   if (res->done > 0)
-    engine_log (e, ENGINE_LOG_DEBUG, "%" PRIu64 " sectors from %" PRIu64
+    engine_log (e, "%" PRIu64 " sectors from %" PRIu64
                 " on: LOST by command", res->done, ranges[0].start);
   return err;
 }

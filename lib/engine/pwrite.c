@@ -14,6 +14,7 @@
 #include "engine/blocks.h"
 #include "engine/edge.h"
 #include "engine/flush.h"
+#include "engine/in-flight.h"
 #include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/write.h"
@@ -85,7 +86,9 @@ engine_pwrite_plain (struct engine_conn *conn, const void *buf,
 {
   struct engine *e = conn->engine;
   const uint64_t end = offset + count;
+  struct stat_shard *shard;
   struct shared_entry *held;
+  _Atomic uint32_t *call;
   uint64_t losses;
   int err;
 
@@ -104,10 +107,12 @@ engine_pwrite_plain (struct engine_conn *conn, const void *buf,
     return write_anything (conn, buf, count, offset, false);
   }
 
-  stat_request (e, STAT_WRITES, count);
+  shard = stat_request (e, STAT_WRITES, count);
   canaries_touch (&e->canaries, offset, count);
   note_written (e);
+  call = call_begins_in (e, shard);
   err = device_pwrite (&conn->main_dev, buf, count, offset);
+  call_ended (call);
   range_leave_shared (e->ranges, held, offset, end);
   /* Whether main was lost needn't be asked: that raises LOSSES. */
   if (err || !atomic_load (&e->main_dirty) ||

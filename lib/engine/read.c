@@ -30,7 +30,7 @@
 #include "base/bytes.h"
 #include "engine/blocks.h"
 #include "engine/errors.h"
-#include "engine/log.h"
+#include "engine/events.h"
 #include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/marks.h"
@@ -58,9 +58,8 @@ slots_read (struct engine *e, void *buf, slot_t slot, uint32_t count)
     if (count == 1 ||
         spare_read (e->spare, p + (size_t) i * SECTOR_SIZE, slot + i, 1)) {
       marks_add (&e->unreadable, slot + i, 1);
-      engine_log (e, ENGINE_LOG_WARNING, "spare: slot %" PRIu64 " can't be "
-                  "read: its sector stays mapped to it and reads fail until "
-                  "it is written again", slot + i);
+      events_tell_sectors (e->config.events, EVENT_SPARE_UNREADABLE,
+                           WHY_UNKNOWN, slot + i, 1);
       r = EIO;
     }
   return r;
@@ -198,9 +197,9 @@ isolate_block (struct request *r, void *buf, uint64_t block,
   if (err == 0 && weak) {
     err2 = move_direct (r, block, end, buf, WHY_WEAK);
     if (err2)
-      engine_log (e, ENGINE_LOG_WARNING, "block at 0x%" PRIx64 " is weak, "
-                  "but the spare can't take it (%s): it stays on main", block,
-                  strerror (err2));
+      events_tell (e->config.events, EVENT_WEAK, "block at 0x%" PRIx64 " is "
+                   "weak, but the spare can't take it (%s): it stays on main",
+                   block, strerror (err2));
   }
   else if (err && may_act_on (r, err)) {
     err2 = move_direct (r, block, end, NULL, WHY_AUTO_READ);
@@ -351,7 +350,8 @@ read_lost (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
   }
   memset (buf, 0, end - start);
   stat_add (r->e, STAT_LOST_ZEROED, sectors_in (start, end));
-  log_sectors (r->e, start, end, "LOST, read as zeroes");
+  events_tell_sectors (r->e->config.events, EVENT_ZEROED, WHY_UNKNOWN,
+                       sector_of (start), sectors_in (start, end));
   return 0;
 }
 
@@ -418,16 +418,17 @@ engine_pread (struct engine_conn *conn, void *buf, uint32_t count,
 {
   struct engine *e = conn->engine;
   const uint64_t end = offset + count;
+  struct stat_shard *shard;
   struct request r;
   int err;
 
   if (count == 0)
     return 0;
-  stat_request (e, STAT_READS, count);
+  shard = stat_request (e, STAT_READS, count);
   request_init (&r, conn, offset, count);
   if (is_aligned (e, offset, end) && count <= e->max_call &&
       map_all_direct (e->map, sector_of (offset), sectors_in (offset, end))) {
-    err = main_read_once (&r, buf, count, offset);
+    err = main_read_once (&r, shard, buf, count, offset);
     if (err)
       err = read_failed (&r, buf, offset, end, err);
   }

@@ -64,9 +64,11 @@ store_new (struct record *rec, const uint8_t *buf, uint64_t start,
                           why);
   if (rec->err) {
     stat_add (e, STAT_SPARE_ERRORS, 1);
-    if (rec->err == ENOSPC && !atomic_exchange (&e->spare_short, true))
-      engine_log (e, ENGINE_LOG_WARNING, "the spare is full: writes that need "
-                  "a new slot fail with ENOSPC until it is enlarged");
+    if (rec->err == ENOSPC) {
+      atomic_store (&e->spare_short, true);
+      tell_full (e, "the spare is full: writes that need a new slot fail with "
+                 "ENOSPC until it is enlarged");
+    }
   }
   return rec->err;
 }
@@ -163,6 +165,8 @@ store_sectors (struct record *rec, const uint8_t *buf, uint64_t start,
                           : WHY_CLIENT);
       if (run.state == DIRECT)
         count_moved (rec, sectors_in (start, next), why);
+      else if (why != WHY_MANUAL)
+        rec->overwritten += sectors_in (start, next);
     }
   }
   return rec->err;
@@ -248,9 +252,8 @@ commit (struct record *rec)
   if (err) {
     stat_add (e, STAT_SPARE_ERRORS, 1);
     if (err == ENOSPC)
-      engine_log (e, ENGINE_LOG_WARNING,
-                  "spare: no room to record a change: enlarge the spare, "
-                  "or free space where it is");
+      tell_full (e, "spare: no room to record a change: enlarge the spare, or "
+                 "free space where it is");
     if (list->in_doubt)
       keep_off_main (e, list);
     return err;
@@ -267,6 +270,8 @@ commit (struct record *rec)
       suspects_clear (e, c->sector << SECTOR_SHIFT,
                       (c->sector + c->count) << SECTOR_SHIFT);
   }
+  stat_add (e, STAT_OVERWRITTEN, rec->overwritten);
+  tell_changes (e, list, rec->r == NULL, rec->counters[COUNT_RECOVERED] > 0);
   return 0;
 }
 
@@ -321,10 +326,8 @@ move_direct (struct request *r, uint64_t start, uint64_t end,
   err = record_commit (&rec);
   if (err)
     return err;
-  if (data == NULL)
-    log_sectors (e, start, end, "can't be read from main: LOST");
-  else
-    engine_log (e, ENGINE_LOG_DEBUG, "block at 0x%" PRIx64 ": %" PRIu64
+  if (data)
+    engine_log (e, "block at 0x%" PRIx64 ": %" PRIu64
                 " sectors remapped (%s)", start, rec.moved,
                 why == WHY_WEAK ? "weak" :
                 why == WHY_AUTO_READ ? "read" : "by command");

@@ -27,7 +27,8 @@ struct record {
   struct request *r;            /* NULL: nothing is going to be stored */
   struct change_list list;
   uint64_t counters[NR_SPARE_COUNTERS];
-  uint64_t moved;               /* DIRECT sectors that are REMAPPED now */
+  uint64_t moved;               /* DIRECT sectors that are REMAPPED now, */
+  uint64_t overwritten;         /* and LOST and ZERO ones */
   int err;                      /* errno */
 };
 

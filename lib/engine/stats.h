@@ -34,9 +34,9 @@ stat_add (struct engine *e, enum engine_stat stat, uint64_t n)
 }
 
 /* A request of a client.  The number of its bytes follows that of requests
- * in enum engine_stat.
+ * in enum engine_stat.  Returns the thread's shard.
  */
-static inline void
+static inline struct stat_shard *
 stat_request (struct engine *e, enum engine_stat stat, uint32_t bytes)
 {
   struct stat_shard *shard = stat_shard (e);
@@ -44,6 +44,7 @@ stat_request (struct engine *e, enum engine_stat stat, uint32_t bytes)
   atomic_fetch_add_explicit (&shard->v[stat], 1, memory_order_relaxed);
   atomic_fetch_add_explicit (&shard->v[stat + 1], bytes,
                              memory_order_relaxed);
+  return shard;
 }
 
 /* All counters since the engine was made, and since they were cleared.  Any

@@ -8,9 +8,15 @@
 
 #include <string.h>
 
+#include "engine/in-flight.h"
 #include "engine/internal.h"
 #include "engine/marks.h"
 #include "engine/stats.h"
+
+/* A drive that tries hard takes seconds for a bad sector; one that takes
+ * longer than this keeps its clients waiting, whatever becomes of it.
+ */
+#define HANGS_MS 10000
 
 static bool
 spare_mostly_used (const struct spare_status *sp)
@@ -34,15 +40,19 @@ engine_get_status (struct engine *e, struct engine_status *st)
   st->late = marks_count (&e->late);
   spare_get_status (e->spare, &st->spare);
   stats_get (e, st->ever, st->stat);
+  st->in_flight = flight_count (e, &st->oldest_ms);
+  st->main_hangs = st->oldest_ms > HANGS_MS;
+  st->last_error = atomic_load (&e->last_error);
+  st->last_loss = atomic_load (&e->last_loss);
 
   if (st->main_lost)
     st->health = HEALTH_MAIN_LOST;
   else if (sp->failed || sp->full || sp->slots_free == 0 ||
            st->spare_short || (st->main_refuses && !st->readonly_to_spare))
     st->health = HEALTH_CRITICAL;
-  else if (st->main_refuses || st->main_silent || st->late > 0 ||
-           st->totals.lost > 0 || sp->counters[COUNT_WEAK] > 0 ||
-           spare_mostly_used (sp))
+  else if (st->main_refuses || st->main_hangs || st->main_silent ||
+           st->late > 0 || st->totals.lost > 0 ||
+           sp->counters[COUNT_WEAK] > 0 || spare_mostly_used (sp))
     st->health = HEALTH_DEGRADED;
   else
     st->health = HEALTH_OK;
@@ -89,6 +99,10 @@ engine_health_reasons (const struct engine_status *st,
                  strerror (st->main_refuses), st->readonly_to_spare
                  ? "what clients write goes to the spare"
                  : "writes that need it fail");
+  if (st->main_hangs)
+    message_set (&reasons[n++], "main hasn't answered for %" PRIu64 " s: %"
+                 PRIu64 " %s waiting", st->oldest_ms / 1000, st->in_flight,
+                 st->in_flight == 1 ? "request is" : "requests are");
   if (st->main_silent)
     message_set (&reasons[n++], "main is behind a page cache, and all of it "
                  "was read: whether it is alive can't be told any more, and "

@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "engine/blocks.h"
-#include "engine/log.h"
+#include "engine/events.h"
 #include "engine/marks.h"
 #include "engine/suspects.h"
 
@@ -129,13 +129,13 @@ suspects_lost (struct engine *e, uint64_t start, uint64_t end)
   pthread_mutex_unlock (&s->mutex);
 
   if (is_condemned)
-    engine_log (e, ENGINE_LOG_WARNING, "block at 0x%" PRIx64 ": main was lost "
-                "%u times while only this block was asked of it: it is taken "
-                "for bad, and not asked again", start, n);
+    events_tell (e->config.events, EVENT_VANISHES, "block at 0x%" PRIx64
+                 ": main was lost %u times while only this block was asked of "
+                 "it: it is taken for bad, and not asked again", start, n);
   else
-    engine_log (e, ENGINE_LOG_WARNING, "main was lost again while only %"
-                PRIu64 " bytes at 0x%" PRIx64 " were asked of it: their blocks "
-                "are tried alone", end - start, start);
+    events_tell (e->config.events, EVENT_VANISHES, "main was lost again while "
+                 "only %" PRIu64 " bytes at 0x%" PRIx64 " were asked of it: "
+                 "their blocks are tried alone", end - start, start);
 }
 
 void

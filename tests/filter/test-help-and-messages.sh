@@ -28,7 +28,7 @@ is_(outcome(read, 200), "EIO")
 PY
 stop_nbdkit disk
 assert_grep 'debug: remap: .*1 sectors remapped' disk.log
-assert_grep 'error: remap: sectors 200-200 .*LOST' disk.log
+assert_grep 'error: remap: [-0-9]+ [0-9:]+[-+][0-9]+: sectors 200-200 .*LOST' disk.log
 rm disk.log spare.img
 OPTIONS='-v' serve
 client <<<'write(100, pattern(100))'

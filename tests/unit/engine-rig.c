@@ -21,20 +21,30 @@ rig_now (void *opaque)
 }
 
 static void
-rig_log (void *opaque, enum engine_log_level level, const char *text)
+rig_log (void *opaque, const char *text)
 {
-  struct engine_rig *r = opaque;
-
   if (getenv ("TEST_VERBOSE"))
     fprintf (stderr, "%s\n", text);
-  if (level == ENGINE_LOG_WARNING) {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+}
 
-    pthread_mutex_lock (&lock);
-    snprintf (r->warning, sizeof r->warning, "%s", text);
-    pthread_mutex_unlock (&lock);
+/* Warnings are events that the log would have. */
+static void
+rig_news (void *opaque)
+{
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  struct engine_rig *r = opaque;
+  struct event e;
+
+  pthread_mutex_lock (&lock);
+  while (events_next (r->config.events, r->next_event, &e)) {
+    r->next_event = e.number + 1;
+    rig_log (r, e.text);
+    if (e.severity == EVENT_INFO)
+      continue;
+    snprintf (r->warning, sizeof r->warning, "%.511s", e.text);
     atomic_fetch_add (&r->warnings, 1);
   }
+  pthread_mutex_unlock (&lock);
 }
 
 static void
@@ -90,6 +100,9 @@ rig_init (struct engine_rig *r, const struct rig_options *o)
     .now_ms = rig_now, .log = rig_log, .opaque = r,
   };
   r->now_ms = 1000000;
+  r->config.events = events_new (&(struct events_config) {
+      .now_ms = rig_now, .wake = rig_news, .opaque = r });
+  CU_ASSERT_PTR_NOT_NULL_FATAL (r->config.events);
   r->main = sim_new (r->config.main_size, r->config.main_block);
   r->main->max_call = o->max_call;
   fill (r->main->data, 0, r->main->size, 1);
@@ -131,6 +144,7 @@ rig_end (struct engine_rig *r)
 {
   rig_check_idle (r);
   stop (r);
+  events_free (r->config.events);
   sim_free (r->main);
   memdev_free (r->mem);
 }

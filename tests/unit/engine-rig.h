@@ -16,6 +16,7 @@
 
 #include <CUnit/Basic.h>
 
+#include "engine/events.h"
 #include "engine/internal.h"
 #include "memdev.h"
 #include "run-tests.h"
@@ -45,6 +46,7 @@ struct engine_rig {
   struct engine *e;
   struct engine_conn conn;
   _Atomic uint64_t now_ms;
+  uint64_t next_event;          /* that counts as a warning, or doesn't */
   atomic_uint warnings;
   char warning[512];            /* the last one */
 };

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 #include "control/peers.h"
 #include "control/socket.h"
 #include "control/status.h"
+#include "thread.h"
 
 struct control {
   struct control_socket socket;
@@ -59,26 +59,6 @@ serve (void *arg)
   return NULL;
 }
 
-static int
-start_thread (struct control *c)
-{
-  sigset_t all, old;
-  int err;
-
-  /* Signals are nbdkit's, except those that are about this thread. */
-  sigfillset (&all);
-  sigdelset (&all, SIGSEGV);
-  sigdelset (&all, SIGBUS);
-  sigdelset (&all, SIGFPE);
-  sigdelset (&all, SIGILL);
-  sigdelset (&all, SIGABRT);
-  pthread_sigmask (SIG_SETMASK, &all, &old);
-  err = pthread_create (&c->thread, NULL, serve, c);
-  pthread_sigmask (SIG_SETMASK, &old, NULL);
-  c->thread_runs = err == 0;
-  return err;
-}
-
 int
 control_open (struct control **control, const char *path,
               struct message *message)
@@ -116,7 +96,8 @@ control_start (struct control *c, const struct control_target *target,
   if (err == 0)
     err = peers_init (&c->peers, c->socket.fd, &c->target);
   if (err == 0)
-    err = start_thread (c);
+    err = thread_start (&c->thread, serve, c);
+  c->thread_runs = err == 0;
   if (err == 0)
     announce (&c->announcement, c->socket.path);
   else

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Events as lines of the log, for one thread at a time.
+ *
+ * They go where nbdkit's own messages go, each with its time, since nbdkit
+ * prints none.  The journal knows the time, but not how grave it is: where
+ * stderr leads there a line begins with its priority (sd-daemon(3)).
+ */
+
+#ifndef REMAP_LOG_H
+#define REMAP_LOG_H
+
+#include "engine/events.h"
+
+/* Says nothing of events that an operator need not know of. */
+extern void log_event (const struct event *e);
+
+/* So many events came faster than the log takes them. */
+extern void log_missed (uint64_t n);
+
+#endif /* REMAP_LOG_H */
