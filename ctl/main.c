@@ -17,6 +17,7 @@
 #include "spare/make.h"
 #include "spare/relabel.h"
 #include "create/create.h"
+#include "events.h"
 #include "exit-status.h"
 #include "grow.h"
 #include "import.h"
@@ -44,6 +45,8 @@ static const struct command commands[] = {
     "[--png=FILE] [--svg=FILE] [--rows=N]\n"
     "         [--spare=PATH [--spare-offset=SIZE]]",
     "a picture of the disk" },
+  { "events", command_events, "[--follow] [SINCE]",
+    "what has happened, and what happens" },
   { "remap", command_remap, "START [COUNT]", "moves sectors to the spare" },
   { "verify", command_verify, "[--check] START [COUNT]",
     "reads sectors where they are now" },

@@ -90,7 +90,8 @@ start_control (struct remap *remap, const struct main_facts *facts)
 {
   const struct control_target target = {
     .engine = remap->engine, .spare = spare_setup_spare (remap->spare),
-    .map = spare_setup_map (remap->spare), .version = PACKAGE_VERSION,
+    .map = spare_setup_map (remap->spare),
+    .events = ticker_events (remap->ticker), .version = PACKAGE_VERSION,
     .spare_path = remap->config.spare_path,
     .preferred = facts->preferred, .maximum = facts->maximum,
     .lost_zero = remap->config.lost_zero,
@@ -113,6 +114,10 @@ start_control (struct remap *remap, const struct main_facts *facts)
 static void
 news (void *opaque)
 {
+  const struct remap *remap = opaque;
+
+  if (remap->control)
+    control_news (remap->control);
 }
 
 static void

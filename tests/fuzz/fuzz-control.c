@@ -18,6 +18,7 @@
 
 #include "control/requests.h"
 #include "control/status.h"
+#include "engine/events.h"
 #include "memdev.h"
 #include "simdisk.h"
 
@@ -30,6 +31,7 @@ static struct map *map;
 static struct spare *spare;
 static struct engine *engine;
 static struct engine_conn conn;
+static struct events *events;
 static struct control_target target;
 static bool parse_only;
 
@@ -68,7 +70,8 @@ grow (void *opaque, uint64_t size, struct message *message)
 static void
 set_up (void)
 {
-  const struct engine_config config = {
+  const struct events_config none = { 0 };
+  struct engine_config config = {
     .main_size = MAIN_SIZE, .main_block = 512, .retries = 1,
     .auto_remap = true,
   };
@@ -84,12 +87,15 @@ set_up (void)
   map = map_new ();
   check (map && spare_format (&mem->dev, SPARE_SIZE, false, &id, &env, map,
                               &spare, &message) == 0, "format");
+  events = config.events = events_new (&none);
+  check (events != NULL, "events");
   engine = engine_new (&config, map, spare);
   check (engine != NULL, "engine");
   engine_conn_init (&conn, engine, &disk->dev);
   target = (struct control_target) {
     .engine = engine, .spare = spare, .map = map,
-    .history = spare_history_new (spare, map), .version = "0",
+    .events = events, .history = spare_history_new (spare, map),
+    .version = "0",
     .spare_path = "spare", .get_main = get_main, .put_main = put_main,
     .grow = grow,
   };
@@ -102,6 +108,7 @@ tear_down (void)
   control_target_free (&target);
   spare_history_free (target.history);
   engine_free (engine);
+  events_free (events);
   spare_close (spare);
   map_free (map);
   memdev_free (mem);
@@ -146,7 +153,7 @@ one_line (const char *line, size_t len)
   }
   check (rq.verb < NR_CONTROL_VERBS, "an unknown verb");
   check (rq.size <= INT64_MAX && rq.start < UINT64_C (1) << 55 &&
-         rq.count < UINT64_C (1) << 55, "a number out of range");
+         rq.since <= INT64_MAX && rq.count < UINT64_C (1) << 55, "a number out of range");
   check (rq.nr_ranges <= CONTROL_MAX_RANGES, "too many ranges");
   for (unsigned i = 0; i < rq.nr_ranges; i++)
     check (rq.range[i].start < UINT64_C (1) << 55 &&

@@ -61,7 +61,8 @@ control_rig_init (struct control_rig *c, const struct rig_options *o)
   c->t = (struct control_target) {
     .engine = c->r.e, .spare = c->r.spare, .map = c->r.map,
     .history = spare_history_new (c->r.spare, c->r.map),
-    .version = "1.2.3", .spare_path = "/a/spare", .preferred = 4096,
+    .events = c->r.config.events, .version = "1.2.3",
+    .spare_path = "/a/spare", .preferred = 4096,
     .get_main = get_main, .put_main = put_main, .main_is_wanted = is_wanted,
     .grow = grow, .opaque = c,
   };

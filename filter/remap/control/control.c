@@ -107,6 +107,12 @@ control_start (struct control *c, const struct control_target *target,
 }
 
 void
+control_news (struct control *c)
+{
+  peers_news (&c->peers);
+}
+
+void
 control_close (struct control *c)
 {
   if (c->thread_runs) {

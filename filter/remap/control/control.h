@@ -28,6 +28,11 @@ extern int control_start (struct control *control,
                           const struct control_target *target,
                           struct message *message);
 
+/* There are new events: whoever waits for some is told soon.  Any thread,
+ * between control_start and control_close; it isn't held up.
+ */
+extern void control_news (struct control *control);
+
 /* Ends the thread and all requests, and removes the socket. */
 extern void control_close (struct control *control);
 

@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "control/jobs.h"
 #include "control/requests.h"
+#include "engine/events.h"
 
 #define MAX_TABLES 4            /* and maps, that run at once */
 #define MAX_OTHERS 16
@@ -73,6 +75,7 @@ finish (struct job *job, json_t *reply)
   const int fd = job->jobs->wake_fd;
   const uint64_t one = 1;
 
+  job->ok = json_is_true (json_object_get (reply, "ok"));
   job->reply = control_encode (reply, &job->len);
   atomic_store (&job->done, true);
   /* It is never full: it counts to 2^64. */
@@ -92,6 +95,7 @@ run (void *arg)
 static void
 start (struct job *job)
 {
+  job->began_ms = clock_now_ms ();
   if (pthread_create (&job->thread, NULL, run, job) == 0)
     job->running = true;
   else
@@ -119,6 +123,44 @@ jobs_start (struct control_jobs *jobs)
   }
 }
 
+/* A table changes nothing and takes no time; it is nobody's business. */
+bool
+jobs_tell (struct control_jobs *jobs, uint64_t now)
+{
+  bool others = false;
+  char name[100];
+  struct message m;
+
+  for (struct job *job = jobs->list; job; job = job->next) {
+    if (!job->running || job->told || job->rq.verb == CONTROL_TABLE)
+      continue;
+    if (now - job->began_ms < JOB_TELL_MS) {
+      others = true;
+      continue;
+    }
+    control_describe (&job->rq, name, sizeof name);
+    message_set (&m, "%s: under way", name);
+    events_tell_change (jobs->target->events, EVENT_JOB_START, name, NULL,
+                        NULL, m.text);
+    job->told = true;
+  }
+  return others;
+}
+
+static void
+tell_end (const struct job *job)
+{
+  const char *result = job->ok ? "done" : atomic_load (&job->stop) ? "stopped"
+    : "failed";
+  char name[100];
+  struct message m;
+
+  control_describe (&job->rq, name, sizeof name);
+  message_set (&m, "%s: %s", name, result);
+  events_tell_change (job->jobs->target->events, EVENT_JOB_END, name, NULL,
+                      result, m.text);
+}
+
 struct job *
 jobs_take_done (struct control_jobs *jobs)
 {
@@ -132,6 +174,8 @@ jobs_take_done (struct control_jobs *jobs)
   if (job->running)
     pthread_join (job->thread, NULL);
   job->running = false;
+  if (job->told)
+    tell_end (job);
   unlink_job (job);
   return job;
 }

@@ -26,7 +26,10 @@ struct job {
   atomic_bool stop;
   atomic_bool done;             /* REPLY is there, the thread ends */
   bool running;
+  uint64_t began_ms;            /* clock_now_ms */
+  bool told;                    /* that it has begun */
   pthread_t thread;
+  bool ok;                      /* the reply says so */
   char *reply;                  /* malloc'd; NULL: out of memory */
   size_t len;
 };
@@ -46,6 +49,13 @@ extern void job_abandon (struct job *job);
 
 /* Starts what may start now. */
 extern void jobs_start (struct control_jobs *jobs);
+
+/* Tells, as events, of jobs that have been running for JOB_TELL_MS: who waits
+ * for a shorter one sees its reply.  Returns whether there are some that may
+ * yet have to be told of.
+ */
+#define JOB_TELL_MS 1000
+extern bool jobs_tell (struct control_jobs *jobs, uint64_t now);
 
 /* Takes a job that is done from the list; its thread has ended.  NULL:
  * there is none.  job_free follows.

@@ -22,7 +22,9 @@
 
 #include <nbdkit-filter.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
+#include "control/events.h"
 #include "control/peers.h"
 #include "control/requests.h"
 #include "control/status.h"
@@ -30,6 +32,7 @@
 #define MAX_PEERS 1024U         /* or half of the files that may be open */
 #define PAUSE_MS 1000           /* when no more files can be opened */
 #define HISTORY_IDLE_MS 60000   /* the log isn't kept in memory for longer */
+#define MAX_WAIT_MS 30000       /* for an event */
 
 struct peer {
   struct peer *next;
@@ -42,6 +45,8 @@ struct peer {
   char *out;                    /* a reply, NULL: none */
   size_t out_len, out_done;
   struct job *job;              /* its request that is under way */
+  uint64_t wait_until;          /* for an event: clock_now_ms; 0: it doesn't */
+  uint64_t since;               /* of this number, at least */
 };
 
 static void
@@ -73,11 +78,19 @@ reply_json (struct peer *p, json_t *reply)
 }
 
 static void
-close_peer (struct peer *p)
+end_wait (struct peers *ps, struct peer *p)
+{
+  ps->waiting -= p->wait_until > 0;
+  p->wait_until = 0;
+}
+
+static void
+close_peer (struct peers *ps, struct peer *p)
 {
   if (p->job)
     job_abandon (p->job);
   p->job = NULL;
+  end_wait (ps, p);
   close (p->fd);
   p->fd = -1;
 }
@@ -95,6 +108,13 @@ execute_line (struct peers *ps, struct peer *p, const char *line, size_t len)
     return;
   }
   nbdkit_debug ("remap: control: %.*s", (int) len, line);
+  if (rq.verb == CONTROL_EVENTS && rq.wait &&
+      !control_has_events (ps->target, rq.since)) {
+    p->since = rq.since;
+    p->wait_until = clock_now_ms () + MAX_WAIT_MS;
+    ps->waiting++;
+    return;
+  }
   if (!control_is_slow (rq.verb)) {
     reply_json (p, control_execute (ps->target, &rq, &ps->stopping));
     return;
@@ -109,7 +129,7 @@ execute_line (struct peers *ps, struct peer *p, const char *line, size_t len)
 
 /* Sends as much of the reply as the socket takes. */
 static void
-send_reply (struct peer *p)
+send_reply (struct peers *ps, struct peer *p)
 {
   ssize_t r;
 
@@ -121,7 +141,7 @@ send_reply (struct peer *p)
     if (r == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
       return;
     if (r == -1) {
-      close_peer (p);
+      close_peer (ps, p);
       return;
     }
     p->out_done += r;
@@ -137,11 +157,11 @@ send_reply (struct peer *p)
  * that nothing more comes, and wait until the peer closes.
  */
 static void
-say_goodbye (const struct peers *ps, struct peer *p)
+say_goodbye (struct peers *ps, struct peer *p)
 {
   if (p->eof || atomic_load (&ps->stopping) ||
       shutdown (p->fd, SHUT_WR) == -1)
-    close_peer (p);
+    close_peer (ps, p);
   else
     p->draining = true;
 }
@@ -156,8 +176,8 @@ serve_peer (struct peers *ps, struct peer *p)
   size_t len;
 
   for (;;) {
-    send_reply (p);
-    if (p->fd == -1 || p->out || p->job)
+    send_reply (ps, p);
+    if (p->fd == -1 || p->out || p->job || p->wait_until)
       return;
     if (p->closing || atomic_load (&ps->stopping)) {
       say_goodbye (ps, p);
@@ -192,12 +212,12 @@ read_peer (struct peers *ps, struct peer *p)
   if (r == -1 && (errno == EINTR || errno == EAGAIN))
     return;
   if (r == -1) {
-    close_peer (p);
+    close_peer (ps, p);
     return;
   }
   if (p->draining) {
     if (r == 0)
-      close_peer (p);
+      close_peer (ps, p);
     return;
   }
   if (r == 0)
@@ -209,7 +229,7 @@ read_peer (struct peers *ps, struct peer *p)
 static short
 events_of (const struct peer *p)
 {
-  return p->out ? POLLOUT : p->job || p->eof ? 0 : POLLIN;
+  return p->out ? POLLOUT : p->job || p->wait_until || p->eof ? 0 : POLLIN;
 }
 
 static void
@@ -218,7 +238,7 @@ handle_peer (struct peers *ps, struct peer *p, short revents)
   if (revents & POLLIN)
     read_peer (ps, p);
   else if (revents & (POLLERR | POLLHUP | POLLNVAL))
-    close_peer (p);
+    close_peer (ps, p);
   else if (revents & POLLOUT)
     serve_peer (ps, p);
 }
@@ -289,6 +309,28 @@ finish_jobs (struct peers *ps)
   }
 }
 
+/* Answers those who wait for events, if there are some, or at NOW they have
+ * waited for long enough.  Returns when the first of the others will have.
+ */
+static uint64_t
+finish_waits (struct peers *ps, uint64_t now)
+{
+  uint64_t first = UINT64_MAX;
+
+  for (struct peer *p = ps->list; p && ps->waiting > 0; p = p->next) {
+    if (p->wait_until == 0)
+      continue;
+    if (now < p->wait_until && !control_has_events (ps->target, p->since)) {
+      first = min_u64 (first, p->wait_until);
+      continue;
+    }
+    end_wait (ps, p);
+    reply_json (p, control_events (ps->target, p->since));
+    serve_peer (ps, p);
+  }
+  return first;
+}
+
 static bool
 table_is_read (const struct peers *ps)
 {
@@ -318,9 +360,11 @@ tick (struct peers *ps)
     ps->last_table = 0;
   }
   until = ps->next_sample;
-  if (ps->paused_until > now && ps->paused_until < until)
-    until = ps->paused_until;
-  return until - now;
+  if (ps->paused_until > now)
+    until = min_u64 (until, ps->paused_until);
+  if (jobs_tell (&ps->jobs, now))
+    until = min_u64 (until, now + JOB_TELL_MS);
+  return min_u64 (until, finish_waits (ps, now)) - now;
 }
 
 static void
@@ -401,22 +445,29 @@ peers_serve (struct peers *ps)
    */
   jobs_stop (&ps->jobs);
   finish_jobs (ps);
+  finish_waits (ps, UINT64_MAX);
   while (ps->jobs.list)
     job_abandon (ps->jobs.list);
   for (p = ps->list; p; p = p->next) {
     p->job = NULL;
     if (p->fd != -1)
-      close_peer (p);
+      close_peer (ps, p);
   }
   free_closed_peers (ps);
 }
 
 void
-peers_tell_to_stop (struct peers *ps)
+peers_news (struct peers *ps)
 {
   const uint64_t one = 1;
 
-  atomic_store (&ps->stopping, true);
   while (write (ps->jobs.wake_fd, &one, sizeof one) == -1 && errno == EINTR)
     ;
+}
+
+void
+peers_tell_to_stop (struct peers *ps)
+{
+  atomic_store (&ps->stopping, true);
+  peers_news (ps);
 }

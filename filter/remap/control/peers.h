@@ -24,6 +24,7 @@ struct peers {
 
   struct peer *list;
   unsigned number, max;
+  unsigned waiting;                     /* for events: no thread each */
   struct pollfd *pollfds;               /* MAX + 2 */
 
   /* clock_now_ms */
@@ -44,6 +45,9 @@ extern void peers_free (struct peers *ps);
  * connections.
  */
 extern void peers_serve (struct peers *ps);
+
+/* There are new events: from any thread, which this doesn't hold up. */
+extern void peers_news (struct peers *ps);
 
 /* Tells it, from any thread. */
 extern void peers_tell_to_stop (struct peers *ps);

@@ -21,6 +21,7 @@ enum arguments {
   SWITCH,              /* 0|1 */
   SIZE,
   CELLS,
+  SINCE,               /* [SINCE [wait]] */
 };
 
 static const struct {
@@ -48,6 +49,7 @@ static const struct {
   [CONTROL_CLEAR_STATS] = { "clear_stats", "clear_stats", NOTHING, false },
   [CONTROL_GROW] = { "grow", "grow SIZE", SIZE, true },
   [CONTROL_SYNC] = { "sync", "sync", NOTHING, true },
+  [CONTROL_EVENTS] = { "events", "events [SINCE [wait]]", SINCE, false },
 };
 
 bool
@@ -60,6 +62,26 @@ bool
 control_only_looks (enum control_verb verb)
 {
   return verb == CONTROL_TABLE || verb == CONTROL_MAP;
+}
+
+void
+control_describe (const struct control_request *rq, char *text, size_t size)
+{
+  const char *name = requests[rq->verb].name;
+  const char *state = rq->verb != CONTROL_IMPORT ? ""
+    : rq->lost ? " lost" : " remap";
+
+  switch (requests[rq->verb].arguments) {
+  case NOTHING:
+    snprintf (text, size, "%s", name);
+    break;
+  case SIZE:
+    snprintf (text, size, "%s %" PRIu64, name, rq->size);
+    break;
+  default:
+    snprintf (text, size, "%s%s %" PRIu64 " %" PRIu64, name, state, rq->start,
+              rq->count);
+  }
 }
 
 const char *
@@ -225,6 +247,24 @@ parse_switch (const struct words *w, struct control_request *rq,
   return EINVAL;
 }
 
+static int
+parse_since (const struct words *w, struct control_request *rq,
+             struct message *message)
+{
+  if (w->n > 1 && (scan_number (w->v[1].text, w->v[1].len, &rq->since) !=
+                   w->v[1].len || rq->since > INT64_MAX)) {
+    message_set (message, "SINCE must be the number of an event, not '%.*s'",
+                 WORD (w, 1));
+    return EINVAL;
+  }
+  rq->wait = w->n > 2;
+  if (!rq->wait || is_word (w, 2, "wait"))
+    return 0;
+  message_set (message, "after SINCE comes 'wait', or nothing, and not '%.*s'",
+               WORD (w, 2));
+  return EINVAL;
+}
+
 /* A number of bytes with one of nbdkit's suffixes. */
 static int
 parse_size (const struct words *w, struct control_request *rq,
@@ -283,9 +323,11 @@ parse_arguments (const struct words *w, struct control_request *rq,
   static const unsigned short least[] = {
     [NOTHING] = 1, [RANGE] = 2, [RANGE_OR_ALL] = 1, [REST_OF_MAIN] = 1,
     [STATE_AND_RANGES] = 3, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
+    [SINCE] = 1,
   }, most[] = {
     [NOTHING] = 1, [RANGE] = 3, [RANGE_OR_ALL] = 3, [REST_OF_MAIN] = 3,
     [STATE_AND_RANGES] = MAX_WORDS, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
+    [SINCE] = 3,
   };
   const enum arguments a = requests[rq->verb].arguments;
   int err = 0;
@@ -320,6 +362,9 @@ parse_arguments (const struct words *w, struct control_request *rq,
     break;
   case CELLS:
     err = parse_cells (w, rq, message);
+    break;
+  case SINCE:
+    err = parse_since (w, rq, message);
     break;
   }
   return err;

@@ -27,7 +27,7 @@ enum control_verb {
   CONTROL_MAP, CONTROL_REMAP, CONTROL_VERIFY, CONTROL_UNMAP, CONTROL_RETRY,
   CONTROL_FORGET_LOST, CONTROL_IMPORT, CONTROL_SET_AUTO_REMAP,
   CONTROL_CLEAR_STATS, CONTROL_GROW,
-  CONTROL_SYNC,
+  CONTROL_SYNC, CONTROL_EVENTS,
   NR_CONTROL_VERBS
 };
 
@@ -48,6 +48,8 @@ struct control_request {
   bool on;             /* set_auto_remap */
   uint64_t size;       /* grow: bytes */
   uint64_t cells;      /* map: how many; at most CONTROL_CELLS_MAX */
+  uint64_t since;      /* events: the number of the first one */
+  bool wait;           /* events: until there is one */
 };
 
 /* Parses one line, without its \n.  Any bytes.  Returns 0, or EINVAL: then
@@ -70,6 +72,10 @@ extern bool control_is_slow (enum control_verb verb);
 
 /* Is this slow, but reads nothing but the map and the log of the spare? */
 extern bool control_only_looks (enum control_verb verb);
+
+/* A slow request in words, as whoever asked has written it. */
+extern void control_describe (const struct control_request *rq, char *text,
+                              size_t size);
 
 /* How each request is written; NULL after the last one. */
 extern const char *control_usage (enum control_verb verb);

@@ -7,8 +7,8 @@
  * parsed (protocol.c), and has it executed, here.  So everything here is one
  * of two kinds:
  *
- *   quick   ping, help, status, clients, set_auto_remap, clear_stats: memory
- *           is read, a switch is set.  They run in that one thread, which
+ *   quick   ping, help, status, clients, events, set_auto_remap, clear_stats:
+ *           memory is read, a switch is set.  They run in that one thread, which
  *           meanwhile serves nobody else; they must not wait for a disk,
  *           for a lock that is held during I/O, or for a thread.
  *   slow    everything else: it reads or writes main or the spare, or walks
@@ -26,13 +26,12 @@
  * much it was.
  *
  * Memory: a reply is made in memory, whole, so its length is limited: a
- * table has 1000 runs and says where to go on; a map has 16384 cells; a list of
- * bad sectors has 100 and says that there were more.  A request keeps nothing
- * after its reply.
- * The spare's history, which tells since when a sector is in its state, is
- * read for the first table and kept for a minute after the last one.  If
- * memory runs out, jansson's functions pass NULL on from one to the next,
- * and the reply becomes an error; but what was done is done.
+ * table has 1000 runs, or events, and says where to go on; a map has 16384
+ * cells; a list of bad sectors has 100 and says that there were more.  A request
+ * keeps nothing after its reply.  The spare's history, which tells since when a
+ * sector is in its state, is read for the first table and kept for a minute
+ * after the last one.  If memory runs out, jansson's functions pass NULL on from
+ * one to the next, and the reply becomes an error; but what was done is done.
  *
  * Trust: the socket has mode 0600, and whoever can connect may do
  * everything: there are no lesser rights.  But no line may do harm beyond
@@ -52,8 +51,10 @@
 
 #include "base/clock.h"
 #include "control/cells.h"
+#include "control/events.h"
 #include "control/requests.h"
 #include "control/status.h"
+#include "engine/events.h"
 
 #define MAX_TABLE_RUNS 1000     /* in one reply */
 #define MAX_BAD_RUNS 100        /* in one reply */
@@ -352,6 +353,10 @@ set_auto_remap (struct control_target *t, bool on)
   json_t *reply = control_ok ();
 
   engine_set_auto_remap (t->engine, on);
+  events_tell_change (t->events, EVENT_CONFIG, "auto_remap", NULL,
+                      on ? "on" : "off", on
+                      ? "automatic remapping was switched on"
+                      : "automatic remapping was switched off");
   json_object_set_new (reply, "auto_remap", json_boolean (on));
   return reply;
 }
@@ -361,6 +366,8 @@ clear_stats (struct control_target *t)
 {
   engine_clear_stats (t->engine);
   t->since = time (NULL);
+  events_tell_change (t->events, EVENT_CONFIG, "counters", NULL, "cleared",
+                      "the counters were set to zero");
   return control_ok ();
 }
 
@@ -383,6 +390,8 @@ control_execute (struct control_target *t, struct control_request *rq,
     return control_status (t);
   case CONTROL_CLIENTS:
     return clients (t);
+  case CONTROL_EVENTS:
+    return control_events (t, rq->since);
   case CONTROL_TABLE:
     return table (t, rq, stop);
   case CONTROL_MAP:

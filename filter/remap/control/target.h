@@ -34,6 +34,7 @@ struct control_target {
   struct spare *spare;
   const struct map *map;
   struct spare_history *history;
+  struct events *events;
   const char *version, *spare_path;
   uint32_t preferred, maximum;  /* of main, bytes; maximum 0: none */
   bool lost_zero;
