@@ -338,6 +338,12 @@ client_open (const struct ctl *ctl, int *status)
     return NULL;
   }
   err = client_try (path, ctl->timeout, &c);
+  /* Others than the server's user have the status socket. */
+  if (err == EACCES && ctl->name != NULL) {
+    free (path);
+    path = public_path (ctl->name);
+    err = path ? client_try (path, ctl->timeout, &c) : EACCES;
+  }
   if (err) {
     error ("%s: %s", path, client_why_not (err));
     *status = STATUS_NO_SERVER;

@@ -64,6 +64,8 @@ static const struct command commands[] = {
     "enlarges the spare, of a server or offline" },
   { "clear_stats", command_clear_stats, "", "sets event counters to zero" },
   { "sync", command_sync, "", "makes everything durable" },
+  { "background", command_background, "hold|release [NAME]",
+    "holds up work that nobody waits for, for ten minutes" },
   { "ping", command_ping, "", "is the server there?" },
   { "info", command_info, "[--spare-offset=SIZE] SPARE",
     "what a spare is, offline" },
@@ -79,7 +81,8 @@ static const struct command commands[] = {
   { "create", command_create,
     "[--dry-run|--unit] main_dev=PATH spare_dev=PATH [main_start=N]\n"
     "            [spare_start=N] [spare_total=N] [dm_name=NAME]\n"
-    "            [logfile=PATH] [listen=ADDR:PORT] [spare_same_disk=yes]",
+    "            [logfile=PATH] [listen=ADDR:PORT] [spare_same_disk=yes]\n"
+    "            [status_group=GROUP]",
     "starts a server", .no_json = true },
   { "list", command_list, "", "the servers of this user" },
   { "stop", command_stop, "[--force] NAME",

@@ -33,6 +33,50 @@ plain_request (struct ctl *ctl, int argc, char **argv, const char *line,
 }
 
 int
+command_background (struct ctl *ctl, int argc, char **argv)
+{
+  struct reader r = { 0 };
+  const json_t *holders;
+  const char *what, *name;
+  char line[256];
+  json_t *reply;
+  int status;
+
+  if (!only_arguments (ctl, argc, argv, 1, 2))
+    return STATUS_USAGE;
+  what = argv[optind];
+  name = optind + 1 < argc ? argv[optind + 1] : "";
+  if (strcmp (what, "hold") != 0 && strcmp (what, "release") != 0) {
+    error ("background: '%s' must be hold or release", what);
+    return STATUS_USAGE;
+  }
+  if (strlen (name) > 100 || name[strcspn (name, " \t\n")] != '\0') {
+    error ("background: '%s' can't be a name: one word is", name);
+    return STATUS_USAGE;
+  }
+  snprintf (line, sizeof line, "background %s %s", what, name);
+  reply = ask_server (ctl, line, &status);
+  if (reply == NULL)
+    return status;
+  r.root = reply;
+  holders = get_array (&r, "holders");
+  if (!r.bad && json_array_size (holders) == 0)
+    printf ("background work isn't held\n");
+  for (size_t i = 0; i < json_array_size (holders); i++) {
+    struct reader hr = array_reader (holders, i);
+    const char *holder = get_string (&hr, "holder");
+    const uint64_t seconds = get_uint (&hr, "seconds");
+
+    r.bad |= hr.bad;
+    printf ("background work is held by ");
+    print_text (stdout, holder);
+    printf (" for another %s\n", show_seconds (seconds).s);
+  }
+  json_decref (reply);
+  return r.bad ? STATUS_NO_SERVER : status;
+}
+
+int
 command_clear_stats (struct ctl *ctl, int argc, char **argv)
 {
   return plain_request (ctl, argc, argv, "clear_stats",

@@ -9,6 +9,7 @@
 
 #include "options.h"
 
+extern int command_background (struct ctl *ctl, int argc, char **argv);
 extern int command_clear_stats (struct ctl *ctl, int argc, char **argv);
 extern int command_ping (struct ctl *ctl, int argc, char **argv);
 extern int command_set_auto_remap (struct ctl *ctl, int argc,

@@ -8,16 +8,19 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/array.h"
 #include "host/announce.h"
 #include "host/run-directory.h"
 #include "exit-status.h"
+#include "numbers.h"
 #include "rundir.h"
 #include "text.h"
 
@@ -148,6 +151,42 @@ list_files (const char *suffix, bool cut, struct names *all)
     add_files (d->other, suffix, cut, all);
 }
 
+/* Whoever can write there could replace a socket, or put a link where
+ * nbdkit writes its pid file; a sticky bit doesn't prevent that.
+ */
+static bool
+is_ours (const char *path)
+{
+  struct stat st;
+
+  if (stat (path, &st) == 0 && S_ISDIR (st.st_mode) &&
+      (st.st_uid == geteuid () || st.st_uid == 0) && !(st.st_mode & S_IWOTH))
+    return true;
+  error ("the run-time directory %s is not a directory of yours, or "
+         "everybody can write to it", path);
+  return false;
+}
+
+/* The group of a directory that was made a moment ago. */
+static bool
+give_to_group (const char *path, const char *group)
+{
+  const struct group *g = getgrnam (group);
+  uint64_t number;
+
+  if (g)
+    number = g->gr_gid;
+  else if (!parse_number (group, &number) || number >= UINT32_MAX) {
+    error ("there is no group '%s'", group);
+    return false;
+  }
+  if (chown (path, -1, number) == 0)
+    return true;
+  error ("the run-time directory %s can't be given to the group %s: %s", path,
+         group, strerror (errno));
+  return false;
+}
+
 const char *
 run_directory (bool create)
 {
@@ -187,6 +226,40 @@ server_path (const char *name, const char *suffix)
   }
   d = find_directory (false);
   return d ? text_of ("%s/%s.%s", home_of (d, name), name, suffix) : NULL;
+}
+
+char *
+public_path (const char *name)
+{
+  const char *dir = run_directory (false);
+
+  return dir ? text_of ("%s-public/%s.status", dir, name) : NULL;
+}
+
+bool
+make_public_directory (const char *group)
+{
+  const char *dir = run_directory (false);
+  char *path;
+  bool ok;
+
+  if (dir == NULL)
+    return false;
+  path = text_of ("%s-public", dir);
+  if (mkdir (path, 0750) == -1) {
+    ok = errno == EEXIST;
+    if (!ok)
+      error ("the run-time directory %s can't be made: %s", path,
+             strerror (errno));
+    ok = ok && is_ours (path);
+  }
+  else {
+    ok = group == NULL || give_to_group (path, group);
+    if (!ok)
+      rmdir (path);
+  }
+  free (path);
+  return ok;
 }
 
 struct names

@@ -3,8 +3,9 @@
  *
  * The run-time directory (host/run-directory.h), where the servers that create
  * has started have their files: NAME.ctl (control socket), NAME.nbd (NBD
- * socket) and NAME.pid.  A server that was killed leaves them behind.  Of a
- * start that was refused NAME.failed has the reason.
+ * socket) and NAME.pid; and the one beside it for NAME.status (status socket).
+ * A server that was killed leaves them behind.  Of a start that was refused
+ * NAME.failed has the reason.
  */
 
 #ifndef REMAPCTL_RUNDIR_H
@@ -30,6 +31,16 @@ extern int lock_run_directory (const char *name, bool create);
  * message: there is no directory, or NAME can't be a server's.
  */
 extern char *server_path (const char *name, const char *suffix);
+
+/* The same for the status socket, which others than the server's user may use:
+ * it is in a directory of its own, beside the other one.
+ */
+extern char *public_path (const char *name);
+
+/* Makes that directory, with mode 0750, and gives it to GROUP (NULL: the user's
+ * own) if it wasn't there.  False after a message.
+ */
+extern bool make_public_directory (const char *group);
 
 /* A sorted list, which names_free frees. */
 struct names {

@@ -65,6 +65,7 @@ parse_argument (struct create *c, char *argument)
   const struct { const char *key; const char **text; } texts[] = {
     { "main_dev", &c->main_arg }, { "spare_dev", &c->spare_arg },
     { "logfile", &c->logfile_arg }, { "dm_name", &c->name },
+    { "status_group", &c->status_group },
   };
   const struct { const char *key; uint64_t *n; } numbers[] = {
     { "main_start", &c->main_start }, { "spare_start", &c->spare_start },
@@ -107,6 +108,7 @@ create_parse (struct create *c, int argc, char **argv)
   c->control = server_path (c->name, "ctl");
   if (c->control == NULL)
     return false;
+  c->status = public_path (c->name);
   c->pid = server_path (c->name, "pid");
   c->nbd = server_path (c->name, "nbd");
   return true;

@@ -64,6 +64,9 @@ create_command (struct create *c)
     add (c, copy_text ("spare-same-disk=yes"));
   if (c->label)
     add (c, text_of ("remap-label=%s", c->label));
+  if (c->status_group && !c->unit)
+    add (c, text_of ("remap-status-group=%s", c->status_group));
+  add (c, text_of ("remap-status=%s", c->status));
   add (c, text_of ("remap-control=%s", c->control));
 }
 

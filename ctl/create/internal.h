@@ -37,6 +37,7 @@ struct target {
 struct create {
   /* arguments */
   const char *main_arg, *spare_arg, *logfile_arg, *name;
+  const char *status_group;             /* NULL: the user's own */
   const char *listen_address, *listen_port;  /* NULL: a Unix socket */
   uint64_t main_start, spare_start, spare_total;  /* sectors */
   bool has_total, same_disk, dry_run;
@@ -49,7 +50,7 @@ struct create {
   char *adjusted;                       /* lines of text, "" if nothing was */
 
   char *logfile;
-  char *control, *pid, *nbd;            /* paths */
+  char *control, *status, *pid, *nbd;   /* paths */
   char **argv;                          /* of nbdkit, ends with NULL */
   size_t argc;
 };

@@ -142,6 +142,8 @@ take_name (struct create *c)
     return CREATE_FILES;
   if (server_pid (c->name) != 0)
     return create_name_taken (c);
+  if (!make_public_directory (c->status_group))
+    return CREATE_FILES;
   /* A server that was killed has left them. */
   unlink (c->pid);
   unlink (c->nbd);

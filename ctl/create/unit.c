@@ -9,6 +9,8 @@
 #include "create/unit.h"
 #include "text.h"
 
+#define NR_SOCKETS 2
+
 /* The environment file and the unit read escapes differently. */
 static const char unwanted[] = "'\"\\";
 
@@ -47,12 +49,16 @@ create_print_unit (const struct create *c, FILE *fp)
 {
   size_t first = 0;
 
-  /* The unit itself has what comes before, and the last argument, which is
-   * remapctl's socket.
+  /* The unit itself has what comes before, and the last arguments, which are
+   * the sockets for remapctl.
    */
   while (strcmp (c->argv[first], "--filter=remap") != 0)
     first++;
-  for (size_t i = first; i < c->argc - 1; i++)
+  if (c->status_group && !is_plain (c->status_group)) {
+    error ("create: '%s' can't be the name of a group", c->status_group);
+    return CREATE_ARGUMENTS;
+  }
+  for (size_t i = first; i < c->argc - NR_SOCKETS; i++)
     if (!is_plain (c->argv[i])) {
       error ("create: '%s' has quotes, backslashes or control characters, "
              "which systemd would change", c->argv[i]);
@@ -65,9 +71,11 @@ create_print_unit (const struct create *c, FILE *fp)
   if (!c->spare_valid)
     fputs ("# Add spare-create=no when the spare has been made.\n", fp);
   fputs ("REMAP_ARGS=\"", fp);
-  for (size_t i = first + 1; i < c->argc - 1; i++)
+  for (size_t i = first + 1; i < c->argc - NR_SOCKETS; i++)
     print_word (c->argv[i], i > first + 1 ? " " : "", fp);
   fputs ("\"\n", fp);
+  if (c->status_group)
+    fprintf (fp, "STATUS_GROUP=%s\n", c->status_group);
   if (c->listen_address)
     fprintf (fp, "NBDKIT_ARGS=\"-i %s -p %s\"\n", c->listen_address,
              c->listen_port);

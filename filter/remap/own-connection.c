@@ -157,7 +157,8 @@ own_new (const struct remap *remap, bool serialized)
   pthread_mutex_init (&own->our_requests, NULL);
   pthread_mutex_init (&own->mutex, NULL);
   pthread_cond_init (&own->cond, NULL);
-  if (remap->config.control_path && !remap->config.lost_zero)
+  if ((remap->config.control_path || remap->config.status_path) &&
+      !remap->config.lost_zero)
     atomic_init (&own->writable, command_line_is_read_only () == 0);
   return own;
 }

@@ -4,6 +4,7 @@
 
 #include <config.h>
 
+#include <grp.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +134,23 @@ parse_path (char **path, const char *key, const char *value)
   return *path ? 0 : -1;
 }
 
+/* A name, or a number. */
+static int
+parse_group (unsigned *group, const char *key, const char *value)
+{
+  const struct group *g;
+
+  if (*value >= '0' && *value <= '9')
+    return parse_number (group, key, value, UINT32_MAX - 1);
+  g = getgrnam (value);
+  if (g == NULL) {
+    nbdkit_error ("%s=%s: there is no group of that name", key, value);
+    return -1;
+  }
+  *group = g->gr_gid;
+  return 0;
+}
+
 static void
 note_main_path (struct remap_config *config, const char *path,
                 bool is_direct)
@@ -185,6 +203,10 @@ parameters_set (struct remap_config *config, const char *key,
     return parse_label (&config->label, value);
   else if (strcmp (key, "remap-control") == 0)
     return parse_path (&config->control_path, key, value);
+  else if (strcmp (key, "remap-status") == 0)
+    return parse_path (&config->status_path, key, value);
+  else if (strcmp (key, "remap-status-group") == 0)
+    return parse_group (&config->status_group, key, value);
 
   nbdkit_error ("%s: the remap filter has no such parameter", key);
   return -1;
@@ -210,6 +232,11 @@ parameters_note (struct remap_config *config, const char *key,
 int
 parameters_complete (const struct remap_config *config)
 {
+  if (config->status_group != -1U && config->status_path == NULL) {
+    nbdkit_error ("remap-status-group: is of no use without "
+                  "remap-status=SOCKET");
+    return -1;
+  }
   if (config->spare_path)
     return 0;
   nbdkit_error ("remap: spare=PATH is required: the file or block device "
@@ -221,7 +248,9 @@ void
 parameters_free (struct remap_config *config)
 {
   free (config->control_path);
+  free (config->status_path);
   free (config->spare_path);
   free (config->main_path);
-  config->control_path = config->spare_path = config->main_path = NULL;
+  config->control_path = config->status_path = NULL;
+  config->spare_path = config->main_path = NULL;
 }

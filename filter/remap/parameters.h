@@ -25,7 +25,8 @@ struct remap_config {
   bool readonly_to_spare;
   bool lost_zero;
   const char *label;                    /* NULL: not given; not owned */
-  char *control_path;                   /* NULL: no control socket */
+  char *control_path, *status_path;     /* NULL: no such socket */
+  unsigned status_group;                /* -1: none was given */
 
   /* What the plugin's parameters say of main's path. */
   char *main_path;                      /* NULL: nothing */
@@ -39,7 +40,7 @@ struct remap_config {
 
 #define PARAMETERS_DEFAULT \
   { .spare_size = -1, .spare_create = true, .auto_remap = true, \
-    .retries = 1, .lost_wait = 30, .vanish_max = 2 }
+    .retries = 1, .lost_wait = 30, .vanish_max = 2, .status_group = -1 }
 
 #define PARAMETERS_HELP \
   "spare=PATH           (required) file or block device for bad sectors\n" \
@@ -61,7 +62,10 @@ struct remap_config {
   "                     what becomes of writes if the disk turns read-only\n" \
   "                     (default: error)\n" \
   "remap-label=TEXT     identity of the disk (default: its WWN or serial)\n" \
-  "remap-control=SOCKET a Unix socket for status and commands"
+  "remap-control=SOCKET a Unix socket for status and commands\n" \
+  "remap-status=SOCKET  a Unix socket for what only shows\n" \
+  "remap-status-group=GROUP\n" \
+  "                     who may connect to it, beside the server's user"
 
 /* Is this key one of the filter's?  Also those that begin as its do. */
 extern bool parameters_has (const char *key);

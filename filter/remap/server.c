@@ -143,6 +143,10 @@ note_thread_model (struct remap *remap, int thread_model)
 static int
 get_ready (struct remap *remap, int thread_model)
 {
+  const struct control_places places = {
+    .control = remap->config.control_path,
+    .status = remap->config.status_path, .group = remap->config.status_group,
+  };
   struct message message;
 
   remap->ticker = ticker_new ();
@@ -151,8 +155,8 @@ get_ready (struct remap *remap, int thread_model)
   remap->own = own_new (remap, thread_model < NBDKIT_THREAD_MODEL_PARALLEL);
   if (remap->own == NULL)
     return -1;
-  if (remap->config.control_path &&
-      control_open (&remap->control, remap->config.control_path, &message)) {
+  if ((places.control || places.status) &&
+      control_open (&remap->control, &places, &message)) {
     nbdkit_error ("%s", message.text);
     return -1;
   }

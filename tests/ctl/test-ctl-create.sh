@@ -89,7 +89,9 @@ rm -rf log
 ctl 0 create --dry-run $ok dm_name=dry
 assert_equal "$(tail -n 1 out)" "nbdkit -f -P $tmp/run/dry.pid\
  -U $tmp/run/dry.nbd --filter=remap file file=$tmp/main.img\
- spare=$tmp/spare.img remap-control=$tmp/run/dry.ctl" "the command line"
+ spare=$tmp/spare.img remap-status=$tmp/run-public/dry.status\
+ remap-control=$tmp/run/dry.ctl" "the command line"
+[ ! -e run-public/dry.status ] || fail "a dry run made a socket"
 [ ! -e log ] || fail "a dry run made the directory for logs"
 # Without an environment: the places of the installation, or one's own.
 (

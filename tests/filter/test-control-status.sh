@@ -108,7 +108,7 @@ def keys(o, prefix=""):
             yield prefix + k
 with open(os.environ["POD"]) as f:
     pod = f.read()
-section = pod[pod.index("=head2 Status"):pod.index("=head1 MESSAGES")]
+section = pod[pod.index("=head2 Status"):pod.index("=head2 Events")]
 documented = set()
 for key, also in re.findall(r"^ ([a-z_.*]+)(, \.bytes)?(?:  .*)?$", section,
                             re.M):

@@ -13,7 +13,7 @@ requires nbdsh --version
 make_main $((8 << 20))
 bad_sectors bad.txt 100 200 300+40
 serve remap-control=ctl.sock baddisk-gone=gone
-client <<'PY'
+SRC=$abs_top_srcdir client <<'PY'
 def events(since=0, path="ctl.sock"):
     return does("events %d" % since, path)
 def kinds(since=0):
@@ -21,6 +21,16 @@ def kinds(since=0):
 def come(kind, since=0):
     eventually(lambda: kind in kinds(since), kind)
     return [e for e in events(since)["events"] if e["kind"] == kind][-1]
+
+# Each kind is in the manual.
+import re
+with open(os.environ["SRC"] + "/lib/engine/events.c") as f:
+    names = re.findall(r'"((?:[a-z]+\.)?[a-z]+)",? (?:EVENT|\.)', f.read())
+assert len(names) > 20, names
+with open(os.environ["SRC"] + "/filter/remap/nbdkit-remap-filter.pod") as f:
+    pod = f.read()
+for name in names:
+    assert re.search(r"^ (\w+, )?%s\b" % re.escape(name), pod, re.M), name
 
 come("health")
 r = events()

@@ -28,7 +28,7 @@ setting ()
 {
   sed -e ':again' -e '/\\$/ { N; s/\\\n */ /; b again' -e '}' "$unit" |
     sed -n "s/^$1=//p" |
-    sed -e "s,/run/nbdkit-remap,$tmp,g" -e 's,%i,disk1,g'
+    sed -e "s,/run/nbdkit-remap,$tmp/run,g" -e 's,%i,disk1,g'
 }
 
 end_server ()
@@ -40,7 +40,8 @@ end_server ()
 [ "$(setting EnvironmentFile)" = /etc/nbdkit-remap/disk1.conf ] ||
   fail "where are the parameters?"
 truncate -s 8M "a disk.img"
-export REMAP_RUNTIME_DIR=$tmp
+export REMAP_RUNTIME_DIR=$tmp/run
+mkdir run
 remapctl create --unit dm_name=disk1 main_dev="a disk.img" \
          spare_dev="$tmp/disk1.spare" spare_total=8192 >disk1.conf
 cat disk1.conf
@@ -52,8 +53,12 @@ case "$command" in
   "/usr/bin/nbdkit -f "*) ;;
   *) fail "ExecStart is: $command" ;;
 esac
+group=$(id -gn)
 (
   eval "export $(setting Environment)"
+  eval "$(setting ExecStartPre)" || [ "$group" != root ] || fail "ExecStartPre"
+  [ "$group" = root ] || mkdir -p run-public
+  STATUS_GROUP=$group
   # shellcheck source=/dev/null
   . ./disk1.conf
   eval "echo \"${command#/usr/bin/nbdkit }\""
@@ -67,11 +72,15 @@ is_served ()
   remapctl -n disk1 ping >/dev/null 2>&1 || has_ended "$server_pid"
 }
 eventually is_served || fail "it isn't ready"
-assert_equal "$(nbdinfo --size "nbd+unix:///?socket=$tmp/disk1.nbd")" 8388608 \
+assert_equal "$(nbdinfo --size "nbd+unix:///?socket=$tmp/run/disk1.nbd")" 8388608 \
              "size of the export"
 
 remapctl list | tee list
 assert_grep '^disk1 ' list
+assert_equal "$(stat -c '%a %G' run-public run/disk1.ctl)" \
+             "750 $group"$'\n'"600 $group" "the public directory, and control"
+assert_equal "$(stat -c '%a %G' run-public/disk1.status)" "660 $group" \
+             "the status socket"
 
 # Killed, it leaves its socket, which ExecStartPre removes, and list says where
 # the reason is.
@@ -80,14 +89,15 @@ after=$(setting ExecStopPost | sed 's/^-//; s/\$\$/$/g')
 SERVICE_RESULT=success
 export SERVICE_RESULT
 eval "$after"
-[ ! -e disk1.failed ] || fail "the end was no failure"
+[ ! -e run/disk1.failed ] || fail "the end was no failure"
 SERVICE_RESULT=exit-code
 eval "$after"
 remapctl list | tee list
 assert_grep '^disk1 .*not started: journalctl -u .*@disk1 says why' list
+export STATUS_GROUP=$group
 eval "$(setting ExecStartPre)"
-[ ! -e disk1.nbd ] || fail "the socket is still there"
-[ ! -e disk1.failed ] || fail "the reason is still there"
+[ ! -e run/disk1.nbd ] || fail "the socket is still there"
+[ ! -e run/disk1.failed ] || fail "the reason is still there"
 # shellcheck disable=SC2016
 nbdkit "${server[@]}" --run 'nbdinfo --size "$uri"' >size
 assert_equal "$(cat size)" 8388608 "size of the export, the second time"

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/background.h"
 #include "control/requests.h"
 #include "control/status.h"
 #include "engine/events.h"
@@ -32,6 +33,7 @@ static struct spare *spare;
 static struct engine *engine;
 static struct engine_conn conn;
 static struct events *events;
+static struct background background;
 static struct control_target target;
 static bool parse_only;
 
@@ -91,10 +93,12 @@ set_up (void)
   check (events != NULL, "events");
   engine = engine_new (&config, map, spare);
   check (engine != NULL, "engine");
+  background_init (&background);
   engine_conn_init (&conn, engine, &disk->dev);
   target = (struct control_target) {
     .engine = engine, .spare = spare, .map = map,
-    .events = events, .history = spare_history_new (spare, map),
+    .events = events, .background = &background,
+    .history = spare_history_new (spare, map),
     .version = "0",
     .spare_path = "spare", .get_main = get_main, .put_main = put_main,
     .grow = grow,
@@ -109,6 +113,7 @@ tear_down (void)
   spare_history_free (target.history);
   engine_free (engine);
   events_free (events);
+  background_destroy (&background);
   spare_close (spare);
   map_free (map);
   memdev_free (mem);
@@ -153,7 +158,8 @@ one_line (const char *line, size_t len)
   }
   check (rq.verb < NR_CONTROL_VERBS, "an unknown verb");
   check (rq.size <= INT64_MAX && rq.start < UINT64_C (1) << 55 &&
-         rq.since <= INT64_MAX && rq.count < UINT64_C (1) << 55, "a number out of range");
+         rq.count < UINT64_C (1) << 55 && rq.since <= INT64_MAX,
+         "a number out of range");
   check (rq.nr_ranges <= CONTROL_MAX_RANGES, "too many ranges");
   for (unsigned i = 0; i < rq.nr_ranges; i++)
     check (rq.range[i].start < UINT64_C (1) << 55 &&

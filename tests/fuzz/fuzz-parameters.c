@@ -21,7 +21,7 @@ static const char *const keys[] = {
   "spare", "spare-create", "spare-size", "spare-offset", "spare-same-disk",
   "remap-auto", "remap-retries", "main-lost-wait", "main-vanish-max",
   "remap-readonly-disk", "remap-lost", "remap-label",
-  "remap-control", "file",
+  "remap-control", "remap-status", "remap-status-group", "file",
   "baddisk-list", "baddisk-block", "baddisk-random", "baddisk-seed",
   "baddisk-cluster", "baddisk-fail", "baddisk-errno", "baddisk-recover",
   "baddisk-heal", "baddisk-partial", "baddisk-delay", "baddisk-fail-delay",

@@ -57,11 +57,13 @@ control_rig_init (struct control_rig *c, const struct rig_options *o)
 {
   memset (c, 0, sizeof *c);
   rig_init (&c->r, o);
+  background_init (&c->background);
   engine_conn_init (&c->conn, c->r.e, &c->r.main->dev);
   c->t = (struct control_target) {
     .engine = c->r.e, .spare = c->r.spare, .map = c->r.map,
     .history = spare_history_new (c->r.spare, c->r.map),
-    .events = c->r.config.events, .version = "1.2.3",
+    .events = c->r.config.events, .background = &c->background,
+    .version = "1.2.3",
     .spare_path = "/a/spare", .preferred = 4096,
     .get_main = get_main, .put_main = put_main, .main_is_wanted = is_wanted,
     .grow = grow, .opaque = c,
@@ -75,6 +77,7 @@ control_rig_end (struct control_rig *c)
 {
   CU_ASSERT_EQUAL (c->users, 0);
   control_target_free (&c->t);
+  background_destroy (&c->background);
   spare_history_free (c->t.history);
   rig_end (&c->r);
 }

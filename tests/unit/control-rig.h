@@ -8,6 +8,7 @@
 #ifndef CONTROL_RIG_H
 #define CONTROL_RIG_H
 
+#include "control/background.h"
 #include "control/requests.h"
 #include "control/status.h"
 #include "engine-rig.h"
@@ -15,6 +16,7 @@
 struct control_rig {
   struct engine_rig r;
   struct control_target t;
+  struct background background;
   struct engine_conn conn;
   unsigned users;               /* of main */
   bool refuse_main, refuse_writing, wanted;

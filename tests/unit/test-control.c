@@ -514,6 +514,46 @@ test_text (void)
   json_decref (bad);
 }
 
+/* A hold ends by itself after ten minutes, renewed or not; each has its own
+ * (promise 38 of remap-promises(7)).
+ */
+static void
+test_background (void)
+{
+  struct background_holder h[BACKGROUND_HOLDERS];
+  struct background b;
+  char name[8];
+  bool news;
+
+  background_init (&b);
+  CU_ASSERT (!background_held (&b, 1000));
+  CU_ASSERT (background_hold (&b, "a", 1000, &news) && news);
+  CU_ASSERT (background_held (&b, 1000 + BACKGROUND_HOLD_MS - 1));
+  CU_ASSERT (!background_held (&b, 1000 + BACKGROUND_HOLD_MS));
+  CU_ASSERT (background_hold (&b, "a", 5000, &news) && !news);
+  CU_ASSERT (background_held (&b, 5000 + BACKGROUND_HOLD_MS - 1));
+  CU_ASSERT (!background_held (&b, 5000 + BACKGROUND_HOLD_MS));
+  CU_ASSERT (!background_release (&b, "b", 6000));
+  CU_ASSERT (background_hold (&b, "b", 7000, &news) && news);
+  CU_ASSERT_EQUAL (background_holders (&b, 8000, h), 2);
+  CU_ASSERT (background_release (&b, "a", 8000));
+  CU_ASSERT (!background_release (&b, "a", 8000));
+  CU_ASSERT_EQUAL (background_holders (&b, 8000, h), 1);
+  CU_ASSERT_STRING_EQUAL (h[0].name, "b");
+  CU_ASSERT_EQUAL (h[0].until_ms, 7000 + BACKGROUND_HOLD_MS);
+
+  /* As many as there can be, and one whose time is over makes room. */
+  for (unsigned i = 1; i < BACKGROUND_HOLDERS; i++) {
+    snprintf (name, sizeof name, "n%u", i);
+    CU_ASSERT (background_hold (&b, name, 9000, &news) && news);
+  }
+  CU_ASSERT (!background_hold (&b, "c", 9000, &news));
+  CU_ASSERT (background_hold (&b, "n1", 9000, &news) && !news);
+  CU_ASSERT (background_hold (&b, "c", 7000 + BACKGROUND_HOLD_MS, &news));
+  CU_ASSERT (news);
+  background_destroy (&b);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -530,6 +570,7 @@ main (int argc, char *argv[])
     { "rates", test_rates },
     { "no memory", test_no_memory },
     { "text", test_text },
+    { "background work on hold", test_background },
     { NULL }
   };
 

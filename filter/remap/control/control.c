@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Start and end of the control socket, and the thread that serves it.
+ * Start and end of the two sockets, and of the thread that serves them.
  */
 
 #include <config.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/announce.h"
+#include "control/background.h"
 #include "control/control.h"
 #include "control/peers.h"
 #include "control/socket.h"
@@ -20,8 +21,9 @@
 #include "thread.h"
 
 struct control {
-  struct control_socket socket;
+  struct control_socket socket[NR_DOORS];
   struct control_target target;
+  struct background background;
   struct peers peers;
   struct announcement announcement;
   pthread_t thread;
@@ -41,12 +43,19 @@ after_fork_in_parent (void)
   remover = 0;
 }
 
+static void
+close_sockets (struct control *c)
+{
+  for (unsigned i = 0; i < NR_DOORS; i++)
+    control_socket_close (&c->socket[i]);
+}
+
 static void __attribute__ ((destructor))
 remove_at_exit (void)
 {
   if (to_remove && remover == getpid ()) {
     announce_end (&to_remove->announcement);
-    control_socket_close (&to_remove->socket);
+    close_sockets (to_remove);
   }
 }
 
@@ -59,8 +68,24 @@ serve (void *arg)
   return NULL;
 }
 
+static int
+open_sockets (struct control *c, const struct control_places *places,
+              struct message *message)
+{
+  int err = 0;
+
+  if (places->control)
+    err = control_socket_open (&c->socket[DOOR_CONTROL], "remap-control",
+                               places->control, false, CONTROL_NO_GROUP,
+                               message);
+  if (err == 0 && places->status)
+    err = control_socket_open (&c->socket[DOOR_STATUS], "remap-status",
+                               places->status, true, places->group, message);
+  return err;
+}
+
 int
-control_open (struct control **control, const char *path,
+control_open (struct control **control, const struct control_places *places,
               struct message *message)
 {
   struct control *c = calloc (1, sizeof *c);
@@ -72,13 +97,16 @@ control_open (struct control **control, const char *path,
   }
   c->peers.jobs.wake_fd = -1;
   c->announcement.fd = -1;
+  c->socket[DOOR_CONTROL].fd = c->socket[DOOR_STATUS].fd = -1;
   if (pthread_atfork (NULL, after_fork_in_parent, NULL) == 0)
     remover = getpid ();
-  err = control_socket_open (&c->socket, path, message);
+  err = open_sockets (c, places, message);
   if (err) {
+    close_sockets (c);
     free (c);
     return err;
   }
+  background_init (&c->background);
   *control = to_remove = c;
   return 0;
 }
@@ -90,19 +118,22 @@ control_start (struct control *c, const struct control_target *target,
   int err = ENOMEM;
 
   c->target = *target;
+  c->target.background = &c->background;
   c->target.history = spare_history_new (target->spare, target->map);
   if (c->target.history)
     err = control_target_init (&c->target);
   if (err == 0)
-    err = peers_init (&c->peers, c->socket.fd, &c->target);
+    err = peers_init (&c->peers, c->socket[DOOR_CONTROL].fd,
+                      c->socket[DOOR_STATUS].fd, &c->target);
   if (err == 0)
     err = thread_start (&c->thread, serve, c);
   c->thread_runs = err == 0;
   if (err == 0)
-    announce (&c->announcement, c->socket.path);
+    announce (&c->announcement, c->socket[DOOR_CONTROL].fd != -1
+              ? c->socket[DOOR_CONTROL].path : c->socket[DOOR_STATUS].path);
   else
-    message_set (message, "remap-control=%s: can't be served: %s",
-                 c->socket.path, strerror (err));
+    message_set (message, "remap: the control socket can't be served: %s",
+                 strerror (err));
   return err;
 }
 
@@ -124,6 +155,7 @@ control_close (struct control *c)
   control_target_free (&c->target);
   to_remove = NULL;
   announce_end (&c->announcement);
-  control_socket_close (&c->socket);
+  close_sockets (c);
+  background_destroy (&c->background);
   free (c);
 }

@@ -1,25 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The control socket from its beginning to its end.
+ * The control socket and the status socket, from beginning to end.
  */
 
 #ifndef REMAP_CONTROL_H
 #define REMAP_CONTROL_H
+
+#include <sys/types.h>
 
 #include "base/message.h"
 #include "control/target.h"
 
 struct control;
 
-/* Creates the socket at PATH, which must live as long.  There are no
- * threads yet, and there is one control socket at most.  Returns 0, or an
- * errno with MESSAGE set.
+/* Where they are; either may be NULL.  GROUP is the status socket's, or
+ * CONTROL_NO_GROUP (socket.h).
  */
-extern int control_open (struct control **control, const char *path,
+struct control_places {
+  const char *control, *status;
+  gid_t group;
+};
+
+/* Creates the sockets; the paths must live as long.  There are no threads yet,
+ * and this is called once.  Returns 0, or an errno with MESSAGE set.
+ */
+extern int control_open (struct control **control,
+                         const struct control_places *places,
                          struct message *message);
 
-/* Serves it, in a thread, from what TARGET says; its history, times and
+/* Serves them, in a thread, from what TARGET says; its history, times and
  * samples are made here.  The run-time directory tells of it from now on.
  * Returns 0, or an errno with MESSAGE set: then control_close is still to be
  * called.
@@ -33,7 +43,7 @@ extern int control_start (struct control *control,
  */
 extern void control_news (struct control *control);
 
-/* Ends the thread and all requests, and removes the socket. */
+/* Ends the thread and all requests, and removes the sockets. */
 extern void control_close (struct control *control);
 
 #endif /* REMAP_CONTROL_H */

@@ -19,7 +19,8 @@
 #include "control/requests.h"
 #include "engine/events.h"
 
-#define MAX_TABLES 4            /* and maps, that run at once */
+#define MAX_TABLES 4            /* and maps, that run at once, */
+#define MAX_STATUS_TABLES 2     /* of those at the status socket */
 #define MAX_OTHERS 16
 
 struct job *
@@ -103,27 +104,39 @@ start (struct job *job)
                                 "again later"));
 }
 
+/* Jobs of a kind don't wait for those of another. */
+enum { TABLES, STATUS_TABLES, OTHERS, NR_KINDS };
+
+static unsigned
+kind_of (const struct job *job)
+{
+  if (!control_only_looks (job->rq.verb))
+    return OTHERS;
+  return job->rq.at_status ? STATUS_TABLES : TABLES;
+}
+
 void
 jobs_start (struct control_jobs *jobs)
 {
-  unsigned tables = 0, others = 0;
+  static const unsigned most[NR_KINDS] = {
+    [TABLES] = MAX_TABLES, [STATUS_TABLES] = MAX_STATUS_TABLES,
+    [OTHERS] = MAX_OTHERS,
+  };
+  unsigned number[NR_KINDS] = { 0 };
   struct job *job;
 
   for (job = jobs->list; job; job = job->next)
-    if (job->running)
-      (*(control_only_looks (job->rq.verb) ? &tables : &others))++;
+    number[kind_of (job)] += job->running;
   for (job = jobs->list; job; job = job->next) {
-    const bool is_table = control_only_looks (job->rq.verb);
-
     if (job->running || atomic_load (&job->done) ||
-        (is_table ? tables == MAX_TABLES : others == MAX_OTHERS))
+        number[kind_of (job)] == most[kind_of (job)])
       continue;
     start (job);
-    (*(is_table ? &tables : &others))++;
+    number[kind_of (job)]++;
   }
 }
 
-/* A table changes nothing and takes no time; it is nobody's business. */
+/* A table or a map changes nothing: it is nobody's business. */
 bool
 jobs_tell (struct control_jobs *jobs, uint64_t now)
 {
@@ -132,7 +145,7 @@ jobs_tell (struct control_jobs *jobs, uint64_t now)
   struct message m;
 
   for (struct job *job = jobs->list; job; job = job->next) {
-    if (!job->running || job->told || job->rq.verb == CONTROL_TABLE)
+    if (!job->running || job->told || control_only_looks (job->rq.verb))
       continue;
     if (now - job->began_ms < JOB_TELL_MS) {
       others = true;

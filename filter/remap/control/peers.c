@@ -29,7 +29,9 @@
 #include "control/requests.h"
 #include "control/status.h"
 
-#define MAX_PEERS 1024U         /* or half of the files that may be open */
+#define MAX_PEERS 1024U         /* or half of the files that may be open, */
+#define MAX_STATUS_PEERS 64U    /* and no more than a quarter of that */
+#define MAX_LINES 8             /* of one peer, before others have their turn */
 #define PAUSE_MS 1000           /* when no more files can be opened */
 #define HISTORY_IDLE_MS 60000   /* the log isn't kept in memory for longer */
 #define MAX_WAIT_MS 30000       /* for an event */
@@ -37,8 +39,11 @@
 struct peer {
   struct peer *next;
   int fd;                       /* -1: to be freed */
+  unsigned door;
+  unsigned uid;                 /* of the process that has connected */
   char in[CONTROL_LINE_MAX];
   size_t in_len;
+  bool again;                   /* lines are left */
   bool eof;                     /* nothing more will come */
   bool closing;                 /* as soon as the reply has gone */
   bool draining;                /* all that still comes is thrown away */
@@ -100,10 +105,17 @@ execute_line (struct peers *ps, struct peer *p, const char *line, size_t len)
 {
   struct control_request rq;
   struct message message;
+  bool bad = false;
 
   if (len > 0 && line[len-1] == '\r')
     len--;
-  if (control_parse (line, len, &rq, &message) != 0) {
+  if (control_parse (line, len, &rq, &message) == 0) {
+    rq.at_status = p->door == DOOR_STATUS;
+    rq.uid = p->uid;
+  }
+  else
+    bad = true;
+  if (bad || control_check_right (&rq, &message) != 0) {
     reply_json (p, control_error (message.text));
     return;
   }
@@ -167,14 +179,16 @@ say_goodbye (struct peers *ps, struct peer *p)
 }
 
 /* Executes the lines that have come, one after the other, until a reply
- * can't be sent at once or a request takes its time.
+ * can't be sent at once, a request takes its time, or others have their turn.
  */
 static void
 serve_peer (struct peers *ps, struct peer *p)
 {
+  unsigned lines = 0;
   char *end;
   size_t len;
 
+  p->again = false;
   for (;;) {
     send_reply (ps, p);
     if (p->fd == -1 || p->out || p->job || p->wait_until)
@@ -184,6 +198,10 @@ serve_peer (struct peers *ps, struct peer *p)
       return;
     }
     end = memchr (p->in, '\n', p->in_len);
+    if (end && lines++ == MAX_LINES) {
+      p->again = ps->again = true;
+      return;
+    }
     if (end) {
       len = end - p->in;
       execute_line (ps, p, p->in, len);
@@ -229,13 +247,16 @@ read_peer (struct peers *ps, struct peer *p)
 static short
 events_of (const struct peer *p)
 {
-  return p->out ? POLLOUT : p->job || p->wait_until || p->eof ? 0 : POLLIN;
+  return p->out ? POLLOUT
+    : p->job || p->wait_until || p->again || p->eof ? 0 : POLLIN;
 }
 
 static void
 handle_peer (struct peers *ps, struct peer *p, short revents)
 {
-  if (revents & POLLIN)
+  if (p->again)
+    serve_peer (ps, p);
+  else if (revents & POLLIN)
     read_peer (ps, p);
   else if (revents & (POLLERR | POLLHUP | POLLNVAL))
     close_peer (ps, p);
@@ -254,9 +275,9 @@ free_closed_peers (struct peers *ps)
       continue;
     }
     *pp = p->next;
+    ps->number[p->door]--;
     free (p->out);
     free (p);
-    ps->number--;
     ps->paused_until = 0;
   }
 }
@@ -266,29 +287,34 @@ free_closed_peers (struct peers *ps)
  * come wait in the socket.
  */
 static void
-accept_peer (struct peers *ps)
+accept_peer (struct peers *ps, unsigned door)
 {
   static const char busy[] =
     "{\"ok\":false,\"error\":\"too many connections\"}\n";
+  struct ucred who = { .uid = -1 };
+  socklen_t len = sizeof who;
   struct peer *p;
   int fd;
 
-  fd = accept4 (ps->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  fd = accept4 (ps->listen_fd[door], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd == -1) {
     if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED)
       ps->paused_until = clock_now_ms () + PAUSE_MS;
     return;
   }
-  p = ps->number < ps->max ? calloc (1, sizeof *p) : NULL;
+  p = ps->number[door] < ps->max[door] ? calloc (1, sizeof *p) : NULL;
   if (p == NULL) {
     send (fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     close (fd);
     return;
   }
+  getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
   p->fd = fd;
+  p->door = door;
+  p->uid = who.uid;
   p->next = ps->list;
   ps->list = p;
-  ps->number++;
+  ps->number[door]++;
 }
 
 static void
@@ -370,6 +396,7 @@ tick (struct peers *ps)
 static void
 serve_once (struct peers *ps)
 {
+  const bool paused = clock_now_ms () < ps->paused_until;
   struct pollfd *fds = ps->pollfds;
   unsigned n = 0, count;
   int timeout = tick (ps);
@@ -377,24 +404,26 @@ serve_once (struct peers *ps)
   uint64_t woken;
 
   fds[n++] = (struct pollfd) { .fd = ps->jobs.wake_fd, .events = POLLIN };
-  fds[n++] = (struct pollfd) {
-    .fd = clock_now_ms () < ps->paused_until ? -1 : ps->listen_fd,
-    .events = POLLIN
-  };
+  for (unsigned door = 0; door < NR_DOORS; door++)
+    fds[n++] = (struct pollfd) {
+      .fd = paused ? -1 : ps->listen_fd[door], .events = POLLIN
+    };
   for (p = ps->list; p; p = p->next)
     fds[n++] = (struct pollfd) { .fd = p->fd, .events = events_of (p) };
-  if (poll (fds, n, timeout) <= 0)
+  if (poll (fds, n, ps->again ? 0 : timeout) <= 0 && !ps->again)
     return;
+  ps->again = false;
 
   if (fds[0].revents && read (ps->jobs.wake_fd, &woken, sizeof woken) > 0) {
     finish_jobs (ps);
     jobs_start (&ps->jobs);
   }
-  for (p = ps->list, count = 2; p; p = p->next, count++)
-    if (p->fd != -1 && fds[count].revents)
+  for (p = ps->list, count = 1 + NR_DOORS; p; p = p->next, count++)
+    if (p->fd != -1 && (fds[count].revents || p->again))
       handle_peer (ps, p, fds[count].revents);
-  if (fds[1].revents)
-    accept_peer (ps);
+  for (unsigned door = 0; door < NR_DOORS; door++)
+    if (fds[1 + door].revents)
+      accept_peer (ps, door);
   free_closed_peers (ps);
 }
 
@@ -411,13 +440,19 @@ most_peers (void)
 }
 
 int
-peers_init (struct peers *ps, int listen_fd, struct control_target *target)
+peers_init (struct peers *ps, int control_fd, int status_fd,
+            struct control_target *target)
 {
+  const unsigned most = most_peers ();
+
   ps->target = ps->jobs.target = target;
-  ps->listen_fd = listen_fd;
+  ps->listen_fd[DOOR_CONTROL] = control_fd;
+  ps->listen_fd[DOOR_STATUS] = status_fd;
   ps->next_sample = target->started_ms + CONTROL_SAMPLE_MS;
-  ps->max = most_peers ();
-  ps->pollfds = calloc (ps->max + 2, sizeof *ps->pollfds);
+  ps->max[DOOR_STATUS] = status_fd == -1 ? 0
+    : min_u64 (most / 4, MAX_STATUS_PEERS);
+  ps->max[DOOR_CONTROL] = most - ps->max[DOOR_STATUS];
+  ps->pollfds = calloc (1 + NR_DOORS + most, sizeof *ps->pollfds);
   if (ps->pollfds == NULL)
     return ENOMEM;
   ps->jobs.wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);

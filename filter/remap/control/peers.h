@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The programs that are connected to the control socket.  One thread serves
- * them all; everything here belongs to it, except where it says so.
+ * The programs that are connected to the control socket or the status socket.
+ * One thread serves them all; everything here belongs to it, except where it
+ * says so.
  */
 
 #ifndef REMAP_CONTROL_PEERS_H
@@ -16,16 +17,20 @@
 struct peer;
 struct pollfd;
 
+/* The sockets at which programs come in. */
+enum { DOOR_CONTROL, DOOR_STATUS, NR_DOORS };
+
 struct peers {
   struct control_target *target;        /* not owned */
-  int listen_fd;                        /* not owned */
+  int listen_fd[NR_DOORS];              /* not owned; -1: there is none */
   struct control_jobs jobs;
   atomic_bool stopping;                 /* set by any thread */
 
   struct peer *list;
-  unsigned number, max;
+  unsigned number[NR_DOORS], max[NR_DOORS];
   unsigned waiting;                     /* for events: no thread each */
-  struct pollfd *pollfds;               /* MAX + 2 */
+  struct pollfd *pollfds;               /* 1 + NR_DOORS + MAX of both */
+  bool again;                           /* lines are left that have come */
 
   /* clock_now_ms */
   uint64_t paused_until;                /* nobody new is accepted */
@@ -37,7 +42,7 @@ struct peers {
  * TARGET's times are filled in.  Returns 0 or an errno; peers_free is for
  * either case.
  */
-extern int peers_init (struct peers *ps, int listen_fd,
+extern int peers_init (struct peers *ps, int control_fd, int status_fd,
                        struct control_target *target);
 extern void peers_free (struct peers *ps);
 

@@ -22,19 +22,22 @@ enum arguments {
   SIZE,
   CELLS,
   SINCE,               /* [SINCE [wait]] */
+  HOLD,                /* hold|release [NAME] */
 };
 
 static const struct {
   const char *name, *usage;
   enum arguments arguments;
   bool slow;
+  bool shows;                   /* is allowed at the status socket */
 } requests[NR_CONTROL_VERBS] = {
-  [CONTROL_PING] = { "ping", "ping", NOTHING, false },
-  [CONTROL_HELP] = { "help", "help", NOTHING, false },
-  [CONTROL_STATUS] = { "status", "status", NOTHING, false },
-  [CONTROL_CLIENTS] = { "clients", "clients", NOTHING, false },
-  [CONTROL_TABLE] = { "table", "table [START [COUNT]]", REST_OF_MAIN, true },
-  [CONTROL_MAP] = { "map", "map CELLS", CELLS, true },
+  [CONTROL_PING] = { "ping", "ping", NOTHING, false, true },
+  [CONTROL_HELP] = { "help", "help", NOTHING, false, true },
+  [CONTROL_STATUS] = { "status", "status", NOTHING, false, true },
+  [CONTROL_CLIENTS] = { "clients", "clients", NOTHING, false, true },
+  [CONTROL_TABLE] = { "table", "table [START [COUNT]]", REST_OF_MAIN, true,
+                      true },
+  [CONTROL_MAP] = { "map", "map CELLS", CELLS, true, true },
   [CONTROL_REMAP] = { "remap", "remap START [COUNT]", RANGE, true },
   [CONTROL_VERIFY] = { "verify", "verify START [COUNT]", RANGE, true },
   [CONTROL_UNMAP] = { "unmap", "unmap START [COUNT]", RANGE, true },
@@ -49,8 +52,28 @@ static const struct {
   [CONTROL_CLEAR_STATS] = { "clear_stats", "clear_stats", NOTHING, false },
   [CONTROL_GROW] = { "grow", "grow SIZE", SIZE, true },
   [CONTROL_SYNC] = { "sync", "sync", NOTHING, true },
-  [CONTROL_EVENTS] = { "events", "events [SINCE [wait]]", SINCE, false },
+  [CONTROL_EVENTS] = { "events", "events [SINCE [wait]]", SINCE, false, true },
+  [CONTROL_BACKGROUND] = { "background", "background hold|release [NAME]",
+                           HOLD, false, true },
 };
+
+bool
+control_only_shows (enum control_verb verb)
+{
+  return requests[verb].shows;
+}
+
+int
+control_check_right (const struct control_request *rq,
+                     struct message *message)
+{
+  if (!rq->at_status || requests[rq->verb].shows)
+    return 0;
+  message_set (message, "'%s' isn't allowed at this socket, which only shows: "
+               "use the one that remap-control= names",
+               requests[rq->verb].name);
+  return EPERM;
+}
 
 bool
 control_is_slow (enum control_verb verb)
@@ -265,6 +288,27 @@ parse_since (const struct words *w, struct control_request *rq,
   return EINVAL;
 }
 
+static int
+parse_hold (const struct words *w, struct control_request *rq,
+            struct message *message)
+{
+  rq->on = is_word (w, 1, "hold");
+  if (!rq->on && !is_word (w, 1, "release")) {
+    message_set (message, "background work can be put on 'hold', or 'release', "
+                 "not '%.*s'", WORD (w, 1));
+    return EINVAL;
+  }
+  if (w->n == 2)
+    return 0;
+  if (w->v[2].len > CONTROL_NAME_MAX) {
+    message_set (message, "NAME can have %u characters, this one has %zu",
+                 CONTROL_NAME_MAX, w->v[2].len);
+    return EINVAL;
+  }
+  memcpy (rq->name, w->v[2].text, w->v[2].len);
+  return 0;
+}
+
 /* A number of bytes with one of nbdkit's suffixes. */
 static int
 parse_size (const struct words *w, struct control_request *rq,
@@ -323,11 +367,11 @@ parse_arguments (const struct words *w, struct control_request *rq,
   static const unsigned short least[] = {
     [NOTHING] = 1, [RANGE] = 2, [RANGE_OR_ALL] = 1, [REST_OF_MAIN] = 1,
     [STATE_AND_RANGES] = 3, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
-    [SINCE] = 1,
+    [SINCE] = 1, [HOLD] = 2,
   }, most[] = {
     [NOTHING] = 1, [RANGE] = 3, [RANGE_OR_ALL] = 3, [REST_OF_MAIN] = 3,
     [STATE_AND_RANGES] = MAX_WORDS, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
-    [SINCE] = 3,
+    [SINCE] = 3, [HOLD] = 3,
   };
   const enum arguments a = requests[rq->verb].arguments;
   int err = 0;
@@ -365,6 +409,9 @@ parse_arguments (const struct words *w, struct control_request *rq,
     break;
   case SINCE:
     err = parse_since (w, rq, message);
+    break;
+  case HOLD:
+    err = parse_hold (w, rq, message);
     break;
   }
   return err;

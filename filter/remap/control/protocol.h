@@ -21,13 +21,14 @@
 
 #define CONTROL_LINE_MAX 4096U          /* bytes of a request, \n included */
 #define CONTROL_CELLS_MAX 16384U        /* of map; bounds its reply */
+#define CONTROL_NAME_MAX 32U            /* bytes of a holder's name */
 
 enum control_verb {
   CONTROL_PING, CONTROL_HELP, CONTROL_STATUS, CONTROL_CLIENTS, CONTROL_TABLE,
   CONTROL_MAP, CONTROL_REMAP, CONTROL_VERIFY, CONTROL_UNMAP, CONTROL_RETRY,
   CONTROL_FORGET_LOST, CONTROL_IMPORT, CONTROL_SET_AUTO_REMAP,
   CONTROL_CLEAR_STATS, CONTROL_GROW,
-  CONTROL_SYNC, CONTROL_EVENTS,
+  CONTROL_SYNC, CONTROL_EVENTS, CONTROL_BACKGROUND,
   NR_CONTROL_VERBS
 };
 
@@ -45,11 +46,16 @@ struct control_request {
   };
   unsigned nr_ranges;  /* 0: the request isn't about ranges */
   bool lost;           /* import lost, not import remap */
-  bool on;             /* set_auto_remap */
+  bool on;             /* set_auto_remap; background: hold */
   uint64_t size;       /* grow: bytes */
   uint64_t cells;      /* map: how many; at most CONTROL_CELLS_MAX */
   uint64_t since;      /* events: the number of the first one */
   bool wait;           /* events: until there is one */
+  char name[CONTROL_NAME_MAX + 1];      /* background: whose; "": not given */
+
+  /* Of whoever asks; the caller of control_parse fills it in. */
+  bool at_status;      /* at the status socket */
+  unsigned uid;
 };
 
 /* Parses one line, without its \n.  Any bytes.  Returns 0, or EINVAL: then
@@ -66,6 +72,15 @@ extern int control_parse (const char *line, size_t len,
 extern int control_check_range (struct control_request *rq,
                                 uint64_t nr_sectors,
                                 struct message *message);
+
+/* May this be asked for at the status socket, if RQ says that it was (promise
+ * 38 of remap-promises(7))?  Returns 0, or EPERM with MESSAGE set.
+ */
+extern int control_check_right (const struct control_request *rq,
+                                struct message *message);
+
+/* May this be asked for there? */
+extern bool control_only_shows (enum control_verb verb);
 
 /* May this take so long that a thread of its own must do it? */
 extern bool control_is_slow (enum control_verb verb);

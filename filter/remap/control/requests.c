@@ -7,9 +7,10 @@
  * parsed (protocol.c), and has it executed, here.  So everything here is one
  * of two kinds:
  *
- *   quick   ping, help, status, clients, events, set_auto_remap, clear_stats:
- *           memory is read, a switch is set.  They run in that one thread, which
- *           meanwhile serves nobody else; they must not wait for a disk,
+ *   quick   ping, help, status, clients, events, background,
+ *           set_auto_remap, clear_stats: memory is read, a switch is set.
+ *           They run in that one thread, which meanwhile serves nobody
+ *           else; they must not wait for a disk,
  *           for a lock that is held during I/O, or for a thread.
  *   slow    everything else: it reads or writes main or the spare, or walks
  *           through a table of any length.  jobs.c gives each of these a
@@ -27,16 +28,18 @@
  *
  * Memory: a reply is made in memory, whole, so its length is limited: a
  * table has 1000 runs, or events, and says where to go on; a map has 16384
- * cells; a list of bad sectors has 100 and says that there were more.  A request
- * keeps nothing after its reply.  The spare's history, which tells since when a
- * sector is in its state, is read for the first table and kept for a minute
- * after the last one.  If memory runs out, jansson's functions pass NULL on from
- * one to the next, and the reply becomes an error; but what was done is done.
+ * cells; a list of bad sectors has 100 and says that there were more.  A
+ * request keeps nothing after its reply.  The spare's history, which tells
+ * since when a sector is in its state, is read for the first table and kept for
+ * a minute after the last one.  If memory runs out, jansson's functions pass
+ * NULL on from one to the next, and the reply becomes an error; but what was
+ * done is done.
  *
- * Trust: the socket has mode 0600, and whoever can connect may do
- * everything: there are no lesser rights.  But no line may do harm beyond
- * what it asks for: control_check_range is the one place where numbers meet
- * main's size, and it comes before anything else.
+ * Trust: the control socket has mode 0600, and whoever can connect may do
+ * everything.  At the status socket, whose mode is 0660, only what shows is
+ * allowed (control_check_right), and to hold up work that nobody waits for.
+ * But no line may do harm beyond what it asks for: control_check_range is the
+ * one place where numbers meet main's size, and it comes before anything else.
  *
  * Main is not ours: it is borrowed for one request (get_main, put_main), so
  * that this file needs to know neither nbdkit nor what a plugin allows.
@@ -50,6 +53,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "control/background.h"
 #include "control/cells.h"
 #include "control/events.h"
 #include "control/requests.h"
@@ -312,12 +316,13 @@ ping (struct control_target *t)
 }
 
 static json_t *
-help (void)
+help (bool only_shows)
 {
   json_t *reply = control_ok (), *list = json_array ();
 
   for (unsigned verb = 0; control_usage (verb); verb++)
-    json_array_append_new (list, json_string (control_usage (verb)));
+    if (!only_shows || control_only_shows (verb))
+      json_array_append_new (list, json_string (control_usage (verb)));
   json_object_set_new (reply, "requests", list);
   return reply;
 }
@@ -371,6 +376,50 @@ clear_stats (struct control_target *t)
   return control_ok ();
 }
 
+static void
+tell_background (struct control_target *t, const char *holder, const char *to)
+{
+  struct message m;
+
+  message_set (&m, "background work is %s by %s", to, holder);
+  events_tell_change (t->events, EVENT_CONFIG, "background", NULL, to, m.text);
+}
+
+/* Each holds and releases for itself; but whoever may do everything can end
+ * what others hold.
+ */
+static json_t *
+background (struct control_target *t, const struct control_request *rq)
+{
+  struct background_holder all[BACKGROUND_HOLDERS];
+  const uint64_t now = clock_now_ms ();
+  char holder[BACKGROUND_NAME];
+  bool news = true;
+  unsigned n;
+
+  if (*rq->name)
+    snprintf (holder, sizeof holder, "%s (uid %u)", rq->name, rq->uid);
+  else
+    snprintf (holder, sizeof holder, "uid %u", rq->uid);
+  if (rq->on) {
+    if (!background_hold (t->background, holder, now, &news))
+      return control_error ("background work is held by as many already as "
+                            "there can be");
+    if (news)
+      tell_background (t, holder, "held");
+    return control_held (t);
+  }
+  if (!rq->at_status && *rq->name == '\0') {
+    n = background_holders (t->background, now, all);
+    for (unsigned i = 0; i < n; i++)
+      if (background_release (t->background, all[i].name, now))
+        tell_background (t, all[i].name, "released");
+  }
+  else if (background_release (t->background, holder, now))
+    tell_background (t, holder, "released");
+  return control_held (t);
+}
+
 json_t *
 control_execute (struct control_target *t, struct control_request *rq,
                  const atomic_bool *stop)
@@ -385,13 +434,15 @@ control_execute (struct control_target *t, struct control_request *rq,
   case CONTROL_PING:
     return ping (t);
   case CONTROL_HELP:
-    return help ();
+    return help (rq->at_status);
   case CONTROL_STATUS:
     return control_status (t);
   case CONTROL_CLIENTS:
     return clients (t);
   case CONTROL_EVENTS:
     return control_events (t, rq->since);
+  case CONTROL_BACKGROUND:
+    return background (t, rq);
   case CONTROL_TABLE:
     return table (t, rq, stop);
   case CONTROL_MAP:

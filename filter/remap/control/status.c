@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "control/background.h"
 #include "control/protocol.h"
 #include "control/status.h"
 
@@ -272,12 +273,38 @@ sectors (const struct engine_status *st)
   return o;
 }
 
+static void
+put_held (json_t *o, struct control_target *t, uint64_t now)
+{
+  struct background_holder holders[BACKGROUND_HOLDERS];
+  const unsigned n = background_holders (t->background, now, holders);
+  json_t *list = json_array (), *holder;
+
+  for (unsigned i = 0; i < n; i++) {
+    holder = json_object ();
+    json_object_set_new (holder, "holder", control_text (holders[i].name));
+    put (holder, "seconds", (holders[i].until_ms - now + 999) / 1000);
+    json_array_append_new (list, holder);
+  }
+  json_object_set_new (o, "held", json_boolean (n > 0));
+  json_object_set_new (o, "holders", list);
+}
+
+json_t *
+control_held (struct control_target *t)
+{
+  json_t *reply = control_ok ();
+
+  put_held (reply, t, clock_now_ms ());
+  return reply;
+}
+
 json_t *
 control_status (struct control_target *t)
 {
   const uint64_t now = clock_now_ms ();
   struct engine_status st;
-  json_t *o = control_ok ();
+  json_t *o = control_ok (), *background;
 
   engine_get_status (t->engine, &st);
   json_object_set_new (o, "version", json_string (t->version));
@@ -306,5 +333,8 @@ control_status (struct control_target *t)
   put (o, "lost_zeroed", st.stat[STAT_LOST_ZEROED]);
   put (o, "main_lost_times", st.stat[STAT_MAIN_LOST]);
   json_object_set_new (o, "rates", rates (t, &st, now));
+  background = json_object ();
+  put_held (background, t, now);
+  json_object_set_new (o, "background", background);
   return o;
 }

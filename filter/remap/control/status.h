@@ -21,6 +21,9 @@ extern void control_target_free (struct control_target *t);
 /* To be called every CONTROL_SAMPLE_MS.  NOW: clock_now_ms. */
 extern void control_target_sample (struct control_target *t, uint64_t now);
 
+/* Who holds background work, and for how long: the reply to `background'. */
+extern json_t *control_held (struct control_target *t);
+
 /* NULL: out of memory. */
 extern json_t *control_status (struct control_target *t);
 

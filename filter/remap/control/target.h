@@ -35,6 +35,7 @@ struct control_target {
   const struct map *map;
   struct spare_history *history;
   struct events *events;
+  struct background *background;
   const char *version, *spare_path;
   uint32_t preferred, maximum;  /* of main, bytes; maximum 0: none */
   bool lost_zero;
@@ -62,6 +63,9 @@ struct control_target {
   unsigned (*get_clients) (void *opaque, struct control_client *v,
                            unsigned max);
   bool (*is_stopping) (void *opaque);
+
+  /* Is it certain that no client can write?  May be NULL: no. */
+  bool (*is_read_only) (void *opaque);
   void *opaque;
 
   /* Times, and samples in a ring: status.h fills them in.  They belong to
