@@ -60,7 +60,7 @@ ORDER = {
         errors canaries events
         engine.h
         internal
-        request log blocks marks stats places
+        request log blocks marks stats places spare-dev
         in-flight suspects
         lost
         main-dev record

@@ -5,6 +5,7 @@
 #include <config.h>
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,19 +49,26 @@ find_place (void)
   return is_journal (&st) ? JOURNAL : STDERR;
 }
 
+static enum place
+place_of_messages (void)
+{
+  static enum place place;
+
+  if (place == UNKNOWN)
+    place = find_place ();
+  return place;
+}
+
 /* PRIORITY: of syslog(3). */
 static void
 log_text (int priority, uint64_t time_ms, const char *text)
 {
-  static enum place place;
   const time_t seconds = time_ms / 1000;
   char line[1200], when[40];
   struct tm tm;
   int n;
 
-  if (place == UNKNOWN)
-    place = find_place ();
-  switch (place) {
+  switch (place_of_messages ()) {
   case JOURNAL:
     /* One write, so that no other line comes between. */
     n = snprintf (line, sizeof line, "<%d>nbdkit: remap: %s\n", priority,
@@ -76,6 +84,16 @@ log_text (int priority, uint64_t time_ms, const char *text)
   default:
     nbdkit_error ("remap: %s", text);
   }
+}
+
+/* A pipe or a socket that nobody reads fills up. */
+bool
+log_is_ready (void)
+{
+  struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+  return place_of_messages () == ELSEWHERE ||
+    (poll (&fd, 1, 0) == 1 && fd.revents & POLLOUT);
 }
 
 void

@@ -13,6 +13,12 @@
 
 #include "engine/events.h"
 
+/* Can a line be written at once?  Where that can't be known it is taken for
+ * granted.  Whoever asks before each line never waits for the log (promise 38
+ * of remap-promises(7)).
+ */
+extern bool log_is_ready (void);
+
 /* Says nothing of events that an operator need not know of. */
 extern void log_event (const struct event *e);
 

@@ -160,7 +160,8 @@ get_ready (struct remap *remap, int thread_model)
     nbdkit_error ("%s", message.text);
     return -1;
   }
-  remap->spare = spare_setup_open (&remap->config);
+  remap->spare = spare_setup_open (&remap->config,
+                                   ticker_events (remap->ticker));
   return remap->spare ? 0 : -1;
 }
 

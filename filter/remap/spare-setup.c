@@ -25,6 +25,7 @@
 #include "base/bytes.h"
 #include "host/blockdev.h"
 #include "host/sparefile.h"
+#include "engine/spare-dev.h"
 #include "spare-setup.h"
 
 
@@ -32,7 +33,10 @@ struct spare_setup {
   const struct remap_config *config;
   const char *label;            /* as given, or DISK_LABEL */
   char disk_label[SPARE_LABEL_MAX + 1];
+  struct events *events;
+  bool started;                 /* what is wrong from now on is an event */
   struct spare_file file;       /* fd -1: not open */
+  struct spare_dev device;      /* over FILE's */
   enum spare_content content;
   struct spare_identity identity;
   struct map *map;
@@ -41,13 +45,19 @@ struct spare_setup {
   pthread_mutex_t grow_mutex;   /* one growth at a time */
 };
 
+/* Whoever starts the server sees what is wrong at once; later the thread that
+ * has found it doesn't wait for the log.
+ */
 static void
 warn (void *opaque, const char *text)
 {
-  nbdkit_error ("remap: warning: %s", text);
-}
+  struct spare_setup *s = opaque;
 
-static const struct spare_env env = { .warn = warn };
+  if (s->started)
+    events_tell (s->events, EVENT_SPARE_WARNING, "%s", text);
+  else
+    nbdkit_error ("remap: warning: %s", text);
+}
 
 /* Prints what is no error, for the person who starts the server: nbdkit's
  * own messages would need -v.
@@ -319,6 +329,7 @@ check_growth (struct spare_setup *s)
 static int
 prepare (struct spare_setup *s)
 {
+  const struct spare_env env = { .warn = warn, .opaque = s };
   struct message message;
 
   if (open_spare (s) == -1 || look_at_spare (s) == -1)
@@ -336,7 +347,7 @@ prepare (struct spare_setup *s)
     return prepare_new (s);
   if (check_label (s) == -1)
     return -1;
-  if (spare_load (&s->file.device, s->file.size, false, &env, s->map,
+  if (spare_load (&s->device.device, s->file.size, false, &env, s->map,
                   &s->spare, &message)) {
     nbdkit_error ("remap: spare %s: %s", s->config->spare_path, message.text);
     return -1;
@@ -347,6 +358,7 @@ prepare (struct spare_setup *s)
 static int
 format_spare (struct spare_setup *s, uint64_t main_size)
 {
+  const struct spare_env env = { .warn = warn, .opaque = s };
   struct message message;
   uint64_t size = s->config->spare_size;
   bool whole;
@@ -363,8 +375,8 @@ format_spare (struct spare_setup *s, uint64_t main_size)
 
   s->identity.main_size = main_size;
   snprintf (s->identity.label, sizeof s->identity.label, "%s", s->label);
-  err = spare_format (&s->file.device, size, whole, &s->identity, &env, s->map,
-                      &s->spare, &message);
+  err = spare_format (&s->device.device, size, whole, &s->identity, &env,
+                      s->map, &s->spare, &message);
   if (err) {
     nbdkit_error ("remap: spare %s: can't be created: %s",
                   s->config->spare_path, message.text);
@@ -385,28 +397,8 @@ check_size (const struct spare_setup *s, uint64_t main_size)
   return -1;
 }
 
-struct spare_setup *
-spare_setup_open (const struct remap_config *config)
-{
-  struct spare_setup *s = calloc (1, sizeof *s);
-
-  if (s == NULL) {
-    nbdkit_error ("calloc: %m");
-    return NULL;
-  }
-  s->config = config;
-  s->label = config->label;
-  s->file.fd = -1;
-  pthread_mutex_init (&s->grow_mutex, NULL);
-  if (prepare (s) == -1) {
-    spare_setup_free (s);
-    return NULL;
-  }
-  return s;
-}
-
-int
-spare_setup_start (struct spare_setup *s, uint64_t main_size)
+static int
+start (struct spare_setup *s, uint64_t main_size)
 {
   struct spare_status st;
   struct message message;
@@ -425,6 +417,37 @@ spare_setup_start (struct spare_setup *s, uint64_t main_size)
   if (grow_to (s, s->grow_to, &message))
     return growth_failed (s, &st, s->grow_to, &message);
   return 0;
+}
+
+struct spare_setup *
+spare_setup_open (const struct remap_config *config, struct events *events)
+{
+  struct spare_setup *s = calloc (1, sizeof *s);
+
+  if (s == NULL) {
+    nbdkit_error ("calloc: %m");
+    return NULL;
+  }
+  s->config = config;
+  s->events = events;
+  spare_dev_init (&s->device, &s->file.device, events);
+  s->label = config->label;
+  s->file.fd = -1;
+  pthread_mutex_init (&s->grow_mutex, NULL);
+  if (prepare (s) == -1) {
+    spare_setup_free (s);
+    return NULL;
+  }
+  return s;
+}
+
+int
+spare_setup_start (struct spare_setup *s, uint64_t main_size)
+{
+  const int r = start (s, main_size);
+
+  s->started = true;
+  return r;
 }
 
 struct map *

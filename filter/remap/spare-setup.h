@@ -9,16 +9,17 @@
 #define REMAP_SPARE_SETUP_H
 
 #include "base/message.h"
+#include "engine/events.h"
 #include "map/map.h"
 #include "spare/spare.h"
 #include "parameters.h"
 
 /* In get_ready: all that can be done without main's size.  Nothing is
- * written to what is there.  CONFIG must live as long.  Returns NULL after
- * nbdkit_error.
+ * written to what is there.  CONFIG and EVENTS must live as long.  Returns
+ * NULL after nbdkit_error.
  */
 extern struct spare_setup *spare_setup_open (
-  const struct remap_config *config);
+  const struct remap_config *config, struct events *events);
 
 /* In after_fork: the rest.  Returns 0, or -1 after nbdkit_error. */
 extern int spare_setup_start (struct spare_setup *setup, uint64_t main_size);

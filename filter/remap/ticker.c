@@ -47,14 +47,15 @@ wake (void *opaque)
 }
 
 /* A log that is slower than the events come gets the newest, and is told how
- * many it hasn't got.
+ * many it hasn't got.  One that stands still is tried again later: nobody else
+ * is to wait for it.
  */
 static void
 log_news (struct ticker *t)
 {
   struct event e;
 
-  while (events_next (t->events, t->logged, &e)) {
+  while (log_is_ready () && events_next (t->events, t->logged, &e)) {
     if (t->logged > 0 && e.number > t->logged)
       log_missed (e.number - t->logged);
     log_event (&e);
@@ -75,10 +76,8 @@ run (void *arg)
       engine_tick (t->engine);
       next = now + TICK_MS;
     }
-    if (poll (&fd, 1, next - now) <= 0 ||
-        read (t->wake_fd, &n, sizeof n) == -1)
-      continue;
-    if (t->news)
+    if (poll (&fd, 1, next - now) > 0 &&
+        read (t->wake_fd, &n, sizeof n) > 0 && t->news)
       t->news (t->opaque);
     log_news (t);
   }

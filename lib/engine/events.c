@@ -85,6 +85,9 @@ static const struct {
     "can't be read: its sector stays mapped to it and reads fail until it is "
     "written again", "slot", "of the spare can't be read"
   },
+  [EVENT_SPARE_WARNING] = {
+    .name = "spare.warning", .severity = EVENT_WARNING
+  },
 };
 
 struct sum {

@@ -61,6 +61,7 @@ enum event_kind {
   EVENT_MAIN_ERROR,             /* one that is about no sector and no loss */
   EVENT_FLUSH_FAILED,
   EVENT_SPARE_UNREADABLE,       /* slots */
+  EVENT_SPARE_WARNING,          /* what else its format's code says */
   NR_EVENT_KINDS
 };
 

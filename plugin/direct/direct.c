@@ -33,6 +33,7 @@
 
 #include "host/blockdev.h"
 #include "extents.h"
+#include "failures.h"
 #include "lane.h"
 #include "parameters.h"
 #include "request.h"
@@ -61,6 +62,7 @@ direct_unload (void)
   lanes_stop ();
   served_disk_stop ();
   requests_stop ();
+  failures_end ();
   parameters_free ();
 }
 
@@ -226,8 +228,7 @@ finish (int err, const char *what, uint32_t count, uint64_t offset)
 {
   if (err == 0)
     return 0;
-  nbdkit_error ("direct: %s: %s of %" PRIu32 " bytes at %" PRIu64 ": %s",
-                config.device, what, count, offset, strerror (err));
+  failures_note (what, count, offset, err);
   nbdkit_set_error (err);
   return -1;
 }

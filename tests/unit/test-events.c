@@ -13,6 +13,7 @@
 
 #include "engine-operators.h"
 #include "engine-rig.h"
+#include "engine/spare-dev.h"
 
 static uint64_t clock_ms;
 static unsigned woken;
@@ -502,6 +503,37 @@ test_spare (void)
   rig_end (&rig);
 }
 
+/* The spare's device is gone: told once, and passed on as it is. */
+static void
+test_spare_gone (void)
+{
+  struct events *ev = new_events ();
+  struct memdev *mem = memdev_new (MIB);
+  struct spare_dev sd;
+  uint8_t buf[512] = { 7 };
+  struct event e;
+
+  spare_dev_init (&sd, &mem->dev, ev);
+  CU_ASSERT_EQUAL (device_pwrite (&sd.device, buf, 512, 512), 0);
+  memset (buf, 0, sizeof buf);
+  CU_ASSERT_EQUAL (device_pread (&sd.device, buf, 512, 512), 0);
+  CU_ASSERT_EQUAL (buf[0], 7);
+  CU_ASSERT_EQUAL (device_allocate (&sd.device, 0, 512), 0);
+  memdev_fail (mem, MEMDEV_WRITE, 1, EIO, false);
+  CU_ASSERT_EQUAL (device_pwrite (&sd.device, buf, 512, 512), EIO);
+  CU_ASSERT_EQUAL (count_from (ev, 0, &e), 0);
+  memdev_fail (mem, MEMDEV_FLUSH, 1, ENXIO, false);
+  CU_ASSERT_EQUAL (device_flush (&sd.device), ENXIO);
+  CU_ASSERT_EQUAL (count_from (ev, 0, &e), 1);
+  CU_ASSERT_STRING_EQUAL (event_kind_name (e.kind), "spare.gone");
+  memdev_fail (mem, MEMDEV_READ, 1, ENODEV, false);
+  CU_ASSERT_EQUAL (device_pread (&sd.device, buf, 512, 512), ENODEV);
+  CU_ASSERT_EQUAL (count_from (ev, 0, &e), 1);
+  CU_ASSERT_EQUAL (device_flush (&sd.device), 0);
+  memdev_free (mem);
+  events_free (ev);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -517,6 +549,7 @@ main (int argc, char *argv[])
     { "main hangs", test_hangs },
     { "main hangs for long", test_hang_for_long },
     { "the spare (promise 18)", test_spare },
+    { "the spare's disk is gone", test_spare_gone },
     { NULL }
   };
 
