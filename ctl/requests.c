@@ -54,7 +54,8 @@ command_background (struct ctl *ctl, int argc, char **argv)
     error ("background: '%s' can't be a name: one word is", name);
     return STATUS_USAGE;
   }
-  snprintf (line, sizeof line, "background %s %s", what, name);
+  snprintf (line, sizeof line, "background %s%s%s", what, *name ? " " : "",
+            name);
   reply = ask_server (ctl, line, &status);
   if (reply == NULL)
     return status;

@@ -56,6 +56,13 @@ print_disks (const struct status *st)
   printf ("%s (%" PRIu64 " bytes), blocks of %" PRIu64 " bytes%s\n",
           show_bytes (st->main.size).s, st->main.size, st->main.block,
           st->main.lost ? ", LOST: it doesn't answer" : "");
+  if (st->main.in_flight > 0) {
+    heading ("");
+    printf ("%s under way, the oldest for %s%s\n",
+            show_count (st->main.in_flight, "request").s,
+            show_seconds (st->main.oldest).s,
+            st->main.hangs ? ": it HANGS" : "");
+  }
   if (*st->main.label) {
     heading ("");
     printf ("label ");
@@ -97,10 +104,19 @@ print_sectors (const struct status *st)
   printf ("%s\n", show_events (st->auto_remaps, st->weak,
                                st->manual_remaps, st->became_lost,
                                st->recovered).s);
+  if (st->last_loss || st->main.last_error) {
+    heading ("last");
+    if (st->main.last_error)
+      printf ("error of the disk %s%s", show_time (st->main.last_error).s,
+              st->last_loss ? "; " : "\n");
+    if (st->last_loss)
+      printf ("loss %s\n", show_time (st->last_loss).s);
+  }
   heading ("automatic");
-  printf ("remapping is %s; LOST sectors read as %s\n",
+  printf ("remapping is %s; LOST sectors read as %s%s\n",
           st->auto_remap ? "on" : "off",
-          st->lost_reads_zero ? "zeroes" : "errors");
+          st->lost_reads_zero ? "zeroes" : "errors",
+          st->read_only ? "; the server is read-only" : "");
 }
 
 static void
@@ -113,19 +129,27 @@ print_requests (const struct status *st)
     printf ("%-6s %12" PRIu64, request_kinds[i], st->requests[i].count);
     if (i < NR_KINDS_WITH_BYTES)
       printf ("  %10s", show_bytes (st->requests[i].bytes).s);
+    else if (i == KIND_FUA)
+      printf ("  of the writes, zeroes and trims");
     putchar ('\n');
   }
   heading ("errors");
   printf ("disk: %" PRIu64 " reads, %" PRIu64 " writes, %" PRIu64
           " flushes; spare: %" PRIu64 "\n", st->errors.read,
           st->errors.write, st->errors.flush, st->errors.spare);
+  if (st->passed_on.refused || st->passed_on.other) {
+    heading ("");
+    printf ("passed on: %" PRIu64 " refused writes, %" PRIu64 " others\n",
+            st->passed_on.refused, st->passed_on.other);
+  }
   heading ("");
   printf ("%" PRIu64 " blocks read again, %" PRIu64 " of them with success; "
           "disk gone %" PRIu64 " times\n", st->retries, st->retries_saved,
           st->main_lost_times);
   heading ("LOST");
-  printf ("%" PRIu64 " requests refused, %" PRIu64 " sectors read as zeroes\n",
-          st->lost_refused, st->lost_zeroed);
+  printf ("%" PRIu64 " requests refused, %" PRIu64 " sectors read as zeroes, %"
+          PRIu64 " overwritten\n", st->lost_refused, st->lost_zeroed,
+          st->overwritten);
 }
 
 static void

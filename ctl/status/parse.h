@@ -29,11 +29,12 @@ struct status {
   json_t *json;                         /* owns the strings */
   const char *version, *health;
   const json_t *reasons;                /* strings */
-  uint64_t uptime, time, since;         /* seconds; unix; unix */
-  bool auto_remap, lost_reads_zero;
+  uint64_t uptime, time, started, since;        /* seconds; unix */
+  bool auto_remap, lost_reads_zero, read_only;
   struct {
     uint64_t size, block, preferred, maximum;  /* bytes */
-    bool lost;
+    bool lost, hangs;
+    uint64_t in_flight, oldest, last_error;     /* requests; seconds; unix */
     const char *label;
   } main;
   struct {
@@ -42,14 +43,16 @@ struct status {
     uint64_t total, used, retired, free;       /* slots */
     uint64_t log_pages, log_used;
     bool failed, full;
-    uint64_t commits, flushes, checkpoints;
+    uint64_t commit_number, commits, flushes, checkpoints;
   } spare;
   struct {
-    uint64_t remapped, lost, zero, runs, memory;
+    uint64_t remapped, lost, zero, late, runs, memory;
   } sectors;
   uint64_t auto_remaps, manual_remaps, weak, became_lost, recovered;
+  uint64_t last_loss, overwritten;      /* unix; sectors */
   struct { uint64_t count, bytes; } requests[NR_KINDS];
   struct { uint64_t read, write, flush, spare; } errors;
+  struct { uint64_t refused, other; } passed_on;
   uint64_t retries, retries_saved, lost_refused, lost_zeroed;
   uint64_t main_lost_times;
   struct status_rate rates[NR_RATES];

@@ -31,6 +31,8 @@ struct metric {
 static const struct metric metrics[] = {
   { "uptime_seconds", "gauge", "How long the server has been running.",
     { { NULL, NULL, "uptime" } } },
+  { "start_time_seconds", "gauge", "Unix time of the server's start.",
+    { { NULL, NULL, "started" } } },
   { "counters_start_time_seconds", "gauge",
     "Unix time since which the counters of events count.",
     { { NULL, NULL, "since" } } },
@@ -39,12 +41,26 @@ static const struct metric metrics[] = {
     { { NULL, NULL, "auto_remap" } } },
   { "lost_reads_zero", "gauge", "1 if LOST sectors read as zeroes.",
     { { NULL, NULL, "lost_reads_zero" } } },
+  { "read_only", "gauge", "1 if no client can write.",
+    { { NULL, NULL, "read_only" } } },
   { "main_size_bytes", "gauge", "Size of the disk.",
     { { NULL, NULL, "main.size" } } },
   { "main_block_size_bytes", "gauge", "Smallest unit that the disk takes.",
     { { NULL, NULL, "main.block" } } },
   { "main_lost", "gauge", "1 if the disk does not answer at all.",
     { { NULL, NULL, "main.lost" } } },
+  { "main_hangs", "gauge", "1 if a request has been waiting for more than 10 "
+    "seconds.",
+    { { NULL, NULL, "main.hangs" } } },
+  { "main_requests_in_flight", "gauge", "Requests that the disk has not "
+    "answered.",
+    { { NULL, NULL, "main.in_flight" } } },
+  { "main_oldest_request_seconds", "gauge", "For how long the oldest of them "
+    "has been waiting.",
+    { { NULL, NULL, "main.oldest" } } },
+  { "main_last_error_time_seconds", "gauge", "Unix time of the disk's last "
+    "error, 0: none.",
+    { { NULL, NULL, "main.last_error" } } },
   { "main_losses_total", "counter", "How often the disk was gone.",
     { { NULL, NULL, "main_lost_times" } } },
   { "spare_size_bytes", "gauge", "Size of the spare.",
@@ -64,6 +80,8 @@ static const struct metric metrics[] = {
     { { NULL, NULL, "spare.failed" } } },
   { "spare_full", "gauge", "1 if the last sector found no room.",
     { { NULL, NULL, "spare.full" } } },
+  { "spare_commit_number", "gauge", "Number of the last commit.",
+    { { NULL, NULL, "spare.commit_number" } } },
   { "spare_commits_total", "counter", "Commits to the spare's log.",
     { { NULL, NULL, "spare.commits" } } },
   { "spare_flushes_total", "counter", "Flushes of the spare.",
@@ -74,6 +92,9 @@ static const struct metric metrics[] = {
     { { "state", "remapped", "sectors.remapped" },
       { "state", "lost", "sectors.lost" },
       { "state", "zero", "sectors.zero" } } },
+  { "late_sectors", "gauge", "Sectors that the disk is not used for before a "
+    "restart.",
+    { { NULL, NULL, "sectors.late" } } },
   { "map_runs", "gauge", "Entries of the map.",
     { { NULL, NULL, "sectors.runs" } } },
   { "map_memory_bytes", "gauge", "Memory that the map takes.",
@@ -86,6 +107,12 @@ static const struct metric metrics[] = {
     { { NULL, NULL, "weak" } } },
   { "lost_sectors_total", "counter", "Sectors that became LOST.",
     { { NULL, NULL, "became_lost" } } },
+  { "last_loss_time_seconds", "gauge", "Unix time when a sector became LOST "
+    "last, 0: none since the start.",
+    { { NULL, NULL, "last_loss" } } },
+  { "overwritten_sectors_total", "counter", "LOST and zero sectors that "
+    "clients have overwritten.",
+    { { NULL, NULL, "overwritten" } } },
   { "recovered_sectors_total", "counter", "LOST sectors that could be read "
     "after all.",
     { { NULL, NULL, "recovered" } } },
@@ -95,8 +122,10 @@ static const struct metric metrics[] = {
       { "kind", "zero", "requests.zero.count" },
       { "kind", "trim", "requests.trim.count" },
       { "kind", "cache", "requests.cache.count" },
-      { "kind", "flush", "requests.flush.count" },
-      { "kind", "fua", "requests.fua.count" } } },
+      { "kind", "flush", "requests.flush.count" } } },
+  { "fua_requests_total", "counter", "Of the writes, zeroes and trims, those "
+    "with FUA.",
+    { { NULL, NULL, "requests.fua.count" } } },
   { "request_bytes_total", "counter", "Bytes of requests, by kind.",
     { { "kind", "read", "requests.read.bytes" },
       { "kind", "write", "requests.write.bytes" },
@@ -108,6 +137,10 @@ static const struct metric metrics[] = {
       { "kind", "write", "errors.write" },
       { "kind", "flush", "errors.flush" },
       { "kind", "spare", "errors.spare" } } },
+  { "passed_on_errors_total", "counter", "Errors of the disk that are about no "
+    "sector, and were passed on.",
+    { { "kind", "refused", "passed_on.refused" },
+      { "kind", "other", "passed_on.other" } } },
   { "read_retries_total", "counter", "Blocks of the disk that were read "
     "again.",
     { { NULL, NULL, "retries" } } },
@@ -147,12 +180,25 @@ print_label (const char *name, const char *value, bool first)
   putchar ('"');
 }
 
+/* Which server, disk and spare a sample is about; one that doesn't answer says
+ * nothing of the last two.  R may be NULL.
+ */
 static void
-print_sample (const char *name, const char *server, const struct sample *s,
-              uint64_t value)
+print_labels (const char *server, struct reader *r)
+{
+  print_label ("server", server, true);
+  if (r == NULL)
+    return;
+  print_label ("disk", get_string (r, "main.label"), false);
+  print_label ("spare_uuid", get_string (r, "spare.uuid"), false);
+}
+
+static void
+print_sample (const char *name, const char *server, struct reader *r,
+              const struct sample *s, uint64_t value)
 {
   printf (PREFIX "%s", name);
-  print_label ("server", server, true);
+  print_labels (server, r);
   if (s->label)
     print_label (s->label, s->value, false);
   printf ("} %" PRIu64 "\n", value);
@@ -162,8 +208,8 @@ static uint64_t
 value_at (struct reader *r, const char *path)
 {
   static const char *const bools[] = {
-    "auto_remap", "lost_reads_zero", "main.lost", "spare.failed",
-    "spare.full",
+    "auto_remap", "lost_reads_zero", "read_only", "main.lost", "main.hangs",
+    "spare.failed", "spare.full",
   };
 
   for (size_t i = 0; i < sizeof bools / sizeof bools[0]; i++)
@@ -179,7 +225,7 @@ print_metric (const struct metric *m, const struct scraped *v,
   print_head (m->name, m->type, m->help);
   for (size_t i = 0; i < n; i++)
     for (int j = 0; v[i].json && j < MAX_SAMPLES && m->sample[j].path; j++)
-      print_sample (m->name, v[i].server, &m->sample[j],
+      print_sample (m->name, v[i].server, &r[i], &m->sample[j],
                     value_at (&r[i], m->sample[j].path));
 }
 
@@ -190,7 +236,7 @@ print_up (const struct scraped *v, size_t n)
 
   print_head ("up", "gauge", "1 if the server answers.");
   for (size_t i = 0; i < n; i++)
-    print_sample ("up", v[i].server, &none, v[i].json != NULL);
+    print_sample ("up", v[i].server, NULL, &none, v[i].json != NULL);
 }
 
 static void
@@ -201,11 +247,25 @@ print_info (const struct scraped *v, struct reader *r, size_t n)
     if (v[i].json == NULL)
       continue;
     printf (PREFIX "info");
-    print_label ("server", v[i].server, true);
+    print_labels (v[i].server, &r[i]);
     print_label ("version", get_string (&r[i], "version"), false);
-    print_label ("disk", get_string (&r[i], "main.label"), false);
     print_label ("spare", get_string (&r[i], "spare.path"), false);
     print_label ("uuid", get_string (&r[i], "spare.uuid"), false);
+    printf ("} 1\n");
+  }
+}
+
+/* What many exporters have. */
+static void
+print_build_info (const struct scraped *v, struct reader *r, size_t n)
+{
+  print_head ("build_info", "gauge", "The server's version; always 1.");
+  for (size_t i = 0; i < n; i++) {
+    if (v[i].json == NULL)
+      continue;
+    printf (PREFIX "build_info");
+    print_labels (v[i].server, &r[i]);
+    print_label ("version", get_string (&r[i], "version"), false);
     printf ("} 1\n");
   }
 }
@@ -227,7 +287,7 @@ print_healths (const struct scraped *v, struct reader *r, size_t n)
     for (size_t j = 0; j < sizeof names / sizeof names[0]; j++) {
       const struct sample s = { .label = "state", .value = names[j] };
 
-      print_sample ("health", v[i].server, &s,
+      print_sample ("health", v[i].server, &r[i], &s,
                     strcmp (names[j], health) == 0);
     }
   }
@@ -261,6 +321,7 @@ status_print_prometheus (const struct scraped *v, size_t n)
   for (size_t i = 0; i < n; i++)
     r[i].root = v[i].json;
   print_up (v, n);
+  print_build_info (v, r, n);
   print_info (v, r, n);
   print_healths (v, r, n);
   for (size_t i = 0; i < NR_METRICS; i++)

@@ -230,6 +230,12 @@ own_main_is_wanted (struct own_connection *own)
   return atomic_load (&own->clients_waiting) > 0;
 }
 
+bool
+own_is_read_only (struct own_connection *own)
+{
+  return own->remap->config.lost_zero || !atomic_load (&own->writable);
+}
+
 void
 own_stop (struct own_connection *own)
 {

@@ -42,6 +42,9 @@ extern void own_put_main (struct own_connection *own);
 /* A client waits for the plugin's only connection: give main back soon. */
 extern bool own_main_is_wanted (struct own_connection *own);
 
+/* Is it certain, or as good as certain, that no client can write? */
+extern bool own_is_read_only (struct own_connection *own);
+
 /* Closes the connection, while the layers below still stand.  No request is
  * left.
  */

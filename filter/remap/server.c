@@ -58,6 +58,14 @@ main_is_wanted (void *opaque)
   return own_main_is_wanted (remap->own);
 }
 
+static bool
+is_read_only (void *opaque)
+{
+  const struct remap *remap = opaque;
+
+  return own_is_read_only (remap->own);
+}
+
 static int
 grow (void *opaque, uint64_t size, struct message *message)
 {
@@ -97,7 +105,8 @@ start_control (struct remap *remap, const struct main_facts *facts)
     .lost_zero = remap->config.lost_zero,
     .get_main = get_main, .put_main = put_main,
     .main_is_wanted = main_is_wanted, .grow = grow,
-    .get_clients = get_clients, .is_stopping = is_stopping, .opaque = remap,
+    .get_clients = get_clients, .is_stopping = is_stopping,
+    .is_read_only = is_read_only, .opaque = remap,
   };
   struct message message;
 

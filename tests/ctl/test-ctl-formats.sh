@@ -37,10 +37,13 @@ golden table-all.mapfile table --mapfile --states=lost,remapped,zero
 golden table-1024.badblocks table --badblocks
 golden table-4096.badblocks table --badblocks --block-size=4k
 golden map.txt map --rows 4
+golden events.txt events
+golden events.json events --json
 {
   for c in "remap 2048" "remap 2048 8" "verify 0 100" "verify 0 200" \
            "unmap 100 8" "retry" "forget-lost 108 2" "set_auto_remap 0" \
-           "set-auto-remap 1" "clear_stats" "sync" "grow 80M"; do
+           "set-auto-remap 1" "clear_stats" "sync" "grow 80M" \
+           "background hold cooler" "background release"; do
     echo "remapctl $c"
     # shellcheck disable=SC2086
     ctl 0 $c
@@ -137,8 +140,14 @@ fi
 import sys
 text = open(sys.argv[1]).read()
 assert r'spare="/srv/sp\"are\\1.img"' in text
-assert 'nbdkit_remap_sectors{server="%s",state="lost"} 12' % \
-    __import__("os").environ["REMAP_CONTROL"] in text
+which = r'server="%s",disk="naa.5000\\c5",spare_uuid="11111111-2222-4333-8444-%s"' \
+    % (__import__("os").environ["REMAP_CONTROL"], "5" * 12)
+for line in ('sectors{%s,state="lost"} 12', "start_time_seconds{%s} 1700000000",
+             'build_info{%s,version="0.1.0"} 1', "read_only{%s} 0",
+             "main_hangs{%s} 0", "main_oldest_request_seconds{%s} 3"):
+    assert "nbdkit_remap_" + line % which in text, line
+# A request counts once.
+assert "requests_total{%s,kind=\"fua\"}" % which not in text
 PY
 
 # GNU ddrescue reads the mapfile, and finds in it what is in the table.

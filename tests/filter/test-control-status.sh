@@ -17,7 +17,12 @@ client <<'PY'
 s = does("status", health="ok", reasons=[], auto_remap=True,
          lost_reads_zero=False, auto_remaps=0, manual_remaps=0, weak=0,
          became_lost=0, recovered=0, retries=0, retries_saved=0,
-         lost_refused=0, lost_zeroed=0, main_lost_times=0)
+         lost_refused=0, lost_zeroed=0, main_lost_times=0, read_only=False,
+         last_loss=0, overwritten=0)
+is_((s["main"]["in_flight"], s["main"]["oldest"], s["main"]["hangs"],
+     s["main"]["last_error"]), (0, 0, False, 0))
+assert s["spare"]["commit_number"] > 0
+assert abs(s["started"] - s["time"] + s["uptime"]) < 60, s
 is_(s["main"]["size"], 8 << 20)
 is_(s["main"]["block"], 512)
 is_(s["main"]["lost"], False)

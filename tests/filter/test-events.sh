@@ -144,9 +144,18 @@ is_((len(r["events"]), r["missed"], r["next"]), (48, 0, n + 2500))
 is_(c("events %d" % r["next"])["events"], [])
 PY
 
-# A request that takes longer than a second is a job. 
+# A request that takes longer than a second is a job.
 serve remap-control=ctl.sock baddisk-delay=1500
 client <<'PY'
+def in_flight():
+    m = does("status")["main"]
+    is_(m["hangs"], False)
+    return m["in_flight"]
+t = threading.Thread(target=read, args=(50,))
+t.start()
+eventually(in_flight, "a read is under way")
+t.join()
+is_(in_flight(), 0)
 n = does("events")["next"]
 does("verify 0 8", checked=8)
 r = does("events %d" % n)["events"]

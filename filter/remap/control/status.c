@@ -76,7 +76,7 @@ control_target_init (struct control_target *t)
   t->nr_samples = 0;
   t->newest = CONTROL_SAMPLES - 1;
   t->started_ms = clock_now_ms ();
-  t->since = time (NULL);
+  t->started = t->since = time (NULL);
   control_target_sample (t, t->started_ms);
   return 0;
 }
@@ -225,6 +225,10 @@ main_status (const struct control_target *t, const struct engine_status *st)
   put (o, "preferred", t->preferred);
   put (o, "maximum", t->maximum);
   json_object_set_new (o, "lost", json_boolean (st->main_lost));
+  json_object_set_new (o, "hangs", json_boolean (st->main_hangs));
+  put (o, "in_flight", st->in_flight);
+  put (o, "oldest", st->oldest_ms / 1000);
+  put (o, "last_error", st->last_error);
   json_object_set_new (o, "label", control_text (
                          spare_get_identity (t->spare)->label));
   return o;
@@ -251,6 +255,7 @@ spare_status (const struct control_target *t, const struct spare_status *sp)
   json_object_set_new (o, "failed", json_boolean (sp->failed));
   json_object_set_new (o, "full", json_boolean (sp->full ||
                                                 sp->slots_free == 0));
+  put (o, "commit_number", sp->commit_number);
   put (o, "commits", sp->commits);
   put (o, "flushes", sp->flushes);
   put (o, "checkpoints", sp->checkpoints);
@@ -310,12 +315,16 @@ control_status (struct control_target *t)
   json_object_set_new (o, "version", json_string (t->version));
   put (o, "uptime", (now - t->started_ms) / 1000);
   put (o, "time", time (NULL));
+  put (o, "started", t->started);
   put (o, "since", t->since);
   json_object_set_new (o, "health",
                        json_string (engine_health_name (st.health)));
   json_object_set_new (o, "reasons", reasons (&st));
   json_object_set_new (o, "auto_remap", json_boolean (st.auto_remap));
   json_object_set_new (o, "lost_reads_zero", json_boolean (t->lost_zero));
+  json_object_set_new (o, "read_only", json_boolean (
+                         t->lost_zero || (t->is_read_only &&
+                                          t->is_read_only (t->opaque))));
   json_object_set_new (o, "main", main_status (t, &st));
   json_object_set_new (o, "spare", spare_status (t, &st.spare));
   json_object_set_new (o, "sectors", sectors (&st));
@@ -324,6 +333,8 @@ control_status (struct control_target *t)
   put (o, "weak", st.spare.counters[COUNT_WEAK]);
   put (o, "became_lost", st.spare.counters[COUNT_LOST]);
   put (o, "recovered", st.spare.counters[COUNT_RECOVERED]);
+  put (o, "last_loss", st.last_loss);
+  put (o, "overwritten", st.stat[STAT_OVERWRITTEN]);
   json_object_set_new (o, "requests", requests (st.stat));
   json_object_set_new (o, "errors", errors (st.stat));
   json_object_set_new (o, "passed_on", passed_on (st.stat));

@@ -73,6 +73,7 @@ struct control_target {
    * control_execute for requests that aren't slow.
    */
   uint64_t started_ms;          /* clock_now_ms */
+  uint64_t started;             /* seconds since 1970 */
   uint64_t since;               /* events are counted; seconds since 1970 */
   struct control_sample *samples;
   unsigned nr_samples, newest;
