@@ -52,7 +52,11 @@ ORDER = {
         layout identity pages internal
         leader
         header slots notes attributes
-        store batch checkpoint replay probe history examine
+        carried room
+        state
+        pieces
+        checkpoint
+        store batch replay probe history examine
         open commit grow
         create
     """,

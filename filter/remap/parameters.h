@@ -46,7 +46,7 @@ struct remap_config {
   "spare=PATH           (required) file or block device for bad sectors\n" \
   "spare-create=BOOL    create or format a new spare (default: yes)\n" \
   "spare-size=SIZE      size of a new spare (default: 1/64 of the disk,\n" \
-  "                     at least 64M)\n" \
+  "                     at least 64M, at most 4G)\n" \
   "spare-offset=SIZE    where the spare begins in PATH (default: 0)\n" \
   "spare-same-disk=BOOL the spare may be on the same disk (default: no)\n" \
   "remap-auto=BOOL      remap bad sectors automatically (default: on)\n" \

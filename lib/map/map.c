@@ -21,7 +21,8 @@
  * so that threads needn't be told of it), and so see one tree from
  * beginning to end.  The nodes that an update has replaced are chained up,
  * and freed after the grace period that map_publish waits for (a reader would
- * find another sector's slot in them, promise 1).  An empty
+ * find another sector's slot in them, promise 1); or when the map is unpinned,
+ * if they belong to the tree that is pinned.  An empty
  * map is a NULL pointer, and costs its readers that one load.
  *
  * A node's "update" number says whether the open update made it (then it
@@ -129,9 +130,12 @@ put_aside (struct map *map, struct tree *old)
   struct node *node;
 
   while ((node = map->garbage) != NULL) {
+    struct node **list = map->is_pinned && node->update < map->pin_update
+      ? &map->kept : &map->old_nodes;
+
     map->garbage = node->link;
-    node->link = map->old_nodes;
-    map->old_nodes = node;
+    node->link = *list;
+    *list = node;
   }
   old->link = map->old_trees;
   map->old_trees = old;
@@ -207,6 +211,8 @@ map_free (struct map *map)
     return;
   assert (!map->open);
   map_loader_free (map->loader);
+  if (map->is_pinned)
+    map_unpin (map);
   map_free_tree (map->work.node);
   free_old (map);
   free (map->head.root);
@@ -332,4 +338,37 @@ map_abort (struct map *map)
   free (map->next);
   map->next = NULL;
   map->open = map->dirty = false;
+}
+
+void
+map_pin (struct map *map)
+{
+  assert (!map->open && !map->is_pinned);
+  map->is_pinned = true;
+  map->pinned = map->work.node;
+  map->pin_update = map->update;
+}
+
+bool
+map_pinned_next (const struct map *map, sector_t start, struct run *run)
+{
+  assert (map->is_pinned);
+  return map_tree_next (map->pinned, start, run);
+}
+
+void
+map_unpin (struct map *map)
+{
+  struct node *node;
+
+  assert (map->is_pinned);
+  map->is_pinned = false;
+  map->pinned = NULL;
+  /* A reader may still be in the newest of them. */
+  while ((node = map->kept) != NULL) {
+    map->kept = node->link;
+    node->link = map->old_nodes;
+    map->old_nodes = node;
+    map->old_bytes += node_size (node);
+  }
 }

@@ -116,6 +116,16 @@ extern bool map_update_next (const struct map *map, sector_t start,
 extern void map_publish (struct map *map);
 extern void map_abort (struct map *map);
 
+/* Pins the map as it is now: it can be walked with map_pinned_next, whatever
+ * is published meanwhile, until map_unpin.  What updates replace of it takes
+ * memory as long: at most as much as the map itself.  One pin at a time; the
+ * writer's, and not while an update is open.
+ */
+extern void map_pin (struct map *map);
+extern bool map_pinned_next (const struct map *map, sector_t start,
+                             struct run *run);
+extern void map_unpin (struct map *map);
+
 /* Fills an empty map that no reader can see yet from runs in ascending
  * order that do not overlap, in linear time.  map_load_end must follow;
  * both return 0 or ENOMEM, map_load also EINVAL for a run that is out of

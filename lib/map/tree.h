@@ -107,6 +107,11 @@ struct map {
   struct node *old_nodes;
   struct tree *old_trees;
   uint64_t old_bytes, old_max;
+
+  bool is_pinned;
+  struct node *pinned;   /* the tree that map_pinned_next walks; may be NULL */
+  uint64_t pin_update;   /* its nodes are of earlier updates than this one */
+  struct node *kept;     /* old nodes that belong to it */
   bool open, dirty;      /* an update is open; and has changed WORK */
   struct loader *loader; /* between map_load and map_load_end */
 };

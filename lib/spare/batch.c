@@ -43,7 +43,29 @@ take_waiters (struct spare *s, struct waiter *last)
 }
 
 void
-batch_choose (struct batch *b, uint64_t room)
+batch_look (struct batch *b)
+{
+  struct log_place next = { 0 };
+
+  pthread_mutex_lock (&b->s->lock);
+  b->need = list_pages (b->s->queue->list, &next);
+  pthread_mutex_unlock (&b->s->lock);
+}
+
+void
+batch_choose_whole (struct batch *b)
+{
+  struct log_place next = { 0 };
+
+  pthread_mutex_lock (&b->s->lock);
+  b->pages = list_pages (b->s->queue->list, &next);
+  b->first = take_waiters (b->s, b->s->queue);
+  b->whole = true;
+  pthread_mutex_unlock (&b->s->lock);
+}
+
+void
+batch_choose (struct batch *b, uint64_t room, uint64_t entries)
 {
   struct spare *s = b->s;
   struct waiter *w, *last = NULL;
@@ -55,9 +77,12 @@ batch_choose (struct batch *b, uint64_t room)
     pages = list_pages (w->list, &next);
     if (last == NULL)
       b->need = pages;
-    if (pages > room || (last != NULL && pages > BATCH_PAGES))
+    if (pages > room ||
+        (last != NULL && (pages > BATCH_PAGES ||
+                          batch_growth (pages) > entries)))
       break;
     b->pages = pages;
+    b->tight = batch_growth (pages) > entries;
     last = w;
   }
   if (last != NULL)

@@ -26,6 +26,9 @@ struct batch {
   struct waiter *first;         /* NULL: none was taken from the queue */
   uint64_t need;                /* pages for the first one alone */
   uint32_t pages;
+  bool tight;                   /* the state may become too large */
+  bool whole;                   /* there is no room for the record: it is
+                                 * written as a checkpoint */
   uint32_t features;            /* that the header must have */
   uint8_t *buf;                 /* the pages */
   struct log_place next;        /* where the next entry goes */
@@ -40,14 +43,33 @@ struct batch {
   size_t nreleased, cap;
 };
 
-/* Takes the first waiters from the queue, up to LAST; `lock' is held. */
+/* By how many entries a commit of so many pages may make the state larger:
+ * each adds two at most, itself and what it cuts off.
+ */
+static inline uint64_t
+batch_growth (uint64_t pages)
+{
+  return pages * ENTRIES_PER_PAGE * 2;
+}
+
+/* Something is in the queue whenever one of these is called.
+ *
+ * Takes the first waiters from the queue, up to LAST; `lock' is held.
+ */
 extern struct waiter *take_waiters (struct spare *s, struct waiter *last);
 
+/* Looks how many pages the first one in the queue NEEDs. */
+extern void batch_look (struct batch *b);
+
 /* Takes as many waiters from the queue as fit into ROOM pages, and
- * reasonably into one commit; none if not even the first one fits.  Something
- * is in the queue.
+ * reasonably into one commit; none if not even the first one fits.  ENTRIES:
+ * by how many the state may grow in any case; one that may make it too large
+ * comes alone, and so is judged alone.
  */
-extern void batch_choose (struct batch *b, uint64_t room);
+extern void batch_choose (struct batch *b, uint64_t room, uint64_t entries);
+
+/* Takes the first one, which is to be written as a checkpoint. */
+extern void batch_choose_whole (struct batch *b);
 
 /* Builds everything in memory: the pages, and the updates of the maps, which
  * are left open if this succeeds.  Returns 0, ENOMEM, or ENOSPC (more

@@ -5,17 +5,17 @@
  * that it replaces stays as it is until a header names the new one (promise 15
  * of remap-promises(7)).
  *
- * The state is what the map and the retired set say.  Reason and time of
- * each change are nowhere but in the log, so the old area is read back
- * into two maps of notes, which live for the time of the checkpoint.
- * Where it can't be read the state is written without them: notes are for
- * people, the state is what counts.
+ * When one is due follows the state, and not the area, so that what a start
+ * has to read does.  A log of three times the state costs the one who opens
+ * it three times the least, and two thirds of all that is written are commits.
+ * A small log isn't worth the flushes.  Near the end of an area, which a
+ * small spare comes to first, one is begun while there is room for the
+ * commits that are made meanwhile.
  */
 
 #include <config.h>
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,349 +24,312 @@
 #include "spare/errors.h"
 #include "spare/header.h"
 #include "spare/leader.h"
-#include "spare/notes.h"
 #include "spare/pages.h"
+#include "spare/pieces.h"
+#include "spare/room.h"
+#include "spare/state.h"
 
-/* Reads the reasons and times of the active area.  Returns 0 or ENOMEM. */
-static int
-read_notes (struct spare *s, struct notes *n)
-{
-  uint32_t bad;
-  int err;
+/* After one that went wrong so many pages are written before the next. */
+#define PAUSE 64U
 
-  err = notes_init (n, true);
-  if (err)
-    return err;
-  err = notes_read (s->dev, n, &s->hdr, 0, s->pos, &bad);
-  if (err) {
-    notes_free (n);
-    return err;
-  }
-  if (bad > 0)
-    spare_warn (s, "%" PRIu32 " pages of the spare's log can't be read any "
-                "more: the state is known and is written anew, but the "
-                "reasons and times that they held are lost", bad);
-  return 0;
-}
-
-/* Where the entries of a checkpoint go.  PAGE is NULL while they are only
- * counted.
+/* How long the log may become: what it had at the last checkpoint, with
+ * reasons and times, in proportion to the state that there is now.
  */
-struct writer {
-  struct spare *s;
-  const struct log_area *area;
-  uint64_t need;                /* pages that must remain */
-  struct notes *notes;          /* NULL: unknown */
-  uint64_t now;
-  struct log_place next;        /* where the next entry goes */
-  uint8_t *window;              /* NULL: only count */
-  struct log_page info;
-  uint32_t in_window;           /* complete pages in it */
-};
-
-static int
-write_window (struct writer *w)
+static uint64_t
+length_due (const struct spare *s)
 {
-  const uint64_t first = w->info.position - w->in_window;
-  int err;
+  const uint64_t now = state_pages_at_most (s) * s->hdr.checkpoint_pages;
 
-  if (w->in_window == 0)
-    return 0;
-  err = device_pwrite (w->s->dev, w->window, w->in_window * SPARE_PAGE,
-                       log_page_offset (w->area, first));
-  w->in_window = 0;
-  memset (w->window, 0, (size_t) WINDOW_PAGES * SPARE_PAGE);
-  return err;
+  return 3 * div_up (now, s->bound_then) + s->due_after;
 }
 
-/* Completes the page that is being filled. */
-static int
-finish_page (struct writer *w)
+static bool
+is_due (const struct spare *s)
 {
-  uint8_t *page = w->window + (size_t) w->in_window * SPARE_PAGE;
+  const struct log_area *area = &s->hdr.area[s->hdr.active];
+  const uint64_t pages = s->room_short ? room_area (s, s->hdr.active).pages
+                                       : area->pages;
+  const uint64_t since = s->pos - s->hdr.checkpoint_pages;
 
-  if (w->info.index + 1 == w->info.total)
-    memcpy (w->info.counters, w->s->counters, sizeof w->info.counters);
-  log_page_encode (&w->info, page);
-  w->info.index++;
-  w->info.position++;
-  w->in_window++;
-  return w->in_window == WINDOW_PAGES ? write_window (w) : 0;
+  /* At the very end there is no room for commits meanwhile. */
+  if (since == 0 || s->pos < s->not_before || s->pos >= pages)
+    return false;
+  return s->pos >= length_due (s) ||
+         (s->pos >= pages - pages / 8 && since >= pages / 16);
 }
 
-/* Takes a place for N entries: where they go, or NULL if they are only counted.
- * ENTRY is the number of the first one in its page.
- */
-static int
-take_place (struct writer *w, unsigned n, uint8_t **page, unsigned *entry)
+/* Into the area that isn't active. */
+static void
+into_other_area (struct spare *s, struct checkpoint *c)
 {
-  const struct log_place place = log_take_place (&w->next, n);
-  int err;
-
-  *page = NULL;
-  *entry = place.entry;
-  if (w->window == NULL)
-    return 0;
-  /* They were counted with the same notes; but nothing is written beyond the
-   * area, whatever happened.
-   */
-  if (place.page >= w->info.total)
-    return ERANGE;
-  if (place.page > w->info.index) {
-    err = finish_page (w);
-    if (err)
-      return err;
-  }
-  *page = w->window + (size_t) w->in_window * SPARE_PAGE;
-  return 0;
+  /* Without storage for all of it there still is the reserve. */
+  room_for_high_water (s, max_u64 (state_pages_at_most (s) + c->remain,
+                                   s->hdr.high_water));
+  c->index = s->hdr.active ^ 1;
+  c->area = room_area (s, c->index);
+  c->remain = max_u64 (c->remain, c->area.pages / 64);
 }
 
 static int
-emit (struct writer *w, const struct log_entry *whole)
+begin (struct spare *s)
 {
-  struct log_entry e = *whole;
-  uint64_t left = whole->count;
-  uint8_t *page;
-  unsigned entry;
-  int err;
+  struct checkpoint *c = calloc (1, sizeof *c);
 
-  for (; left > 0; left -= e.count) {
-    e.count = min_u64 (left, MAX_ENTRY_COUNT);
-    err = take_place (w, 1, &page, &entry);
-    if (err)
-      return err;
-    if (page != NULL)
-      log_page_put (page, entry, &e);
-    if (change_has_sector (e.kind))
-      e.sector += e.count;
-    if (change_has_slot (e.kind))
-      e.slot += e.count;
-  }
-  return 0;
-}
-
-static int
-emit_attributes (struct writer *w)
-{
-  uint8_t *page;
-  unsigned entry;
-  int err;
-
-  for (size_t i = 0; i < w->s->nattributes; i++) {
-    const struct attribute *a = w->s->attributes[i];
-
-    if (a->flags & ATTRIBUTE_TRANSIENT)
-      continue;
-    err = take_place (w, log_entries_for_attribute (a), &page, &entry);
-    if (err)
-      return err;
-    if (page != NULL)
-      log_page_put_attribute (page, entry, a);
-  }
-  return 0;
-}
-
-/* Emits a run, a piece for each note on it. */
-static int
-emit_run (struct writer *w, const struct map *notes, const struct run *run,
-          bool retired)
-{
-  uint64_t i = 0, note, n;
-  struct run piece;
-  int err;
-
-  for (; i < run->count; i += n) {
-    n = run->count - i;
-    note = w->now;
-    if (notes != NULL) {
-      piece = map_lookup (notes, run->start + i, n);
-      n = piece.count;
-      if (piece.state == MAP_NOTE)
-        note = piece.slot;
-    }
-
-    struct log_entry e = {
-      .count = n, .reason = note >> NOTE_TIME_BITS,
-      .time = note & NOTE_TIME_MAX,
-    };
-    if (retired) {
-      e.kind = CHANGE_RETIRE;
-      e.slot = run->start + i;
-    }
-    else {
-      e.kind = run->state;
-      e.sector = run->start + i;
-      if (run->state == REMAPPED)
-        e.slot = run->slot + i;
-    }
-    err = emit (w, &e);
-    if (err)
-      return err;
-  }
-  return 0;
-}
-
-static int
-emit_all (struct writer *w)
-{
-  const struct notes *n = w->notes;
-  struct run run;
-  uint64_t i;
-  int err;
-
-  w->next = (struct log_place) { 0 };
-  err = emit_attributes (w);
-  if (err)
-    return err;
-  for (i = 0; map_next (w->s->retired, i, &run); i = run_end_sector (&run)) {
-    err = emit_run (w, n ? n->slots : NULL, &run, true);
-    if (err)
-      return err;
-  }
-  for (i = 0; map_next (w->s->map, i, &run); i = run_end_sector (&run)) {
-    err = emit_run (w, n ? n->sectors : NULL, &run, false);
-    if (err)
-      return err;
-  }
-  return 0;
-}
-
-/* Pages that a checkpoint takes; 0 if they don't fit.  A part of the area
- * must remain for commits, or else nearly each of them would need another
- * checkpoint.
- */
-static uint32_t
-count_pages (struct writer *w)
-{
-  const uint64_t remain = max_u64 (w->area->pages / 64, w->need);
-  uint64_t pages;
-
-  emit_all (w);
-  pages = w->next.page + 1;
-  return remain < w->area->pages && pages <= w->area->pages - remain
-    ? pages : 0;
-}
-
-static int
-write_pages (struct writer *w, uint32_t total)
-{
-  struct spare *s = w->s;
-  int err;
-
-  w->window = calloc (WINDOW_PAGES, SPARE_PAGE);
-  if (w->window == NULL)
+  if (c == NULL)
     return ENOMEM;
-  memset (&w->info, 0, sizeof w->info);
-  memcpy (w->info.uuid, s->hdr.uuid, sizeof w->info.uuid);
-  w->info.generation = s->hdr.generation + 1;
-  w->info.number = s->number + 1;
-  w->info.nonce = s->nonce;
-  w->info.total = total;
-  w->in_window = 0;
-  err = emit_all (w);
-  while (err == 0 && w->info.index < total)
-    err = finish_page (w);
-  if (err == 0)
-    err = write_window (w);
-  free (w->window);
-  w->window = NULL;
-  return err;
+  c->s = s;
+  c->piece = s->piece;
+  c->remain = 1;
+  into_other_area (s, c);
+  if (state_pages_at_most (s) + c->remain > c->area.pages) {
+    free (c);
+    return ENOSPC;
+  }
+  s->checkpoint = c;
+  return 0;
+}
+
+/* What the header says of the log when this checkpoint is active.  LAST: the
+ * number of the last commit.
+ */
+static void
+fill_header (const struct checkpoint *c, uint64_t last, struct header *h)
+{
+  h->active = c->index;
+  h->generation = c->s->hdr.generation + 1;
+  h->checkpoint_commit = c->number;
+  h->checkpoint_pages = c->total;
+  h->high_water = min_u64 (pieces_end (c) + HIGH_WATER_STEP, c->area.pages);
+  h->commit_floor = last;
+  c->s->new_pos = pieces_end (c);
+}
+
+/* The last page, and a flush: then it is durable. */
+static int
+seal (struct checkpoint *c)
+{
+  struct spare *s = c->s;
+  int err = 0;
+
+  if (s->pos != c->pin_pos) {
+    memset (c->window, 0, SPARE_PAGE);
+    err = device_pwrite (s->dev, c->window, SPARE_PAGE,
+                         log_page_offset (&c->area, pieces_end (c)));
+  }
+  return err ? err : spare_flush_device (s);
 }
 
 static int
-write_with (struct spare *s, const struct log_area *area, uint64_t need,
-            struct notes *notes, uint32_t *pages)
+write_all (struct checkpoint *c)
 {
-  struct writer w = {
-    .s = s, .area = area, .need = need, .notes = notes,
-    .now = min_u64 (spare_now (s), NOTE_TIME_MAX),
-  };
+  int err = 0;
 
-  *pages = count_pages (&w);
-  if (*pages == 0)
-    return ERANGE;
-  return write_pages (&w, *pages);
+  while (err == 0 && c->stage != PIECES_DONE)
+    err = pieces_step (c);
+  return err ? err : seal (c);
 }
 
-int
-checkpoint_write (struct spare *s, const struct log_area *area,
-                  uint64_t need, bool fatal, uint32_t *pages)
+/* Makes it active. */
+static int
+switch_to (const struct checkpoint *c, uint64_t last)
 {
-  struct writer plain = { .s = s, .area = area, .need = need };
-  struct notes notes;
-  int err;
+  struct header h = c->s->hdr;
 
-  /* Not even the plain runs fit: say so before anything is read. */
-  if (count_pages (&plain) == 0)
-    return ENOSPC;
+  fill_header (c, last, &h);
+  return header_write (c->s, &h);
+}
 
-  err = read_notes (s, &notes);
-  if (err)
-    return err;
-  err = write_with (s, area, need, &notes, pages);
-  notes_free (&notes);
-  if (err == ERANGE) {
-    spare_new_nonce (s);
-    spare_warn (s, "there is no room in the spare's log for the reasons and "
-                "times of all changes: they are dropped");
-    err = write_with (s, area, need, NULL, pages);
-  }
-  if (err == 0) {
-    err = spare_flush_device (s);
-    if (err == 0)
-      return 0;
-  }
-  spare_new_nonce (s);
+/* An error of writing to the log means that the spare has failed. */
+static int
+sticky (struct spare *s, int err)
+{
   err = spare_error (err);
-  if (fatal && err == EIO)
+  if (err)
+    spare_new_nonce (s);
+  if (err == EIO)
     spare_set_failed (s);
   return err;
 }
 
-void
-checkpoint_header (const struct spare *s, struct header *h, unsigned area,
-                   uint32_t pages)
+/* The open one is complete. */
+static int
+finish (struct spare *s)
 {
-  h->active = area;
-  h->generation = s->hdr.generation + 1;
-  h->checkpoint_commit = s->number + 1;
-  h->checkpoint_pages = pages;
-  h->high_water = min_u64 ((uint64_t) pages + HIGH_WATER_STEP,
-                           h->area[area].pages);
-  h->commit_floor = h->checkpoint_commit;
+  int err = seal (s->checkpoint);
+
+  if (err == 0)
+    err = header_repair (s);
+  if (err == 0)
+    err = switch_to (s->checkpoint, s->number);
+  if (err == 0)
+    checkpoint_adopt (s);
+  return err;
+}
+
+void
+checkpoint_drop (struct spare *s)
+{
+  struct checkpoint *c = s->checkpoint;
+
+  if (c == NULL)
+    return;
+  pieces_free (c);
+  free (c);
+  s->checkpoint = NULL;
+}
+
+void
+checkpoint_step (struct spare *s)
+{
+  bool done = false;
+  int err = 0;
+
+  if (s->checkpoint == NULL) {
+    if (!is_due (s))
+      return;
+    err = begin (s);
+  }
+  if (err == 0)
+    err = pieces_step (s->checkpoint);
+  if (err == 0 && s->checkpoint->stage == PIECES_DONE) {
+    err = finish (s);
+    done = true;
+  }
+  /* A page of the log that can't be read is no reason to stop. */
+  if (err != 0 && err != ENODATA)
+    sticky (s, err);
+  if (err != 0)
+    s->not_before = s->pos + PAUSE;
+  if (err != 0 || done)
+    checkpoint_drop (s);
+}
+
+int
+checkpoint_mirror (struct spare *s, void *pages, uint32_t n)
+{
+  struct checkpoint *c = s->checkpoint;
+  int err;
+
+  if (c == NULL)
+    return 0;
+  if (pieces_end (c) + n + 1 > c->area.pages) {
+    room_reach (s, &s->hdr.area[c->index], &s->room[c->index],
+                pieces_end (c) + n + 1);
+    c->area = room_area (s, c->index);
+  }
+  err = pieces_mirror (c, pages, n);
+  if (err == 0)
+    return 0;
+  checkpoint_drop (s);
+  s->not_before = s->pos + PAUSE;
+  return err == ENODATA || is_space_error (err) ? 0 : EIO;
 }
 
 void
 checkpoint_adopt (struct spare *s)
 {
-  pthread_mutex_lock (&s->lock);
-  s->pos = s->hdr.checkpoint_pages;
-  s->number = s->hdr.checkpoint_commit;
-  pthread_mutex_unlock (&s->lock);
+  s->bound_then = state_pages_at_most (s);
+  s->not_before = 0;
   atomic_fetch_add (&s->checkpoints, 1);
 }
 
 int
 log_checkpoint (struct spare *s, uint64_t need)
 {
-  const unsigned area = s->hdr.active ^ 1;
-  struct header h;
-  uint32_t pages;
+  struct checkpoint c = { .s = s, .piece = WINDOW_PAGES, .remain = need };
   int err;
 
+  checkpoint_drop (s);
   err = header_repair (s);
   if (err)
     return err;
-  err = checkpoint_write (s, &s->hdr.area[area], need, true, &pages);
+  into_other_area (s, &c);
+  /* Not even the plain runs fit: say so before anything is read. */
+  if (state_pages_at_most (s) + c.remain > c.area.pages &&
+      state_pages (state_entries (s, STATE_NOW)) + c.remain > c.area.pages)
+    return ENOSPC;
+  err = write_all (&c);
+  err = err ? sticky (s, err) : switch_to (&c, s->number);
+  pieces_free (&c);
+  if (err == 0)
+    checkpoint_adopt (s);
+  return err;
+}
+
+uint64_t
+log_capacity (const struct spare *s)
+{
+  const uint64_t pages = min_u64 (room_area (s, 0).pages,
+                                  room_area (s, 1).pages);
+
+  return (max_u64 (pages, 1) - 1) * ENTRIES_PER_PAGE;
+}
+
+bool
+log_can_hold_update (const struct spare *s, const struct attribute_sum *sum,
+                     bool is_full)
+{
+  const uint64_t entries = state_entries (s, STATE_UPDATE) +
+    carried_entries_at_most (s->nattributes + sum->n,
+                             s->attribute_bytes + sum->bytes);
+
+  return (!is_full && entries <= log_capacity (s)) ||
+         entries <= state_entries (s, STATE_NOW) +
+    carried_entries_at_most (s->nattributes, s->attribute_bytes);
+}
+
+void
+checkpoint_at_start (struct spare *s)
+{
+  if (s->pos / 4 > length_due (s))
+    log_checkpoint (s, 1);
+}
+
+int
+checkpoint_of_update (struct spare *s, const void *pages, uint32_t n,
+                      const uint64_t *counters, bool *in_doubt)
+{
+  struct checkpoint c = {
+    .s = s, .piece = WINDOW_PAGES, .index = s->hdr.active ^ 1, .remain = 1,
+    .of_update = true, .update = pages, .update_pages = n,
+  };
+  int err;
+
+  *in_doubt = false;
+  checkpoint_drop (s);
+  err = header_repair (s);
   if (err)
     return err;
-  h = s->hdr;
-  checkpoint_header (s, &h, area, pages);
-  err = header_write (s, &h);
+  c.area = room_area (s, c.index);
+  memcpy (c.counters, counters, sizeof c.counters);
+  err = write_all (&c);
   if (err)
-    return err;
-  checkpoint_adopt (s);
-  return 0;
+    err = sticky (s, err);
+  else {
+    err = switch_to (&c, c.number);
+    *in_doubt = err == EIO;
+  }
+  pieces_free (&c);
+  return err;
+}
+
+int
+checkpoint_elsewhere (struct spare *s, const struct log_area *area,
+                      unsigned index, struct header *h)
+{
+  struct checkpoint c = {
+    .s = s, .piece = WINDOW_PAGES, .index = index, .area = *area,
+    .remain = max_u64 (1, area->pages / 64),
+  };
+  int err;
+
+  err = write_all (&c);
+  if (err == 0)
+    fill_header (&c, s->number, h);
+  else
+    spare_new_nonce (s);
+  pieces_free (&c);
+  return spare_error (err);
 }
 
 int

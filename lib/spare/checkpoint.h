@@ -10,25 +10,72 @@
 #ifndef REMAP_SPARE_CHECKPOINT_H
 #define REMAP_SPARE_CHECKPOINT_H
 
+#include "spare/attributes.h"
 #include "spare/internal.h"
 
-/* Writes a checkpoint and makes it active.  NEED is how many pages must
+/* Pages of a checkpoint that a commit waits for at most. */
+#define CHECKPOINT_PIECE 64U
+
+/* A log is this long, in pages, and three times its state, when a checkpoint
+ * is due.
+ */
+#define CHECKPOINT_AFTER 512U
+
+/* Before a commit: writes a piece of the checkpoint that is under way, or
+ * begins one that is due; when all of it is there, it becomes active.  What
+ * goes wrong is of no consequence: it is begun again later.  (Unless the
+ * spare has failed.)
+ */
+extern void checkpoint_step (struct spare *s);
+
+/* A commit has been written at s->pos, and isn't flushed yet: N pages, which
+ * are changed.  Returns 0, or EIO: the device is broken.
+ */
+extern int checkpoint_mirror (struct spare *s, void *pages, uint32_t n);
+
+/* Gives up the one that is under way, if there is one. */
+extern void checkpoint_drop (struct spare *s);
+
+/* Writes one and makes it active, all at once.  NEED is how many pages must
  * remain for commits; ENOSPC if that can't be.  EIO is sticky: the spare has
  * failed.  ENOMEM: the log is as it was.
  */
 extern int log_checkpoint (struct spare *s, uint64_t need);
 
-/* The steps of it, for a spare that grows. */
+/* The same, once after a start, if the log is much too long. */
+extern void checkpoint_at_start (struct spare *s);
 
-/* Writes the state into an area that isn't active; returns its length.
- * FATAL: an error other than ENOSPC or ENOMEM is sticky.
+/* A commit as a checkpoint of the state that it leads to, for a log that has
+ * no room for its record: PAGES (N of them, for the log's end) are that
+ * record, COUNTERS what the counters will be; the updates of both maps are
+ * open.  On return the header says so, s->pos is right, and it only has to be
+ * published; after that, checkpoint_adopt.  Errors as above; after EIO,
+ * IN_DOUBT is set if it may have happened.
  */
-extern int checkpoint_write (struct spare *s, const struct log_area *area,
-                             uint64_t need, bool fatal, uint32_t *pages);
+extern int checkpoint_of_update (struct spare *s, const void *pages,
+                                 uint32_t n, const uint64_t *counters,
+                                 bool *in_doubt);
 
-/* Fills in H what changes when that checkpoint becomes active. */
-extern void checkpoint_header (const struct spare *s, struct header *h,
-                               unsigned area, uint32_t pages);
+/* Entries of the largest state that the log can hold: one more, and there
+ * would be no room for a change that makes it smaller (promise 18 of
+ * remap-promises(7)).
+ */
+extern uint64_t log_capacity (const struct spare *s);
+
+/* May the open update be made, which adds SUM to the attributes?  Not if it
+ * makes a state larger that is too large, or, if the log IS_FULL, larger at
+ * all.  Counts the state.
+ */
+extern bool log_can_hold_update (const struct spare *s,
+                                 const struct attribute_sum *sum,
+                                 bool is_full);
+
+/* For a spare that grows: writes one into an area that no header has yet,
+ * all at once, and fills in H what changes when it becomes active there, as
+ * number INDEX.  AREA: as far as it has storage.  Errors aren't sticky.
+ */
+extern int checkpoint_elsewhere (struct spare *s, const struct log_area *area,
+                                 unsigned index, struct header *h);
 
 /* The headers have been written: commits go on behind the checkpoint. */
 extern void checkpoint_adopt (struct spare *s);

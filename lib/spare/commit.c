@@ -30,7 +30,9 @@
 #include "spare/header.h"
 #include "spare/leader.h"
 #include "spare/pages.h"
+#include "spare/room.h"
 #include "spare/slots.h"
+#include "spare/state.h"
 
 static const struct log_area *
 active_area (const struct spare *s)
@@ -63,7 +65,7 @@ prepare_headers_and_slots (struct batch *b)
 {
   struct spare *s = b->s;
   struct header h = s->hdr;
-  const uint64_t high = (uint64_t) s->pos + b->pages;
+  const uint64_t high = b->whole ? 0 : (uint64_t) s->pos + b->pages;
   int err;
 
   err = header_repair (s);
@@ -72,7 +74,7 @@ prepare_headers_and_slots (struct batch *b)
   if (high > h.high_water || (b->features & ~h.incompat) != 0) {
     if (high > h.high_water)
       h.high_water = min_u64 (round_up (high, HIGH_WATER_STEP),
-                              h.area[h.active].pages);
+                              room_area (s, h.active).pages);
     h.incompat |= b->features;
     features_name (&h.names, b->features);
     h.commit_floor = s->number;
@@ -121,15 +123,25 @@ write_commit (struct batch *b, bool *in_doubt)
   int err = 0;
 
   *in_doubt = false;
+  if ((b->whole || b->tight) &&
+      !log_can_hold_update (s, &b->attributes, b->whole))
+    return ENOSPC;
   err = prepare_headers_and_slots (b);
   if (err)
     return err;
+  if (b->whole)
+    return checkpoint_of_update (s, b->buf, b->pages, b->counters, in_doubt);
 
   for (i = 0; i < b->pages && err == 0; i += n) {
     n = min_u64 (b->pages - i, WINDOW_PAGES);
     err = device_pwrite (s->dev, b->buf + (size_t) i * SPARE_PAGE,
                          n * SPARE_PAGE,
                          log_page_offset (area, (uint64_t) s->pos + i));
+  }
+  if (err == 0) {
+    err = checkpoint_mirror (s, b->buf, b->pages);
+    if (err)
+      spare_set_failed (s);
   }
   if (err == 0) {
     err = spare_flush_device (s);
@@ -151,13 +163,16 @@ publish (struct batch *b)
   /* In this order: a reader that sees it in the map finds it in the log. */
   pthread_mutex_lock (&s->lock);
   memcpy (s->counters, b->counters, sizeof s->counters);
-  s->pos += b->pages;
+  if (!b->whole)
+    s->pos += b->pages;
   s->number++;
   batch_publish_attributes (b);
   pthread_mutex_unlock (&s->lock);
 
   map_publish (s->map);
   map_publish (s->retired);
+  if (b->whole)
+    checkpoint_adopt (s);
   atomic_fetch_add (&s->commits, 1);
   atomic_fetch_add (&s->changes, b->changes);
 
@@ -189,6 +204,51 @@ commit_batch (struct batch *b, bool *in_doubt)
   return err;
 }
 
+/* Chooses a batch that fits behind the log's end.  Before the high water has
+ * to rise, storage is allocated for it and for a new reserve; where there is
+ * none, the old reserve is used.
+ */
+static void
+choose_for_area (struct batch *b)
+{
+  struct spare *s = b->s;
+  const uint64_t state = state_entries_at_most (s);
+  uint64_t high, capacity;
+
+  batch_look (b);
+  high = s->pos + b->need;
+  /* Storage may be all that the state lacks. */
+  if (state + batch_growth (b->need) > log_capacity (s))
+    high = max_u64 (high, state_pages (state + batch_growth (b->need)));
+  if (high > s->hdr.high_water || s->room_short)
+    room_for_high_water (s, max_u64 (round_up (high, HIGH_WATER_STEP),
+                                     s->hdr.high_water));
+  capacity = log_capacity (s);
+  batch_choose (b, room_area (s, s->hdr.active).pages - s->pos,
+                capacity - min_u64 (state, capacity));
+}
+
+/* Takes from the queue what comes next.  Where the log has no room for it, not
+ * even after a checkpoint, there still is another way.
+ */
+static int
+choose (struct batch *b)
+{
+  int err = 0;
+
+  choose_for_area (b);
+  if (b->first == NULL) {
+    err = log_checkpoint (b->s, b->need);
+    if (err == 0)
+      choose_for_area (b);
+  }
+  if (b->first == NULL && (err == 0 || err == ENOSPC)) {
+    batch_choose_whole (b);
+    err = 0;
+  }
+  return err;
+}
+
 /* The leader's turn: one commit.  Something is in the queue. */
 static void
 lead_commit (struct spare *s)
@@ -198,18 +258,9 @@ lead_commit (struct spare *s)
   bool in_doubt = false;
   int err = 0;
 
-  if (atomic_load (&s->failed))
-    err = EIO;
-  if (err == 0) {
-    batch_choose (&b, active_area (s)->pages - s->pos);
-    if (b.first == NULL) {
-      err = log_checkpoint (s, b.need);
-      if (err == 0)
-        batch_choose (&b, active_area (s)->pages - s->pos);
-    }
-  }
-  if (err == 0 && b.first == NULL)
-    err = ENOSPC;
+  if (!atomic_load (&s->failed))
+    checkpoint_step (s);
+  err = atomic_load (&s->failed) ? EIO : choose (&b);
   if (err == 0)
     err = commit_batch (&b, &in_doubt);
 

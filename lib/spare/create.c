@@ -22,17 +22,33 @@
 #include "spare/layout.h"
 #include "spare/leader.h"
 #include "spare/open.h"
+#include "spare/room.h"
 
-/* Room for all metadata, now (promise 17 of remap-promises(7)). */
+/* Room for the headers and the beginning of the log, now (promise 17 of
+ * remap-promises(7)).
+ */
 static int
 allocate_metadata (struct spare *s, struct message *message)
 {
-  const uint64_t size = s->hdr.segment[0].offset;
-  const int err = device_allocate (s->dev, 0, size);
+  const struct log_area *area = s->hdr.area;
+  const uint64_t pages = min_u64 (area[0].pages,
+                                  s->hdr.high_water + ROOM_RESERVE);
+  const uint64_t bytes = pages * SPARE_PAGE;
+  int err;
 
+  /* The areas are alike, and follow the headers. */
+  if (pages == area[0].pages)
+    err = device_allocate (s->dev, 0, area[1].offset + bytes);
+  else {
+    err = device_allocate (s->dev, 0, area[0].offset + bytes);
+    if (err == 0)
+      err = device_allocate (s->dev, area[1].offset, bytes);
+  }
+  s->room[0] = s->room[1] = pages;
   if (err)
     message_set (message, "there is no room for the spare's metadata, %"
-                 PRIu64 " bytes: %s", size, strerror (err));
+                 PRIu64 " bytes: %s", area[0].offset + 2 * bytes,
+                 strerror (err));
   return spare_error (err);
 }
 
@@ -155,7 +171,7 @@ make (struct spare *s, uint64_t size, bool whole,
     return EINVAL;
   }
   fill_header (s, whole, id);
-  s->number = s->pos = 1;
+  s->number = s->pos = s->bound_then = 1;
   err = spare_set_up (s, message);
   return err ? err : format (s, message);
 }

@@ -27,7 +27,9 @@
 #include "spare/header.h"
 #include "spare/layout.h"
 #include "spare/leader.h"
+#include "spare/room.h"
 #include "spare/slots.h"
+#include "spare/state.h"
 
 /* Entries of the log that don't go with a slot. */
 static uint64_t
@@ -146,36 +148,40 @@ plan (struct spare *s, uint64_t new_size, struct header *h, bool *moved,
   return 0;
 }
 
+/* ROOM: pages of the new areas with storage. */
 static int
-move_areas (struct spare *s, struct header *h)
+move_areas (struct spare *s, struct header *h, uint64_t room[2])
 {
-  const uint64_t bytes = h->area[0].pages * SPARE_PAGE * 2;
+  const uint64_t high = state_pages_at_most (s) + HIGH_WATER_STEP;
   struct header claim = s->hdr;
-  uint32_t pages;
-  int err;
+  struct log_area place = h->area[0];
+  int err = 0;
 
-  err = device_allocate (s->dev, h->area[0].offset, bytes);
+  for (unsigned i = 0; i < 2 && err == 0; i++)
+    err = room_reach (s, &h->area[i], &room[i], high + ROOM_RESERVE);
   if (err)
     return err;
+  place.pages = room[0];
   claim.claimed = h->claimed;
   err = header_write (s, &claim);
   if (err == 0)
     err = header_repair (s);
   if (err == 0)
-    err = checkpoint_write (s, &h->area[0], 1, false, &pages);
-  if (err == 0)
-    checkpoint_header (s, h, 0, pages);
+    err = checkpoint_elsewhere (s, &place, 0, h);
   return err;
 }
 
 static int
 grow (struct spare *s, uint64_t new_size, struct message *message)
 {
+  uint64_t room[2] = { 0, 0 };
   struct geometry *g;
   struct header h;
   bool moved;
   int err;
 
+  /* It may be of areas that are given up. */
+  checkpoint_drop (s);
   err = plan (s, new_size, &h, &moved, message);
   if (err)
     return err;
@@ -187,15 +193,17 @@ grow (struct spare *s, uint64_t new_size, struct message *message)
     return ENOMEM;
   err = slots_reserve_bitmap (s, g->nslots);
   if (err == 0 && moved)
-    err = move_areas (s, &h);
+    err = move_areas (s, &h, room);
   if (err == 0)
     err = header_write (s, &h);
   if (err) {
     free (g);
     return err;
   }
-  if (moved)
+  if (moved) {
+    memcpy (s->room, room, sizeof s->room);
     checkpoint_adopt (s);
+  }
   g->older = atomic_load (&s->geometry);
   atomic_store (&s->geometry, g);
   slots_grown (s, g->nslots);

@@ -129,7 +129,7 @@ header_write (struct spare *s, const struct header *wanted)
    * both under the lock, may do so at any moment.
    */
   if (h.generation != s->hdr.generation)
-    s->pos = h.checkpoint_pages;
+    s->pos = s->new_pos;
   s->hdr = h;
   pthread_mutex_unlock (&s->lock);
   if (err == ENOSPC)

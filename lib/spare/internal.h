@@ -19,9 +19,14 @@
  *   notes       reasons and times, read from the log
  *   attributes  those that the spare holds
  *
+ *   room        how much of the log has storage
+ *
+ *   state       the whole state, as entries of the log
+ *   carried     the attributes that a checkpoint carries over
+ *   pieces      a checkpoint's pages, written piece by piece
+ *   checkpoint  when one is due, and how it becomes active
  *   store       the contents of slots
  *   batch       what is committed at once, as pages
- *   checkpoint  the whole state, written into the other log area
  *   replay      reading the log
  *   probe       what is on a device
  *   history     reasons and times, for people
@@ -81,6 +86,22 @@ struct waiter {
   bool done;
 };
 
+/* Which state is meant: what readers see, what the open update will make of
+ * it, or what was pinned.
+ */
+enum state_source { STATE_NOW, STATE_UPDATE, STATE_PINNED };
+
+/* See state.h. */
+struct state_walk {
+  const struct spare *s;
+  enum state_source source;
+  const struct notes *notes;    /* may be NULL */
+  uint64_t now;
+  bool in_map;                  /* past the retired slots */
+  uint64_t next;                /* where to look for the next run */
+  struct run run;               /* what is left of this one */
+};
+
 struct spare {
   const struct device *dev;
   struct map *map;              /* only the leader changes it */
@@ -109,6 +130,15 @@ struct spare {
   bool header_behind;           /* the two must be made equal first */
   uint64_t number;              /* of the last commit */
   uint64_t nonce;
+  uint64_t room[2];             /* pages of the areas with storage */
+  bool room_short;              /* there is no full reserve */
+  struct checkpoint *checkpoint; /* being written; or NULL */
+  uint32_t piece;               /* pages of it that a commit waits for */
+  uint32_t due_after;           /* see checkpoint.c */
+  uint32_t not_before;          /* none is begun before POS is this */
+  uint32_t new_pos;             /* where the log ends in the area that the
+                                 * next header may make active */
+  uint64_t bound_then;          /* state_pages_at_most at the last one */
   struct map *retired;          /* LOST runs, keyed by slot */
 
   /* The leader's, which changes them with `lock' held; sorted. */

@@ -11,8 +11,55 @@
 #include "spare/notes.h"
 #include "spare/pages.h"
 
-static int
-add_page (struct notes *n, const uint8_t *page, const struct log_page *info)
+int
+notes_init (struct notes *n, bool with_slots)
+{
+  n->sectors = map_new ();
+  n->slots = with_slots ? map_new () : NULL;
+  if (n->sectors == NULL || (with_slots && n->slots == NULL)) {
+    notes_free (n);
+    return ENOMEM;
+  }
+  return 0;
+}
+
+void
+notes_free (struct notes *n)
+{
+  if (n->sectors)
+    map_free (n->sectors);
+  if (n->slots)
+    map_free (n->slots);
+  n->sectors = n->slots = NULL;
+}
+
+void
+notes_begin (struct notes *n)
+{
+  map_begin (n->sectors);
+  if (n->slots)
+    map_begin (n->slots);
+}
+
+void
+notes_end (struct notes *n)
+{
+  map_publish (n->sectors);
+  if (n->slots)
+    map_publish (n->slots);
+}
+
+void
+notes_abort (struct notes *n)
+{
+  map_abort (n->sectors);
+  if (n->slots)
+    map_abort (n->slots);
+}
+
+int
+notes_add_page (struct notes *n, const void *page,
+                const struct log_page *info)
 {
   struct log_entry e;
   unsigned i;
@@ -39,30 +86,8 @@ add_page (struct notes *n, const uint8_t *page, const struct log_page *info)
 }
 
 int
-notes_init (struct notes *n, bool with_slots)
-{
-  n->sectors = map_new ();
-  n->slots = with_slots ? map_new () : NULL;
-  if (n->sectors == NULL || (with_slots && n->slots == NULL)) {
-    notes_free (n);
-    return ENOMEM;
-  }
-  return 0;
-}
-
-void
-notes_free (struct notes *n)
-{
-  if (n->sectors)
-    map_free (n->sectors);
-  if (n->slots)
-    map_free (n->slots);
-  n->sectors = n->slots = NULL;
-}
-
-int
-notes_read (const struct device *dev, struct notes *n, const struct header *h,
-            uint32_t from, uint32_t to, uint32_t *bad)
+notes_add (const struct device *dev, struct notes *n, const struct header *h,
+           uint32_t from, uint32_t to, uint32_t *bad)
 {
   const struct log_limits limits = log_limits_of (h);
   struct page_reader reader;
@@ -71,29 +96,32 @@ notes_read (const struct device *dev, struct notes *n, const struct header *h,
   uint32_t pos;
   int err = 0;
 
-  *bad = 0;
   if (page_reader_init (&reader, dev, &h->area[h->active], to))
     return ENOMEM;
-  map_begin (n->sectors);
-  if (n->slots)
-    map_begin (n->slots);
   for (pos = from; pos < to && err == 0; pos++) {
     if (page_reader_get (&reader, pos, &page) != 0 ||
         !log_page_decode (page, h, pos, &info) ||
         log_page_check (page, &info, &limits) != NULL)
       (*bad)++;
     else
-      err = add_page (n, page, &info);
+      err = notes_add_page (n, page, &info);
   }
   page_reader_free (&reader);
-  if (err) {
-    map_abort (n->sectors);
-    if (n->slots)
-      map_abort (n->slots);
-    return err;
-  }
-  map_publish (n->sectors);
-  if (n->slots)
-    map_publish (n->slots);
-  return 0;
+  return err;
+}
+
+int
+notes_read (const struct device *dev, struct notes *n, const struct header *h,
+            uint32_t from, uint32_t to, uint32_t *bad)
+{
+  int err;
+
+  *bad = 0;
+  notes_begin (n);
+  err = notes_add (dev, n, h, from, to, bad);
+  if (err)
+    notes_abort (n);
+  else
+    notes_end (n);
+  return err;
 }

@@ -17,12 +17,14 @@
 #include <string.h>
 
 #include "spare/attributes.h"
+#include "spare/checkpoint.h"
 #include "spare/header.h"
 #include "spare/identity.h"
 #include "spare/layout.h"
 #include "spare/leader.h"
 #include "spare/open.h"
 #include "spare/replay.h"
+#include "spare/room.h"
 #include "spare/slots.h"
 
 /* The replay has marked the slots that are mapped. */
@@ -133,6 +135,7 @@ spare_free (struct spare *s)
     older = g->older;
     free (g);
   }
+  checkpoint_drop (s);
   map_free (s->retired);
   attributes_free (s);
   free (s->used);
@@ -158,6 +161,8 @@ spare_new (const struct device *dev, struct map *map,
     s->env = *env;
   s->read_only = read_only;
   s->queue_end = &s->queue;
+  s->piece = CHECKPOINT_PIECE;
+  s->due_after = CHECKPOINT_AFTER;
   pthread_mutex_init (&s->lock, NULL);
   pthread_mutex_init (&s->alloc_lock, NULL);
   pthread_mutex_init (&s->flush_lock, NULL);
@@ -218,6 +223,9 @@ spare_start (struct spare *s, struct message *message)
   if (s->read_only)
     return 0;
   s->started = true;
+  /* As far as there is any: a spare on a full filesystem can be used. */
+  s->room[s->hdr.active] = s->hdr.high_water;
+  room_for_high_water (s, s->hdr.high_water);
   err = header_repair (s);
   if (err == ENOSPC) {
     /* Reading goes on; the next commit tries again. */
@@ -228,6 +236,8 @@ spare_start (struct spare *s, struct message *message)
   if (err)
     message_set (message, "a header of the spare can't be written: %s",
                  strerror (err));
+  else
+    checkpoint_at_start (s);
   return err;
 }
 

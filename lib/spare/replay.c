@@ -24,6 +24,7 @@
 #include "spare/pages.h"
 #include "spare/replay.h"
 #include "spare/slots.h"
+#include "spare/state.h"
 
 struct replay {
   struct spare *s;
@@ -240,6 +241,7 @@ load_checkpoint (struct replay *r)
   if (map_load_end (s->retired) || map_load_end (s->map))
     return out_of_memory (r);
   s->number = first.number;
+  s->bound_then = state_pages_at_most (s);
   s->pos = i;
   return 0;
 }

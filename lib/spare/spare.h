@@ -6,8 +6,9 @@
  * The format is documented byte by byte in remap-spare(5); in short: two
  * headers, two log areas of which one is active, and slots.  A change of
  * state is a record in the log.  A commit is one or more pages of records
- * that become valid together.  When the active area is full, the state is
- * written into the other one (a checkpoint), which then becomes active.
+ * that become valid together.  When the log is a few times as long as the
+ * state, the state is written into the other area (a checkpoint), piece by
+ * piece between commits; that area then becomes active.
  *
  * A struct spare owns the slots' allocation and the log; it does not own
  * the device or the map, which must outlive it.
@@ -35,12 +36,14 @@
 #define SPARE_LABEL_MAX 255                         /* bytes, without NUL */
 
 /* The size in bytes, not rounded, of a new spare for which none is given: a
- * 64th of main's, and at least 64 MiB.
+ * 64th of main's, but at least 64 MiB, and at most 4 GiB.  That is room for
+ * seven million sectors; whoever needs more can enlarge it.
  */
 static inline uint64_t
 spare_default_size (uint64_t main_size)
 {
-  return max_u64 (main_size / 64, UINT64_C (64) << 20);
+  return min_u64 (max_u64 (main_size / 64, UINT64_C (64) << 20),
+                  UINT64_C (4) << 30);
 }
 
 struct spare;
@@ -216,7 +219,7 @@ extern int spare_flush (struct spare *spare);
  */
 extern bool spare_failed (const struct spare *spare);
 
-/* Rewrites the log into the other area now. */
+/* Rewrites the log into the other area now, all at once. */
 extern int spare_checkpoint (struct spare *spare);
 
 /* Enlarges an open spare to NEW_SIZE bytes of its device.  What lies

@@ -78,6 +78,8 @@ static const struct {
   { "few", "m0+2,u0+2,w2,r0+16" },
   { "log", "w2,z2,w3,w8f,f" },
   { "log", "r4,r5,m1,c,w2" },
+  { "pieces", "w2,w3,z2,w2,z6,f" },
+  { "pieces", "w2,z2,G,w3,w2,f" },
   { "high", "w2,r4,z9,w9,f" },
   { "block", "w4+2,p8,r12,f,w5f" },
   { "block", "z20+4,w21,p24,r0+36,f" },
@@ -437,7 +439,7 @@ int
 main (int argc, char *argv[])
 {
   static const char *const names[] = {
-    "plain", "few", "log", "high", "block"
+    "plain", "few", "log", "pieces", "high", "block"
   };
   const char *sanitizers = getenv ("REMAP_SANITIZERS");
   uint64_t limit = 60, seed = 1;

@@ -58,6 +58,8 @@ static const struct {
   { "plain", "w6,f|w7,f" },
   /* Commits that are made together, checkpoints, growth. */
   { "plain", "w2|w3|z9" }, { "log", "w2|w3" }, { "log", "w2,z2|w3,f" },
+  { "pieces", "w2,w3,z2|w6,z6,w6" }, { "pieces", "w2,z2,w2|z9,w9f|r6" },
+  { "pieces", "w2,z2,w3|w6,z6,G" }, { "pieces", "w2,w3,z2,w2|w6,c" },
   { "log", "c|w2" }, { "plain", "g|w2" }, { "few", "g|w2+2|z6" },
   { "plain", "G|w2" }, { "high", "w2|w3|r4" }, { "log", "w2|c|f" },
   /* Main blocks of which requests need parts. */

@@ -13,13 +13,19 @@
 
 const struct setup setups[] = {
   { .name = "plain", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
-    .share = 4 },
+    .share = 3 },
   /* A failing write has done a part; slots are scarce, and used again. */
   { .name = "few", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
-    .partial = MEMDEV_SOME, .free_slots = 4, .share = 5 },
+    .partial = MEMDEV_SOME, .free_slots = 4, .share = 4 },
   /* The next commits make a checkpoint. */
   { .name = "log", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
     .partial = MEMDEV_GOOD, .log_left = 1, .share = 4 },
+  /* A checkpoint is under way, in pieces between the commits: its notes, its
+   * state, the commits made since, the headers; and then the next one.
+   */
+  { .name = "pieces", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
+    .partial = MEMDEV_SOME, .free_slots = 6, .log_left = 20, .piece = 3,
+    .share = 2 },
   { .name = "high", .sectors = "DDBBrwRQLZDATDDDDD", .block = 512,
     .low_high_water = true, .share = 2 },
   /* Main blocks of four sectors, one of them mixed; a short last sector. */
@@ -28,6 +34,8 @@ const struct setup setups[] = {
   /* Checkpoints of several pages. */
   { .name = "many", .sectors = "DZBLRLZD", .times = 40, .block = 512,
     .share = 0 },
+  { .name = "small", .sectors = "DZBLRLZD", .times = 40, .block = 512,
+    .piece = 1, .log_left = 12, .share = 0 },
   /* Commits of several pages. */
   { .name = "pages", .sectors = "RLZL", .times = 45, .rest = "DDBBrwDDDD",
     .block = 512, .share = 0 },
@@ -79,7 +87,8 @@ const char *const *
 ops_of (const struct setup *setup)
 {
   return !strcmp (setup->name, "block") ? ops_block
-    : !strcmp (setup->name, "many") ? ops_many
+    : !strcmp (setup->name, "many") || !strcmp (setup->name, "small")
+    ? ops_many
     : !strcmp (setup->name, "pages") ? ops_pages
     : !strcmp (setup->name, "blank") ? ops_blank : ops_plain;
 }

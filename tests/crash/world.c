@@ -235,6 +235,7 @@ fill_spare (struct world *w)
   err = err ? err : spare_commit (w->spare, &list, counters);
   change_list_free (&list);
   spare_get_status (w->spare, &st);
+  w->spare->not_before = UINT32_MAX;    /* no checkpoint before it is full */
   while (err == 0 && w->setup->log_left > 0 &&
          st.log_pages - st.log_used > w->setup->log_left) {
     err = spare_commit (w->spare, &list, counters);
@@ -370,6 +371,10 @@ world_open (struct world *w, bool may_format)
   if (err) {
     world_close (w, false);
     return err;
+  }
+  if (w->setup->piece > 0) {
+    w->spare->piece = w->setup->piece;
+    w->spare->due_after = 0;
   }
   engine_conn_init (&w->conn, w->e, &w->main->dev);
   w->watch = watch;

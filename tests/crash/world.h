@@ -36,6 +36,9 @@ struct setup {
   unsigned free_slots;          /* all others are retired; 0: all are free */
   unsigned log_left;            /* free pages of the log; 0: all */
   bool low_high_water;          /* the next commit has to raise it */
+  unsigned piece;               /* pages of a checkpoint that one commit waits
+                                 * for, and it is due at once; 0: not before
+                                 * the log is nearly full */
   bool blank;                   /* the spare isn't formatted yet */
   unsigned share;               /* of the time, twentieths */
 };

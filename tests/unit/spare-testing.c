@@ -54,6 +54,7 @@ rig_init (struct rig *r, struct memdev *m)
   r->m = m;
   r->now = 1700000000;
   r->seed = seed++;
+  r->main_size = MAIN_SIZE;
   r->env.now = rig_now;
   r->env.random = rig_random;
   r->env.warn = rig_warn;
@@ -63,7 +64,7 @@ rig_init (struct rig *r, struct memdev *m)
 int
 rig_format (struct rig *r, uint64_t size)
 {
-  struct spare_identity id = { .main_size = MAIN_SIZE, .label = "a disk" };
+  struct spare_identity id = { .main_size = r->main_size, .label = "a disk" };
   int err;
 
   r->map = map_new ();

@@ -27,6 +27,7 @@ struct rig {
   unsigned warnings;
   char warning[512];            /* the last one */
   bool read_only;
+  uint64_t main_size;           /* MAIN_SIZE, unless the test changes it */
 };
 
 /* A rig over M, which it owns; nothing is opened. */

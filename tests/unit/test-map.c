@@ -597,6 +597,78 @@ test_load_without_memory (void)
   CU_ASSERT_EQUAL (alloc_live, live);
 }
 
+/* Random updates, published or not. */
+static void
+change_some (struct map *map, struct model *m)
+{
+  struct model old = { 0 };
+  struct run run;
+
+  model_copy (&old, m);
+  map_begin (map);
+  for (unsigned i = 0; i < 30; i++) {
+    run = make_run (random_below (3000), 1 + random_below (9),
+                    (enum sector_state) random_below (4),
+                    random_below (100));
+    CU_ASSERT_EQUAL_FATAL (map_set (map, &run), 0);
+    model_set (m, &run);
+  }
+  if (random_below (4) == 0) {
+    map_abort (map);
+    model_copy (m, &old);
+  }
+  else
+    map_publish (map);
+  model_free (&old);
+}
+
+static const char *
+compare_pinned (const struct map *map, const struct model *m)
+{
+  sector_t at = 0;
+  struct run run;
+
+  for (size_t i = 0; i < m->n; i++, at = run.start + run.count) {
+    const struct run *want = &m->v[i];
+
+    if (!map_pinned_next (map, at, &run) || run.start != want->start
+        || run.count != want->count || run.state != want->state
+        || run.slot != want->slot)
+      return "the pinned map isn't what it was";
+  }
+  return map_pinned_next (map, at, &run) ? "more is pinned than was" : NULL;
+}
+
+/* What is pinned stays as it was, whatever happens to the map; nothing is
+ * kept after that.
+ */
+static void
+test_pin (void)
+{
+  const long live = alloc_live;
+  struct map *map = new_map ();
+  struct model now = { 0 }, then = { 0 };
+
+  for (unsigned round = 0; round < 20; round++) {
+    model_copy (&then, &now);
+    map_pin (map);
+    for (unsigned i = 0; i < 10; i++) {
+      change_some (map, &now);
+      ASSERT_FINE (compare_pinned (map, &then));
+      ASSERT_FINE (check_map (map, &now));
+    }
+    if (round == 19)
+      break;                    /* pinned to the end */
+    map_unpin (map);
+    CU_ASSERT_PTR_NULL (map->kept);
+    change_some (map, &now);
+  }
+  map_free (map);
+  model_free (&now);
+  model_free (&then);
+  CU_ASSERT_EQUAL (alloc_live, live);
+}
+
 int
 main (void)
 {
@@ -612,6 +684,7 @@ main (void)
     { "long runs", test_long_runs },
     { "totals", test_totals },
     { "publishing and aborting", test_publish_and_abort },
+    { "pinning", test_pin },
     { "loading", test_load },
     { "what can't be loaded", test_load_refuses },
     { "updating without memory", test_update_without_memory },

@@ -57,6 +57,116 @@ test_record_full (void)
   rig_free (&r);
 }
 
+/* What makes the state smaller, or leaves it as large as it is, always finds
+ * room (promise 18).  BY_ONE: in commits of one change.
+ */
+static void
+check_shrinks (bool by_one)
+{
+  const struct attribute b = {
+    .tag = "side", .len = 1, .data = (const uint8_t *) "b",
+  };
+  struct change_list list = { 0 };
+  struct spare_status st;
+  struct attribute *a;
+  struct rig r;
+  uint64_t digest, n;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_attribute (&r, "side", 0, 0, "a", 1), 0);
+  CU_ASSERT_EQUAL (do_attribute (&r, "zzz", 5, 0, "zzzzz", 5), 0);
+  for (n = 0; n < 500; n++)
+    CU_ASSERT_EQUAL (do_remap (&r, 50000 + 2 * n, 1, n, 1), 0);
+  for (n = 0; n < 20000 && do_change (&r, CHANGE_LOST, 2 * n, 1, 2) == 0; n++)
+    ;
+  CU_ASSERT (n > 2000 && n < 20000);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 40001, 1, 0), ENOSPC);
+
+  /* What is LOST is forgotten: the state is as large as it was. */
+  for (uint64_t i = 0; i < n; i++) {
+    if (by_one) {
+      CU_ASSERT_EQUAL (do_change (&r, CHANGE_ZERO, 2 * i, 1, WHY_MANUAL), 0);
+      continue;
+    }
+    const struct change c = {
+      .sector = 2 * i, .count = 1, .kind = CHANGE_ZERO, .reason = WHY_MANUAL,
+    };
+    CU_ASSERT_EQUAL_FATAL (change_list_add (&list, &c), 0);
+  }
+  CU_ASSERT_EQUAL (change_list_add_attribute (&list, &b), 0);
+  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
+  change_list_free (&list);
+  CU_ASSERT_EQUAL (map_lookup (r.map, 2 * n - 2, 1).state, ZERO);
+  CU_ASSERT (spare_next_attribute (r.spare, "side", 0, &a));
+  CU_ASSERT_EQUAL (a->data[0], 'b');
+  free (a);
+  digest = rig_digest (&r);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 40001, 1, 0), ENOSPC);
+  rig_reload (&r);
+  CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 40001, 1, 0), ENOSPC);
+
+  /* The whole disk becomes zeroes: one run, and all slots are free. */
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_ZERO, 0, MAIN_SECTORS, 6), 0);
+  spare_get_status (r.spare, &st);
+  CU_ASSERT_EQUAL (st.slots_free, st.slots_total);
+  digest = rig_digest (&r);
+  rig_close (&r, false);
+  CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+  CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  for (uint64_t i = 0; i < 1000; i++)
+    CU_ASSERT_EQUAL_FATAL (do_change (&r, CHANGE_LOST, 2 * i, 1, 0), 0);
+  rig_free (&r);
+}
+
+static void
+test_full_shrinks (void)
+{
+  check_shrinks (false);
+  check_shrinks (true);
+}
+
+/* The same, but each write and each flush of it fails. */
+static void
+test_full_shrink_fails (void)
+{
+  static const struct { unsigned ops; int err; } how[] = {
+    { MEMDEV_WRITE, ENOSPC }, { MEMDEV_WRITE, EIO }, { MEMDEV_FLUSH, EIO },
+  };
+  uint64_t before, digest;
+  unsigned n;
+  struct rig r;
+  int err;
+
+  for (size_t i = 0; i < sizeof how / sizeof how[0]; i++) {
+    for (n = 1; n < 20; n++) {
+      rig_make (&r, MIB);
+      for (uint64_t j = 0; do_scattered (&r, CHANGE_LOST, 248 * j, 124) == 0;
+           j++)
+        ;
+      before = rig_digest (&r);
+      memdev_fail (r.m, how[i].ops, n, how[i].err, false);
+      err = do_scattered (&r, CHANGE_ZERO, 0, 1000);
+      const bool hit = r.m->fail_hits > 0;
+      digest = rig_digest (&r);
+      CU_ASSERT (err ? digest == before : digest != before);
+      CU_ASSERT_EQUAL (spare_failed (r.spare), err == EIO);
+      CU_ASSERT (hit || err == 0);
+      memdev_fail (r.m, 0, 0, 0, false);
+      rig_close (&r, false);
+      CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+      /* After EIO it may have happened. */
+      if (err != EIO)
+        CU_ASSERT_EQUAL (rig_digest (&r), digest);
+      CU_ASSERT_EQUAL (do_scattered (&r, CHANGE_ZERO, 0, 1000), 0);
+      rig_free (&r);
+      if (!hit)
+        break;
+    }
+    CU_ASSERT (n > 3 && n < 20);
+  }
+}
+
 /* A log that is full, too: a growth that leaves no room for records is
  * refused, and all slots of one that succeeds can be used.
  */
@@ -414,6 +524,8 @@ main (int argc, char *argv[])
 {
   static const struct unit_test tests[] = {
     { "a log full of LOST runs (promise 18)", test_record_full },
+    { "a full log, and less state (promise 18)", test_full_shrinks },
+    { "that fails (promises 15, 18)", test_full_shrink_fails },
     { "growth of a full log", test_grow_record_full },
     { "no room for reasons", test_notes_full },
     { "growth", test_grow },
