@@ -111,6 +111,20 @@ parse_choice (bool *choice, const char *key, const char *value,
 }
 
 static int
+parse_grow (struct remap_config *config, const char *value)
+{
+  if (strcmp (value, "auto") == 0)
+    config->spare_grow = GROW_AUTO;
+  else if (strcmp (value, "off") == 0)
+    config->spare_grow = GROW_OFF;
+  else {
+    nbdkit_error ("spare-grow=%s: must be 'auto' or 'off'", value);
+    return -1;
+  }
+  return 0;
+}
+
+static int
 parse_label (const char **label, const char *value)
 {
   if (strlen (value) > SPARE_LABEL_MAX) {
@@ -183,6 +197,11 @@ parameters_set (struct remap_config *config, const char *key,
   else if (strcmp (key, "spare-size") == 0)
     return parse_size (&config->spare_size, key, value, SPARE_MIN_SIZE,
                        SPARE_MAX_SIZE);
+  else if (strcmp (key, "spare-max") == 0)
+    return parse_size (&config->spare_max, key, value, SPARE_MIN_SIZE,
+                       SPARE_MAX_SIZE);
+  else if (strcmp (key, "spare-grow") == 0)
+    return parse_grow (config, value);
   else if (strcmp (key, "spare-offset") == 0)
     return parse_offset (&config->spare_offset, key, value);
   else if (strcmp (key, "spare-same-disk") == 0)

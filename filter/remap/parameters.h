@@ -15,6 +15,8 @@
 struct remap_config {
   char *spare_path;                     /* absolute */
   int64_t spare_size;                   /* bytes, -1: not given */
+  int64_t spare_max;                    /* bytes, -1: not given */
+  enum { GROW_AS_CREATED, GROW_AUTO, GROW_OFF } spare_grow;
   uint64_t spare_offset;                /* bytes */
   bool spare_create;
   bool spare_same_disk;
@@ -39,14 +41,19 @@ struct remap_config {
 };
 
 #define PARAMETERS_DEFAULT \
-  { .spare_size = -1, .spare_create = true, .auto_remap = true, \
-    .retries = 1, .lost_wait = 30, .vanish_max = 2, .status_group = -1 }
+  { .spare_size = -1, .spare_max = -1, .spare_create = true, \
+    .auto_remap = true, .retries = 1, .lost_wait = 30, .vanish_max = 2, \
+    .status_group = -1 }
 
 #define PARAMETERS_HELP \
   "spare=PATH           (required) file or block device for bad sectors\n" \
   "spare-create=BOOL    create or format a new spare (default: yes)\n" \
   "spare-size=SIZE      size of a new spare (default: 1/64 of the disk,\n" \
   "                     at least 64M, at most 4G)\n" \
+  "spare-grow=auto|off  a spare file is enlarged before it is full\n" \
+  "                     (default: if it was created without spare-size)\n" \
+  "spare-max=SIZE       how large it may become (default: as large as the\n" \
+  "                     filesystem, less 10%)\n" \
   "spare-offset=SIZE    where the spare begins in PATH (default: 0)\n" \
   "spare-same-disk=BOOL the spare may be on the same disk (default: no)\n" \
   "remap-auto=BOOL      remap bad sectors automatically (default: on)\n" \

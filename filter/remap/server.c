@@ -93,6 +93,22 @@ is_stopping (void *opaque)
   return stopping;
 }
 
+static void
+get_room (void *opaque, uint64_t *free, uint64_t *promised)
+{
+  const struct remap *remap = opaque;
+
+  spare_setup_get_room (remap->spare, free, promised);
+}
+
+static void
+grown (void *opaque)
+{
+  const struct remap *remap = opaque;
+
+  engine_spare_grown (remap->engine);
+}
+
 static int
 start_control (struct remap *remap, const struct main_facts *facts)
 {
@@ -104,7 +120,8 @@ start_control (struct remap *remap, const struct main_facts *facts)
     .preferred = facts->preferred, .maximum = facts->maximum,
     .lost_zero = remap->config.lost_zero,
     .get_main = get_main, .put_main = put_main,
-    .main_is_wanted = main_is_wanted, .grow = grow,
+    .main_is_wanted = main_is_wanted, .grow = grow, .get_room = get_room,
+    .grows = spare_setup_grows (remap->spare),
     .get_clients = get_clients, .is_stopping = is_stopping,
     .is_read_only = is_read_only, .opaque = remap,
   };
@@ -261,6 +278,7 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
   if (facts.maximum == UINT32_MAX)
     facts.maximum = 0;
   if (start_engine (remap, &facts) == -1 ||
+      spare_setup_start_growing (remap->spare, grown, remap) == -1 ||
       start_control (remap, &facts) == -1)
     goto error;
   events_tell (ticker_events (remap->ticker), EVENT_START,
@@ -294,6 +312,8 @@ server_stop (struct remap *remap)
 {
   ticker_stop (remap->ticker);
   close_control (remap);
+  if (remap->spare)
+    spare_setup_stop_growing (remap->spare);
   if (remap->engine)
     engine_free (remap->engine);
   remap->engine = NULL;

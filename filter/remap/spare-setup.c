@@ -26,8 +26,8 @@
 #include "host/blockdev.h"
 #include "host/sparefile.h"
 #include "engine/spare-dev.h"
+#include "spare-growth.h"
 #include "spare-setup.h"
-
 
 struct spare_setup {
   const struct remap_config *config;
@@ -43,6 +43,9 @@ struct spare_setup {
   struct spare *spare;          /* NULL: it isn't one yet */
   uint64_t grow_to;             /* bytes, found to be possible; 0: not */
   pthread_mutex_t grow_mutex;   /* one growth at a time */
+  struct growth *growth;        /* NULL: doesn't grow by itself */
+  void (*grown) (void *opaque);
+  void *grown_opaque;
 };
 
 /* Whoever starts the server sees what is wrong at once; later the thread that
@@ -57,6 +60,21 @@ warn (void *opaque, const char *text)
     events_tell (s->events, EVENT_SPARE_WARNING, "%s", text);
   else
     nbdkit_error ("remap: warning: %s", text);
+}
+
+static void
+note_low (void *opaque)
+{
+  struct spare_setup *s = opaque;
+
+  if (s->growth != NULL)
+    growth_wake (s->growth);
+}
+
+static struct spare_env
+env_of (struct spare_setup *s)
+{
+  return (struct spare_env) { .warn = warn, .low = note_low, .opaque = s };
 }
 
 /* Prints what is no error, for the person who starts the server: nbdkit's
@@ -329,7 +347,7 @@ check_growth (struct spare_setup *s)
 static int
 prepare (struct spare_setup *s)
 {
-  const struct spare_env env = { .warn = warn, .opaque = s };
+  const struct spare_env env = env_of (s);
   struct message message;
 
   if (open_spare (s) == -1 || look_at_spare (s) == -1)
@@ -358,7 +376,7 @@ prepare (struct spare_setup *s)
 static int
 format_spare (struct spare_setup *s, uint64_t main_size)
 {
-  const struct spare_env env = { .warn = warn, .opaque = s };
+  const struct spare_env env = env_of (s);
   struct message message;
   uint64_t size = s->config->spare_size;
   bool whole;
@@ -366,6 +384,7 @@ format_spare (struct spare_setup *s, uint64_t main_size)
 
   if (s->config->spare_size == -1) {
     size = s->file.size;
+    s->identity.grows = size == 0;
     if (size == 0)
       size = round_up (spare_default_size (main_size), 4096);
   }
@@ -494,6 +513,68 @@ spare_setup_grow (struct spare_setup *s, uint64_t wanted,
     message_set (message, "the spare can't be enlarged from %" PRIu64 " to %"
                  PRIu64 " bytes: %.300s", st.size, wanted, why.text);
   return err;
+}
+
+static int
+grow_by_itself (void *opaque, uint64_t size, struct message *message)
+{
+  struct spare_setup *s = opaque;
+  int err = spare_setup_grow (s, size, message);
+
+  if (err == 0)
+    s->grown (s->grown_opaque);
+  return err;
+}
+
+bool
+spare_setup_grows (const struct spare_setup *s)
+{
+  struct spare_status st;
+
+  spare_get_status (s->spare, &st);
+  return !s->file.is_block && st.whole &&
+    (s->config->spare_grow == GROW_AUTO ||
+     (s->config->spare_grow == GROW_AS_CREATED &&
+      spare_get_identity (s->spare)->grows));
+}
+
+int
+spare_setup_start_growing (struct spare_setup *s,
+                           void (*grown) (void *opaque), void *opaque)
+{
+  s->grown = grown;
+  s->grown_opaque = opaque;
+  if (!spare_setup_grows (s))
+    return 0;
+  s->growth = growth_start (&s->file, s->spare,
+                            s->config->spare_max == -1
+                            ? 0 : s->config->spare_max, grow_by_itself, s);
+  return s->growth ? 0 : -1;
+}
+
+void
+spare_setup_stop_growing (struct spare_setup *s)
+{
+  growth_stop (s->growth);
+  s->growth = NULL;
+}
+
+void
+spare_setup_get_room (const struct spare_setup *s, uint64_t *free,
+                      uint64_t *promised)
+{
+  struct spare_status st;
+  struct spare_room room;
+
+  spare_get_status (s->spare, &st);
+  *free = UINT64_MAX;
+  *promised = 0;
+  if (spare_file_room (&s->file, &room) != 0)
+    return;
+  *free = room.free;
+  if (st.size > room.allocated)
+    *promised = min_u64 (st.slots_free * SECTOR_SIZE,
+                         st.size - room.allocated);
 }
 
 void

@@ -34,6 +34,23 @@ extern struct spare *spare_setup_spare (const struct spare_setup *setup);
 extern int spare_setup_grow (struct spare_setup *setup, uint64_t size,
                              struct message *message);
 
+/* What the filesystem of the spare has free, and what of the free slots has
+ * no storage yet, in bytes; a device has all of it.  Any thread.
+ */
+extern void spare_setup_get_room (const struct spare_setup *setup,
+                                  uint64_t *free, uint64_t *promised);
+
+/* From now on the spare grows by itself, if it is to; GROWN is called after
+ * each growth, in a thread of its own.  Returns 0, or -1 after nbdkit_error.
+ */
+extern int spare_setup_start_growing (struct spare_setup *setup,
+                                      void (*grown) (void *opaque),
+                                      void *opaque);
+extern void spare_setup_stop_growing (struct spare_setup *setup);
+
+/* Does it? */
+extern bool spare_setup_grows (const struct spare_setup *setup);
+
 /* Closes everything.  A file that was created and never became a spare is
  * removed again.
  */

@@ -172,6 +172,13 @@ engine_spare_grown (struct engine *e)
 }
 
 void
+engine_note_room (struct engine *e, uint64_t free, uint64_t promised)
+{
+  atomic_store (&e->room, free);
+  atomic_store (&e->promised, promised);
+}
+
+void
 engine_set_auto_remap (struct engine *e, bool on)
 {
   atomic_store (&e->auto_remap, on);

@@ -233,6 +233,12 @@ extern void engine_tick (struct engine *e);
 /* The spare has been enlarged: that it was short of room is over. */
 extern void engine_spare_grown (struct engine *e);
 
+/* What the filesystem of the spare has free, and what of the spare's free
+ * slots has no storage yet: bytes.  FREE UINT64_MAX: there is no filesystem.
+ */
+extern void engine_note_room (struct engine *e, uint64_t free,
+                              uint64_t promised);
+
 /* Status. */
 enum engine_stat {
   STAT_READS, STAT_READ_BYTES, STAT_WRITES, STAT_WRITE_BYTES,
@@ -274,6 +280,7 @@ struct engine_status {
   bool main_hangs;     /* that is too long for a disk that is well */
   uint64_t last_error, last_loss;       /* of main, of a sector: seconds since
                                          * 1970, or 0 */
+  uint64_t room, promised;     /* as engine_note_room has it */
   struct map_totals totals;
   struct spare_status spare;
   uint64_t stat[NR_ENGINE_STATS];       /* since they were cleared */

@@ -176,6 +176,7 @@ struct engine {
   atomic_bool main_silent;
 
   /* A record found no room, or the spare had no slot, the last time. */
+  _Atomic uint64_t room, promised;      /* see engine_note_room */
   atomic_bool spare_short;
 
   struct told told;

@@ -38,6 +38,8 @@ engine_get_status (struct engine *e, struct engine_status *st)
   st->main_refuses = atomic_load (&e->main_refuses);
   st->readonly_to_spare = e->config.readonly_to_spare;
   st->late = marks_count (&e->late);
+  st->room = atomic_load (&e->room);
+  st->promised = atomic_load (&e->promised);
   spare_get_status (e->spare, &st->spare);
   stats_get (e, st->ever, st->stat);
   st->in_flight = flight_count (e, &st->oldest_ms);
@@ -52,7 +54,8 @@ engine_get_status (struct engine *e, struct engine_status *st)
     st->health = HEALTH_CRITICAL;
   else if (st->main_refuses || st->main_hangs || st->main_silent ||
            st->late > 0 || st->totals.lost > 0 ||
-           sp->counters[COUNT_WEAK] > 0 || spare_mostly_used (sp))
+           sp->counters[COUNT_WEAK] > 0 || spare_mostly_used (sp) ||
+           st->room < st->promised)
     st->health = HEALTH_DEGRADED;
   else
     st->health = HEALTH_OK;
@@ -94,6 +97,10 @@ engine_health_reasons (const struct engine_status *st,
     message_set (&reasons[n++], "more than 80 %% of the spare are used (%"
                  PRIu64 " of %" PRIu64 " slots): enlarge it",
                  sp->slots_used + sp->slots_retired, sp->slots_total);
+  if (st->room < st->promised)
+    message_set (&reasons[n++], "the spare's filesystem has %" PRIu64 " bytes "
+                 "free, and the spare's free slots need %" PRIu64 ": free "
+                 "space there", st->room, st->promised);
   if (st->main_refuses)
     message_set (&reasons[n++], "main refuses to be written (%s): %s",
                  strerror (st->main_refuses), st->readonly_to_spare

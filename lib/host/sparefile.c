@@ -46,6 +46,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <linux/fs.h>
 
 #include "base/bytes.h"
@@ -368,6 +369,22 @@ spare_file_extend (struct spare_file *sf, uint64_t size,
     return err;
   }
   sf->size = size;
+  return 0;
+}
+
+int
+spare_file_room (const struct spare_file *sf, struct spare_room *room)
+{
+  struct statvfs fs;
+  struct stat st;
+
+  if (sf->is_block)
+    return ENOTBLK;
+  if (fstatvfs (sf->fd, &fs) == -1 || fstat (sf->fd, &st) == -1)
+    return errno;
+  room->total = (uint64_t) fs.f_blocks * fs.f_frsize;
+  room->free = (uint64_t) fs.f_bavail * fs.f_frsize;
+  room->allocated = (uint64_t) st.st_blocks * 512;
   return 0;
 }
 

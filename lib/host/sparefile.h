@@ -7,7 +7,8 @@
  * The struct is the caller's, which opens and closes it and may read its
  * fields.  It must not move while it is open, since the device points to it.
  * The device may be used from any number of threads at once.  The other
- * functions are for one thread at a time, except spare_file_next_data.
+ * functions are for one thread at a time, except spare_file_next_data and
+ * spare_file_room.
  */
 
 #ifndef REMAP_SPAREFILE_H
@@ -64,6 +65,18 @@ extern void spare_file_close (struct spare_file *sf, bool remove);
  */
 extern int spare_file_find_size (struct spare_file *sf,
                                  struct message *message);
+
+/* What the filesystem of a regular file has, in bytes. */
+struct spare_room {
+  uint64_t total, free;         /* FREE: for whoever runs this */
+  uint64_t allocated;           /* to the file */
+};
+
+/* Any thread.  Returns 0 or an errno; ENOTBLK for a device, of which all is
+ * there.
+ */
+extern int spare_file_room (const struct spare_file *sf,
+                            struct spare_room *room);
 
 /* Makes a regular file long enough for SIZE bytes from the offset on. */
 extern int spare_file_extend (struct spare_file *sf, uint64_t size,

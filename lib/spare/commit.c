@@ -249,6 +249,18 @@ choose (struct batch *b)
   return err;
 }
 
+static bool
+is_low (struct spare *s)
+{
+  const uint64_t log = s->hdr.area[s->hdr.active].pages * ENTRIES_PER_PAGE;
+  bool few;
+
+  pthread_mutex_lock (&s->alloc_lock);
+  few = s->nfree < s->nslots / 8;
+  pthread_mutex_unlock (&s->alloc_lock);
+  return few || state_entries_at_most (s) > log / 4 * 3;
+}
+
 /* The leader's turn: one commit.  Something is in the queue. */
 static void
 lead_commit (struct spare *s)
@@ -263,6 +275,8 @@ lead_commit (struct spare *s)
   err = atomic_load (&s->failed) ? EIO : choose (&b);
   if (err == 0)
     err = commit_batch (&b, &in_doubt);
+  if (s->env.low != NULL && (err == 0 || err == ENOSPC) && is_low (s))
+    s->env.low (s->env.opaque);
 
   pthread_mutex_lock (&s->lock);
   /* Without a batch it concerns the first one alone. */

@@ -151,6 +151,7 @@ fill_header (struct spare *s, bool whole, const struct spare_identity *id)
   h->main_size = id->main_size;
   memcpy (h->label, id->label, strnlen (id->label, SPARE_LABEL_MAX));
   h->flags = whole ? HEADER_WHOLE : 0;
+  h->compat = id->grows ? COMPAT_GROWS : 0;
   h->generation = h->checkpoint_commit = h->commit_floor = 1;
   h->checkpoint_pages = 1;
   h->high_water = min_u64 (h->area[0].pages, HIGH_WATER_STEP);

@@ -25,6 +25,9 @@
 /* Flags of a header. */
 #define HEADER_WHOLE 1U
 
+/* Compatible features: whoever doesn't know them need not care. */
+#define COMPAT_GROWS 1U
+
 struct log_area {
   uint64_t offset;      /* bytes from the beginning of the spare */
   uint64_t pages;

@@ -17,6 +17,7 @@ header_identity (const struct header *h, struct spare_identity *id)
   id->main_size = h->main_size;
   memcpy (id->label, h->label, sizeof id->label);
   id->created = h->created;
+  id->grows = h->compat & COMPAT_GROWS;
 }
 
 void

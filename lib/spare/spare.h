@@ -54,6 +54,8 @@ struct spare_identity {
   uint64_t main_size;                   /* bytes */
   char label[SPARE_LABEL_MAX + 1];
   uint64_t created;                     /* seconds since 1970, UTC */
+  bool grows;                           /* its size was nobody's choice: it may
+                                         * be enlarged when it becomes full */
 };
 
 /* Counters that survive restarts, written with each commit. */
@@ -77,6 +79,13 @@ struct spare_env {
 
   /* Something that an operator should know.  May be NULL. */
   void (*warn) (void *opaque, const char *text);
+
+  /* It is time to enlarge the spare: an eighth of the slots is left, or the
+   * state takes three quarters of what the log can hold.  Called after each
+   * commit that finds it so, and when slots are wanted that aren't there, by
+   * the thread that did: it must not wait, nor use the spare.  May be NULL.
+   */
+  void (*low) (void *opaque);
 
   void *opaque;
 };
@@ -113,8 +122,8 @@ extern int spare_check_blank (const struct device *dev, uint64_t from,
                               bool *blank, struct message *message);
 
 /* Formats a blank or unfinished device (the caller has probed it), and
- * opens it.  MAP must be empty.  ID's main_size and label are used, and its
- * uuid unless that is all zeroes; what was used is filled in.  WHOLE says
+ * opens it.  MAP must be empty.  ID's main_size, label and grows are used, and
+ * its uuid unless that is all zeroes; what was used is filled in.  WHOLE says
  * that the spare reaches to the end of what contains it, so that it may
  * grow with it.
  * Errors: EINVAL (size out of range), ENOSPC, EIO, ENOMEM.

@@ -187,6 +187,8 @@ spare_store (struct spare *s, struct change_list *list, sector_t sector,
     err = atomic_load (&s->failed) ? EIO : ENOSPC;
   }
   pthread_mutex_unlock (&s->alloc_lock);
+  if (err == ENOSPC && s->env.low != NULL)
+    s->env.low (s->env.opaque);
   while (err == 0 && st.count > 0) {
     if (atomic_load (&s->failed))
       err = EIO;

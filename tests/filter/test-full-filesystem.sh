@@ -5,7 +5,7 @@
 # A filesystem without room: at the start the server ends with a message;
 # later a write that needs a slot fails with ENOSPC and goes on when there
 # is room again, and nothing of what is mapped is lost (promises 17 and 18
-# of remap-promises(7)).
+# of remap-promises(7)).  That the free slots have no room is said before.
 
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/remap.sh"
@@ -65,3 +65,34 @@ for s in range(1000, 5000, 64):
 PY
 stop_nbdkit disk
 cmp main.img orig.img
+
+# A spare of 64 MiB on a filesystem of 16: not all of its slots can be used.
+rm fs/spare.img
+bad_sectors bad.txt 1000+10000
+serve spare-size=64M remap-control=ctl.sock
+client <<'PY'
+s = control("status")
+is_(s["health"], "degraded")
+assert 0 < s["spare"]["filesystem_free"] < 16 << 20, s["spare"]
+assert s["spare"]["promised"] > 32 << 20, s["spare"]
+assert "the spare's free slots need" in s["reasons"][0], s["reasons"]
+PY
+stop_nbdkit disk
+rm fs/spare.img
+serve spare-size=8M remap-control=ctl.sock
+client <<'PY'
+s = control("status")
+is_(s["health"], "ok")
+assert s["spare"]["promised"] <= s["spare"]["free"] * SECTOR, s["spare"]
+write(1000, pattern(1000, 1, 4096))
+t = control("status")
+assert t["spare"]["promised"] < s["spare"]["promised"] - (1 << 20), t["spare"]
+is_(t["health"], "ok")
+PY
+# Somebody else takes the room.
+head -c 100M /dev/zero >fs/filler 2>/dev/null || :
+sync -f fs
+client <<'PY'
+is_(control("status")["health"], "degraded")
+PY
+stop_nbdkit disk

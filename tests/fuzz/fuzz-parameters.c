@@ -18,7 +18,8 @@
 extern struct nbdkit_filter *filter_init (void);
 
 static const char *const keys[] = {
-  "spare", "spare-create", "spare-size", "spare-offset", "spare-same-disk",
+  "spare", "spare-create", "spare-size", "spare-grow", "spare-max",
+  "spare-offset", "spare-same-disk",
   "remap-auto", "remap-retries", "main-lost-wait", "main-vanish-max",
   "remap-readonly-disk", "remap-lost", "remap-label",
   "remap-control", "remap-status", "remap-status-group", "file",

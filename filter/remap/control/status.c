@@ -235,8 +235,9 @@ main_status (const struct control_target *t, const struct engine_status *st)
 }
 
 static json_t *
-spare_status (const struct control_target *t, const struct spare_status *sp)
+spare_status (const struct control_target *t, const struct engine_status *st)
 {
+  const struct spare_status *sp = &st->spare;
   const struct spare_identity *id = spare_get_identity (t->spare);
   json_t *o = json_object ();
   char uuid[SPARE_UUID_TEXT];
@@ -250,6 +251,10 @@ spare_status (const struct control_target *t, const struct spare_status *sp)
   put (o, "used", sp->slots_used);
   put (o, "retired", sp->slots_retired);
   put (o, "free", sp->slots_free);
+  /* A device has no filesystem. */
+  put (o, "filesystem_free", min_u64 (st->room, INT64_MAX));
+  put (o, "promised", st->promised);
+  json_object_set_new (o, "grows", json_boolean (t->grows));
   put (o, "log_pages", sp->log_pages);
   put (o, "log_used", sp->log_used);
   json_object_set_new (o, "failed", json_boolean (sp->failed));
@@ -304,6 +309,18 @@ control_held (struct control_target *t)
   return reply;
 }
 
+/* The filesystem may have become fuller without the spare. */
+static void
+note_room (const struct control_target *t)
+{
+  uint64_t free, promised;
+
+  if (t->get_room == NULL)
+    return;
+  t->get_room (t->opaque, &free, &promised);
+  engine_note_room (t->engine, free, promised);
+}
+
 json_t *
 control_status (struct control_target *t)
 {
@@ -311,6 +328,7 @@ control_status (struct control_target *t)
   struct engine_status st;
   json_t *o = control_ok (), *background;
 
+  note_room (t);
   engine_get_status (t->engine, &st);
   json_object_set_new (o, "version", json_string (t->version));
   put (o, "uptime", (now - t->started_ms) / 1000);
@@ -326,7 +344,7 @@ control_status (struct control_target *t)
                          t->lost_zero || (t->is_read_only &&
                                           t->is_read_only (t->opaque))));
   json_object_set_new (o, "main", main_status (t, &st));
-  json_object_set_new (o, "spare", spare_status (t, &st.spare));
+  json_object_set_new (o, "spare", spare_status (t, &st));
   json_object_set_new (o, "sectors", sectors (&st));
   put (o, "auto_remaps", st.spare.counters[COUNT_AUTO_REMAPS]);
   put (o, "manual_remaps", st.spare.counters[COUNT_MANUAL_REMAPS]);

@@ -39,6 +39,7 @@ struct control_target {
   const char *version, *spare_path;
   uint32_t preferred, maximum;  /* of main, bytes; maximum 0: none */
   bool lost_zero;
+  bool grows;                   /* the spare, by itself */
 
   /* Any thread may call these functions. */
 
@@ -66,6 +67,11 @@ struct control_target {
 
   /* Is it certain that no client can write?  May be NULL: no. */
   bool (*is_read_only) (void *opaque);
+
+  /* Bytes that the spare's filesystem has free (UINT64_MAX: it is a device),
+   * and those that the free slots have yet to get of it.  May be NULL.
+   */
+  void (*get_room) (void *opaque, uint64_t *free, uint64_t *promised);
   void *opaque;
 
   /* Times, and samples in a ring: status.h fills them in.  They belong to
