@@ -30,7 +30,8 @@ hold_open (struct held_spare *h, const char *path, uint64_t offset,
 
   memset (h, 0, sizeof *h);
   err = spare_file_open (&h->file, path, offset, create,
-                         purpose == HOLD_TO_READ, &h->message);
+                         purpose == HOLD_TO_READ || purpose == HOLD_TO_LIST,
+                         &h->message);
   if (err)
     return err;
   h->opened = true;
@@ -60,7 +61,9 @@ hold_open_error (const struct held_spare *h, const char *path)
 int
 hold_load (struct held_spare *h)
 {
-  const struct spare_env env = { .warn = warn, .opaque = h };
+  const struct spare_env env = {
+    .warn = warn, .keep_history = h->keep_history, .opaque = h,
+  };
 
   h->map = map_new ();
   if (h->map == NULL) {
@@ -106,6 +109,7 @@ hold_spare (struct held_spare *h, const char *path, uint64_t offset,
     hold_close (h);
     return false;
   }
+  h->keep_history = purpose == HOLD_TO_LIST;
   if (hold_load (h)) {
     error ("%s: %s", path, h->message.text);
     hold_close (h);

@@ -19,11 +19,13 @@ struct held_spare {
   struct map *map;
   struct spare *spare;                  /* NULL before hold_load */
   bool quiet;                           /* warnings aren't printed */
+  bool keep_history;                    /* see spare_env */
   struct message message;               /* of the last error */
 };
 
 enum hold_purpose {
   HOLD_TO_READ,        /* nothing can be written */
+  HOLD_TO_LIST,        /* the same, and the history will be asked for */
   HOLD_TO_CHANGE,
   HOLD_TO_FORMAT,      /* a missing file is created; a spare that can't be
                         * used any more counts as FOREIGN */

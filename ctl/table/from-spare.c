@@ -38,7 +38,7 @@ table_from_spare (struct table *t, const char *path, uint64_t offset,
 
   memset (t, 0, sizeof *t);
   *status = STATUS_REFUSED;
-  if (!hold_spare (&h, path, offset, HOLD_TO_READ))
+  if (!hold_spare (&h, path, offset, HOLD_TO_LIST))
     return false;
   t->main_size = h.id.main_size;
   t->start = start;

@@ -165,6 +165,14 @@ spare_history_new (struct spare *spare, const struct map *map)
   h->spare = spare;
   h->map = map;
   pthread_mutex_init (&h->mutex, NULL);
+  if (spare->history != NULL && atomic_load (&spare->commits) == 0 &&
+      atomic_load (&spare->checkpoints) == 0) {
+    h->notes.sectors = spare->history;
+    h->filled = true;
+    h->generation = spare->hdr.generation;
+    h->pos = spare->pos;
+    spare->history = NULL;
+  }
   return h;
 }
 

@@ -31,7 +31,10 @@ struct history_run {
   uint64_t since;               /* seconds since 1970, UTC; 0: unknown */
 };
 
-/* MAP is the spare's.  Reads nothing yet.  NULL: out of memory. */
+/* MAP is the spare's.  Reads nothing yet: with spare_env.keep_history, what
+ * was read already is taken over, if no change was made since.  NULL: out of
+ * memory.
+ */
 extern struct spare_history *spare_history_new (struct spare *spare,
                                                 const struct map *map);
 extern void spare_history_free (struct spare_history *history);

@@ -140,6 +140,8 @@ struct spare {
                                  * next header may make active */
   uint64_t bound_then;          /* state_pages_at_most at the last one */
   struct map *retired;          /* LOST runs, keyed by slot */
+  struct map *history;          /* notes of the log, for whoever takes them;
+                                 * or NULL */
 
   /* The leader's, which changes them with `lock' held; sorted. */
   struct attribute **attributes;

@@ -137,6 +137,7 @@ spare_free (struct spare *s)
   }
   checkpoint_drop (s);
   map_free (s->retired);
+  map_free (s->history);
   attributes_free (s);
   free (s->used);
   free (s->prepared);

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "spare/attributes.h"
+#include "spare/notes.h"
 #include "spare/pages.h"
 #include "spare/replay.h"
 #include "spare/slots.h"
@@ -31,6 +32,7 @@ struct replay {
   struct message *message;
   struct page_reader reader;
   struct log_limits limits;
+  struct notes notes;           /* if a history is to be kept */
   uint32_t pos;                 /* the page that is looked at */
   const uint8_t *page;
   bool good;                    /* it is intact, INFO says what it is */
@@ -98,7 +100,12 @@ check_page (struct replay *r)
 {
   const char *wrong = log_page_check (r->page, &r->info, &r->limits);
 
-  return wrong ? damaged (r, r->pos, wrong) : 0;
+  if (wrong)
+    return damaged (r, r->pos, wrong);
+  if (r->notes.sectors != NULL && notes_add_page (&r->notes, r->page,
+                                                  &r->info) != 0)
+    return out_of_memory (r);
+  return 0;
 }
 
 static struct run
@@ -369,6 +376,29 @@ replay_tail (struct replay *r)
   return check_end (r);
 }
 
+static int
+keep_history (struct replay *r)
+{
+  if (!r->s->env.keep_history)
+    return 0;
+  if (notes_init (&r->notes, false) != 0)
+    return out_of_memory (r);
+  notes_begin (&r->notes);
+  return 0;
+}
+
+static void
+end_history (struct replay *r, bool good)
+{
+  if (good) {
+    notes_end (&r->notes);
+    r->s->history = r->notes.sectors;
+    return;
+  }
+  notes_abort (&r->notes);
+  notes_free (&r->notes);
+}
+
 int
 log_replay (struct spare *s, struct message *message)
 {
@@ -380,9 +410,13 @@ log_replay (struct spare *s, struct message *message)
   if (page_reader_init (&r.reader, s->dev, &s->hdr.area[s->hdr.active],
                         s->hdr.high_water))
     return out_of_memory (&r);
-  err = load_checkpoint (&r);
+  err = keep_history (&r);
+  if (err == 0)
+    err = load_checkpoint (&r);
   if (err == 0)
     err = replay_tail (&r);
+  if (r.notes.sectors != NULL)
+    end_history (&r, err == 0);
   page_reader_free (&r.reader);
   return err;
 }

@@ -87,6 +87,11 @@ struct spare_env {
    */
   void (*low) (void *opaque);
 
+  /* The log is going to be asked for its history (history.h): what is read of
+   * it when the spare is opened is kept for that.
+   */
+  bool keep_history;
+
   void *opaque;
 };
 
