@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "base/array.h"
+#include "host/group.h"
 #include "host/announce.h"
 #include "host/run-directory.h"
 #include "exit-status.h"
@@ -171,11 +171,11 @@ is_ours (const char *path)
 static bool
 give_to_group (const char *path, const char *group)
 {
-  const struct group *g = getgrnam (group);
   uint64_t number;
+  gid_t gid;
 
-  if (g)
-    number = g->gr_gid;
+  if (group_by_name (group, &gid))
+    number = gid;
   else if (!parse_number (group, &number) || number >= UINT32_MAX) {
     error ("there is no group '%s'", group);
     return false;

@@ -71,7 +71,8 @@ print_disks (const struct status *st)
   }
   heading ("spare");
   print_text (stdout, st->spare.path);
-  printf (" (%s)%s%s\n", show_bytes (st->spare.size).s,
+  printf (" (%s%s)%s%s\n", show_bytes (st->spare.size).s,
+          st->spare.grows ? ", grows by itself" : "",
           st->spare.failed ? ", FAILED: restart the server" : "",
           st->spare.full ? ", FULL: enlarge it" : "");
   heading ("");

@@ -68,6 +68,9 @@ parse_spare (struct status *st, struct reader *r)
   st->spare.used = get_uint (r, "spare.used");
   st->spare.retired = get_uint (r, "spare.retired");
   st->spare.free = get_uint (r, "spare.free");
+  st->spare.filesystem_free = get_uint (r, "spare.filesystem_free");
+  st->spare.promised = get_uint (r, "spare.promised");
+  st->spare.grows = get_bool (r, "spare.grows");
   st->spare.log_pages = get_uint (r, "spare.log_pages");
   st->spare.log_used = get_uint (r, "spare.log_used");
   st->spare.failed = get_bool (r, "spare.failed");

@@ -41,6 +41,8 @@ struct status {
     const char *path, *uuid;
     uint64_t created, size;             /* unix; bytes */
     uint64_t total, used, retired, free;       /* slots */
+    uint64_t filesystem_free, promised;        /* bytes */
+    bool grows;
     uint64_t log_pages, log_used;
     bool failed, full;
     uint64_t commit_number, commits, flushes, checkpoints;

@@ -4,7 +4,6 @@
 
 #include <config.h>
 
-#include <grp.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include <nbdkit-filter.h>
 
+#include "host/group.h"
 #include "spare/spare.h"
 #include "parameters.h"
 
@@ -152,16 +152,15 @@ parse_path (char **path, const char *key, const char *value)
 static int
 parse_group (unsigned *group, const char *key, const char *value)
 {
-  const struct group *g;
+  gid_t gid;
 
   if (*value >= '0' && *value <= '9')
     return parse_number (group, key, value, UINT32_MAX - 1);
-  g = getgrnam (value);
-  if (g == NULL) {
+  if (!group_by_name (value, &gid)) {
     nbdkit_error ("%s=%s: there is no group of that name", key, value);
     return -1;
   }
-  *group = g->gr_gid;
+  *group = gid;
   return 0;
 }
 
