@@ -21,7 +21,18 @@ main_is_lost (const struct engine *e)
   return atomic_load (&e->main_lost);
 }
 
-/* Main has said ERR: it is gone. */
+/* Main has said ERR: it is gone.
+ *
+ * Until this has been called the loss isn't known here.  If main were back by
+ * then, a FLUSH in between could end well although writes from before it were
+ * lost.  That is for the layer below to rule out, since the error may just as
+ * well be on its way through that layer: a device that went away is another
+ * one when it is back.  So either the layer's descriptor stays dead, and no
+ * flush of it succeeds; or the layer opens the device anew, knows that, and
+ * fails the next flush itself, as the direct plugin does.  Such a flush fails
+ * for everybody as any other (flush.c), and the error that comes later counts
+ * nothing twice.
+ */
 extern void main_went_away (struct engine *e, int err);
 
 /* A call to main has failed with ERR.  True if that is a media error, and main

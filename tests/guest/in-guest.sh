@@ -183,6 +183,7 @@ open_session ()
 close_session ()
 {
   exec 8>&-
+  rm session.in
 }
 
 # session_is WHAT-IS-EXPECTED COMMAND...: as sectors_are.

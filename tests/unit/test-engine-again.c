@@ -70,6 +70,57 @@ test_flush_over_loss (void)
   rig_end (&r);
 }
 
+static bool reopened;
+
+/* A layer that has opened the device anew, and knows what that means. */
+static int
+flush_after_reopening (void *ctx)
+{
+  struct simdisk *s = ctx;
+
+  if (reopened) {
+    reopened = false;
+    return EIO;
+  }
+  return s->dev.ops->flush (ctx);
+}
+
+/* Main is gone and back before a request that was told so has counted it: the
+ * layer below fails the next FLUSH, each connection hears of it once, and
+ * what arrives late adds nothing to that.
+ */
+static void
+test_flush_before_loss (void)
+{
+  struct engine_conn other;
+  struct device_ops ops;
+  struct device dev;
+  struct job late;
+
+  begin (NULL, 0);
+  ops = *r.main->dev.ops;
+  ops.flush = flush_after_reopening;
+  dev = (struct device) { .ops = &ops, .ctx = r.main };
+  over (&r.conn, &dev);
+  engine_conn_init (&other, r.e, &dev);
+  CU_ASSERT_EQUAL (rig_write (&r, 0, 4096, 2), 0);
+  sim_bad (r.main, SIM_READ, 64, 1, ENODEV);
+  sim_close (r.main, 0, SIM_READ, SEC (64), 512, false);
+  job_start (&late, &r, JOB_READ, SEC (64), 512, 1);
+  sim_wait (r.main, 0, 1);
+
+  reopened = true;
+  CU_ASSERT_EQUAL (rig_flush (&r), EIO);
+  sim_open (r.main, 0);
+  CU_ASSERT_EQUAL (job_end (&late), ESHUTDOWN);
+  CU_ASSERT_EQUAL (stat_of (&r, STAT_MAIN_LOST), 1);
+  atomic_fetch_add (&r.now_ms, 2000);
+  CU_ASSERT_EQUAL (rig_flush (&r), 0);
+  CU_ASSERT_EQUAL (engine_flush (&other), EIO);
+  CU_ASSERT_EQUAL (engine_flush (&other), 0);
+  rig_end (&r);
+}
+
 static void
 lose_at_flush (void *opaque, enum sim_op op, uint64_t offset, uint64_t count)
 {
@@ -405,6 +456,7 @@ main (int argc, char *argv[])
 {
   static const struct unit_test tests[] = {
     { "a FLUSH over a loss (promise 14)", test_flush_over_loss },
+    { "a FLUSH before a loss is known (promise 14)", test_flush_before_loss },
     { "a FUA over a loss (promise 14)", test_fua_over_loss },
     { "away before a FUA's flush (promise 14)", test_away_before_fua_flush },
     { "lost at each try (promise 12)", test_flapping },
