@@ -277,7 +277,7 @@ test_flags (void)
 static void
 test_limits (void)
 {
-  static const uint8_t content[256];
+  static const uint8_t content[257];
   struct change_list list = { 0 };
   struct attribute a = { .tag = "many", .len = 1, .data = content };
   struct spare_status st;
@@ -298,7 +298,7 @@ test_limits (void)
   rig_free (&r);
 
   rig_make (&r, 64 * MIB);
-  a.len = sizeof content;
+  a.len = 256;
   for (a.key = 0; a.key < ATTRIBUTES_MAX; a.key++)
     CU_ASSERT_EQUAL_FATAL (change_list_add_attribute (&list, &a), 0);
   CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
