@@ -19,11 +19,17 @@
  * store of a pointer.  Aborting it means to free the copies.  Readers load
  * that pointer once within an RCU read-side section (liburcu, flavour bp,
  * so that threads needn't be told of it), and so see one tree from
- * beginning to end.  The nodes that an update has replaced are chained up,
- * and freed after the grace period that map_publish waits for (a reader would
- * find another sector's slot in them, promise 1); or when the map is unpinned,
- * if they belong to the tree that is pinned.  An empty
- * map is a NULL pointer, and costs its readers that one load.
+ * beginning to end.  An empty map is a NULL pointer, and costs its readers
+ * that one load.
+ *
+ * The nodes that an update has replaced are freed after a grace period: a
+ * reader would find another sector's slot in them (promise 1).  On a busy
+ * machine that takes milliseconds, because a reader that was preempted is
+ * waited for, and a client's write waits for its change of the map.  So what
+ * has been replaced is collected over many updates, and there is one grace
+ * period for all of it; what belongs to the tree that is pinned is collected
+ * apart until the map is unpinned.  Nothing but memory needs the grace period:
+ * slots are free at once, spare/batch.h says why.
  *
  * A node's "update" number says whether the open update made it (then it
  * is private and may be changed or freed at once) or whether readers may
@@ -130,17 +136,20 @@ put_aside (struct map *map, struct tree *old)
   struct node *node;
 
   while ((node = map->garbage) != NULL) {
-    struct node **list = map->is_pinned && node->update < map->pin_update
-      ? &map->kept : &map->old_nodes;
-
     map->garbage = node->link;
-    node->link = *list;
-    *list = node;
+    if (map->is_pinned && node->update < map->pin_update) {
+      node->link = map->kept;
+      map->kept = node;
+    }
+    else {
+      node->link = map->old_nodes;
+      map->old_nodes = node;
+      map->old_bytes += node_size (node);
+    }
   }
   old->link = map->old_trees;
   map->old_trees = old;
-  map->old_bytes += map->garbage_bytes + sizeof *old;
-  map->garbage_bytes = 0;
+  map->old_bytes += sizeof *old;
 }
 
 /* Pairs with the store in publish: what that thread wrote into the nodes
@@ -334,7 +343,6 @@ map_abort (struct map *map)
   else
     memset (&map->work, 0, sizeof map->work);
   map->garbage = NULL;          /* these are in ROOT, and stay */
-  map->garbage_bytes = 0;
   free (map->next);
   map->next = NULL;
   map->open = map->dirty = false;

@@ -53,7 +53,6 @@ release (struct map *map, struct node *node)
   else {
     node->link = map->garbage;
     map->garbage = node;
-    map->garbage_bytes += node_size (node);
   }
 }
 

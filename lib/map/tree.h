@@ -99,9 +99,7 @@ struct map {
   struct tree *next;     /* memory for what WORK becomes; NULL: not dirty */
   uint64_t update;       /* number of the open or next update, from 1 */
 
-  /* Seen by readers, not in WORK any more; bytes. */
-  struct node *garbage;
-  uint64_t garbage_bytes;
+  struct node *garbage;  /* seen by readers, not in WORK any more */
 
   /* The same of updates that were published: a reader may still be there. */
   struct node *old_nodes;
