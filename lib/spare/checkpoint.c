@@ -129,13 +129,16 @@ write_all (struct checkpoint *c)
   return err ? err : seal (c);
 }
 
-/* Makes it active. */
+/* Makes it active.  The high water may rise by that, and the reserve is beyond
+ * it; without storage for that there is what there is.
+ */
 static int
 switch_to (const struct checkpoint *c, uint64_t last)
 {
   struct header h = c->s->hdr;
 
   fill_header (c, last, &h);
+  room_for_high_water (c->s, h.high_water);
   return header_write (c->s, &h);
 }
 

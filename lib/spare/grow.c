@@ -202,6 +202,8 @@ grow (struct spare *s, uint64_t new_size, struct message *message)
   }
   if (moved) {
     memcpy (s->room, room, sizeof s->room);
+    /* With reasons and times the checkpoint may be longer than the state. */
+    room_for_high_water (s, s->hdr.high_water);
     checkpoint_adopt (s);
   }
   g->older = atomic_load (&s->geometry);

@@ -103,6 +103,49 @@ test_ahead (void)
   rig_free (&r);
 }
 
+/* A checkpoint may end further on than the log that it replaces, for which the
+ * reserve was made.
+ */
+static void
+test_ahead_of_checkpoint (void)
+{
+  struct rig r;
+
+  make_large (&r);
+  for (unsigned i = 0; i < 4; i++) {
+    CU_ASSERT_EQUAL_FATAL (do_scattered (&r, CHANGE_LOST, UINT64_C (50000) * i,
+                                         160 * ENTRIES_PER_PAGE), 0);
+    CU_ASSERT_EQUAL_FATAL (spare_checkpoint (r.spare), 0);
+    check_reserve (&r);
+  }
+  rig_free (&r);
+}
+
+/* So may one into areas that growth has placed elsewhere: here of one run with
+ * many reasons.
+ */
+static void
+test_ahead_of_growth (void)
+{
+  struct change c = { .kind = CHANGE_LOST, .count = 1, .slot = NO_SLOT };
+  struct change_list list = { 0 };
+  struct rig r;
+
+  rig_init (&r, memdev_new (4096 * MIB));
+  r.main_size = 20 * TB;
+  CU_ASSERT_EQUAL_FATAL (rig_format (&r, 64 * MIB), 0);
+  for (; c.sector < 160 * ENTRIES_PER_PAGE; c.sector++) {
+    c.reason = c.sector % 2 ? WHY_CLIENT : WHY_MANUAL;
+    CU_ASSERT_EQUAL_FATAL (change_list_add (&list, &c), 0);
+  }
+  CU_ASSERT_EQUAL_FATAL (spare_commit (r.spare, &list, NULL), 0);
+  change_list_free (&list);
+  CU_ASSERT_EQUAL_FATAL (spare_grow (r.spare, 4096 * MIB, &r.message), 0);
+  CU_ASSERT (r.spare->hdr.checkpoint_pages >= 160);
+  check_reserve (&r);
+  rig_free (&r);
+}
+
 /* The filesystem is full, from the beginning or later: no slot can be taken,
  * but as many runs can be recorded as LOST as the reserve has entries for,
  * across a restart too.
@@ -161,6 +204,8 @@ main (int argc, char *argv[])
     { "the default size", test_default_size },
     { "storage of a new spare (promise 17)", test_new },
     { "room ahead of the log (promise 17)", test_ahead },
+    { "room behind a checkpoint (promise 17)", test_ahead_of_checkpoint },
+    { "room behind a moved log (promise 17)", test_ahead_of_growth },
     { "LOST on a full filesystem (promises 17, 18)", test_full },
     { NULL }
   };
