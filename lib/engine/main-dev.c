@@ -297,31 +297,45 @@ main_write (struct request *r, const void *buf, uint64_t start, uint64_t end)
   return err;
 }
 
+/* Trims and prefetches are hints, and not worth losing main for: what may make
+ * it vanish is left out.  *DONE: how far what is said of START goes, at most
+ * what one call takes.
+ */
+static bool
+may_hint (const struct engine *e, uint64_t start, uint64_t end,
+          uint64_t *done)
+{
+  *done = min_u64 (end, start + e->max_call);
+  return !suspects_any (e) ||
+    suspects_look (e, start, *done, done) == NO_SUSPECT;
+}
+
 int
 main_trim (struct request *r, uint64_t start, uint64_t end)
 {
   const struct device *main_dev = &r->conn->main_dev;
   struct engine *e = r->e;
   _Atomic uint32_t *call;
-  uint32_t n;
+  uint64_t done;
   int err;
 
   if (main_dev->ops->trim == NULL)
     return 0;
-  for (; start < end; start += n) {
-    n = min_u64 (end - start, e->max_call);
+  for (; start < end; start = done) {
     if (main_met_lost (r))
       return ENODEV;
+    if (!may_hint (e, start, end, &done))
+      continue;
     /* A hole is read without asking the disk. */
-    canaries_touch (&e->canaries, start, n);
+    canaries_touch (&e->canaries, start, done - start);
     will_write (r);
     calls_share (e);
     call = call_begins (e);
-    err = main_dev->ops->trim (main_dev->ctx, n, start);
+    err = main_dev->ops->trim (main_dev->ctx, done - start, start);
     call_ended (call);
     calls_leave (e);
     if (err)
-      return main_failed (r, STAT_MAIN_WRITE_ERRORS, err, start, start + n);
+      return main_failed (r, STAT_MAIN_WRITE_ERRORS, err, start, done);
   }
   return 0;
 }
@@ -334,25 +348,21 @@ main_cache (struct request *r,
   struct engine *e = r->e;
   _Atomic uint32_t *call;
   uint64_t done;
-  uint32_t n;
   int err;
 
-  for (; start < end; start += n) {
-    n = min_u64 (end - start, e->max_call);
+  for (; start < end; start = done) {
     if (main_met_lost (r))
       return ENODEV;
-    canaries_touch (&e->canaries, start, n);
-    /* It is a hint, and not worth losing main for. */
-    if (suspects_any (e) &&
-        suspects_look (e, start, start + n, &done) != NO_SUSPECT)
+    if (!may_hint (e, start, end, &done))
       continue;
+    canaries_touch (&e->canaries, start, done - start);
     calls_share (e);
     call = call_begins (e);
-    err = cache (r->conn->main_dev.ctx, n, start);
+    err = cache (r->conn->main_dev.ctx, done - start, start);
     call_ended (call);
     calls_leave (e);
     if (err)
-      return main_failed (r, STAT_MAIN_READ_ERRORS, err, start, start + n);
+      return main_failed (r, STAT_MAIN_READ_ERRORS, err, start, done);
   }
   return 0;
 }

@@ -225,6 +225,51 @@ test_manual (void)
   rig_end (&r);
 }
 
+static int
+cache_by_reading (void *ctx, uint32_t count, uint64_t offset)
+{
+  uint8_t *buf = malloc (count);
+  int err = device_pread (&r.main->dev, buf, count, offset);
+
+  (void) ctx;
+  free (buf);
+  return err;
+}
+
+/* Trims and prefetches are hints: what may make main vanish is left out, in
+ * the midst of a request too, and the rest is asked.
+ */
+static void
+test_hints (void)
+{
+  const struct rig_options o = { .manual = true };
+  uint64_t trims;
+
+  begin (&o, 600000, 2);
+  sim_vanish (r.main, SIM_READ | SIM_TRIM, 70, 1, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), EIO);
+  CU_ASSERT_EQUAL (r.main->vanished, 3);
+  trims = sim_calls (r.main, SIM_TRIM);
+  CU_ASSERT_EQUAL (engine_trim (&r.conn, SEC (16), SEC (64), false), 0);
+  CU_ASSERT_EQUAL (sim_calls (r.main, SIM_TRIM), trims + 2);
+  CU_ASSERT_EQUAL (engine_cache (&r.conn, SEC (16), SEC (64),
+                                 cache_by_reading), 0);
+  CU_ASSERT_EQUAL (r.main->vanished, 3);
+  CU_ASSERT (suspects_any (r.e));
+  rig_end (&r);
+
+  /* What only a trim touches isn't trimmed again. */
+  begin (NULL, 600000, 2);
+  sim_vanish (r.main, SIM_TRIM, 70, 1, ENODEV);
+  for (int i = 0; i < 3; i++)
+    CU_ASSERT_EQUAL (engine_trim (&r.conn, SEC (16), SEC (64), false), 0);
+  CU_ASSERT_EQUAL (r.main->vanished, 1);
+  CU_ASSERT_EQUAL (totals (&r).runs, 0);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (64), SEC (16), 2), 0);
+  CU_ASSERT_FALSE (suspects_any (r.e));
+  rig_end (&r);
+}
+
 /* While main stays away nothing is condemned. */
 static void
 test_stays_away (void)
@@ -250,6 +295,7 @@ main (int argc, char *argv[])
     { "alone (promise 12)", test_alone },
     { "writes and zeroes (promises 3, 9)", test_write },
     { "nothing is remapped by itself", test_manual },
+    { "trims and prefetches (promise 12)", test_hints },
     { "main stays away (promise 12)", test_stays_away },
     { NULL }
   };
