@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/bytes.h"
+#include "engine/blocks.h"
 #include "engine/canaries.h"
 #include "engine/errors.h"
 #include "engine/events.h"
@@ -274,12 +275,38 @@ may_move_late (struct request *r)
   return may_move (r) && may_move_data (r, ETIMEDOUT);
 }
 
+/* Nothing is left that could be asked for a sign of life, see ask_canaries.
+ * Then a main that is there counts as back if the first block that the request
+ * needs can be read, or it needs no whole one: were it dead all the same, nothing would
+ * become LOST for that, since nobody could say that it is alive.
+ */
+static bool
+block_answers (struct request *r)
+{
+  struct engine *e = r->e;
+  const uint64_t block = block_of (e, r->start);
+  enum life life;
+  void *buf;
+  int err;
+
+  if (r->start == r->end || block + e->config.main_block > e->config.main_size ||
+      !map_all_direct (e->map, sector_of (block),
+                       e->config.main_block >> SECTOR_SHIFT))
+    return true;
+  if (posix_memalign (&buf, 4096, e->config.main_block) != 0)
+    return false;
+  life = ask (r, buf, block, ETIMEDOUT, &err);
+  free (buf);
+  return life == MAIN_ALIVE;
+}
+
 static bool
 main_came_back (struct request *r)
 {
   const struct device *main_dev = &r->conn->main_dev;
   struct engine *e = r->e;
   uint64_t size = e->config.main_size;
+  enum life life;
 
   if (main_dev->ops->probe && main_dev->ops->probe (main_dev->ctx, &size))
     return false;
@@ -292,7 +319,10 @@ main_came_back (struct request *r)
     e->told_other = true;
     return false;
   }
-  return ask_canaries (r, ETIMEDOUT, false) == MAIN_ALIVE;
+  life = ask_canaries (r, ETIMEDOUT, false);
+  return life == MAIN_ALIVE ||
+    (life == MAIN_SILENT && atomic_load (&e->main_silent) &&
+     block_answers (r));
 }
 
 /* The probe mutex is held, and released while main is asked. */

@@ -340,6 +340,68 @@ test_each_waits (void)
   }
 }
 
+/* Main was lost, and nothing is left that could be asked for a sign of life:
+ * behind a cache all of it was read, or nothing of it is DIRECT.  It is back
+ * all the same when it is.
+ */
+static void
+test_back_unasked (void)
+{
+  for (int cached = 0; cached < 2; cached++)
+    for (int probe = 0; probe < 2; probe++) {
+      struct device_ops ops;
+      struct device dev;
+
+      rig_init (&r, NULL);
+      engine_free (r.e);
+      r.config.main_cache = cached ? MAIN_CACHED : MAIN_UNCACHED;
+      r.e = engine_new (&r.config, r.map, r.spare);
+      ops = *r.main->dev.ops;
+      if (!probe)
+        ops.probe = NULL;
+      dev = (struct device) { .ops = &ops, .ctx = r.main };
+      engine_conn_init (&r.conn, r.e, &dev);
+      if (cached)
+        CU_ASSERT_EQUAL (rig_read (&r, 0, 4 * MIB, 1), 0)
+      else
+        set_state (&r, 0, 8192, ZERO, 0);
+
+      sim_gone (r.main, ENODEV);
+      CU_ASSERT_EQUAL (rig_flush (&r), ESHUTDOWN);
+      atomic_fetch_add (&r.now_ms, 2000);
+      if (cached)
+        CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+      CU_ASSERT_EQUAL (rig_flush (&r), ESHUTDOWN);
+      sim_gone (r.main, 0);
+      atomic_fetch_add (&r.now_ms, 2000);
+      if (cached)
+        CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), 0);
+      CU_ASSERT_EQUAL (rig_flush (&r), 0);
+      CU_ASSERT_FALSE (atomic_load (&r.e->main_lost));
+      rig_end (&r);
+    }
+
+  /* A block that can't be read is no sign of life. */
+  rig_init (&r, NULL);
+  engine_free (r.e);
+  r.config.main_cache = MAIN_CACHED;
+  r.e = engine_new (&r.config, r.map, r.spare);
+  engine_conn_init (&r.conn, r.e, &r.main->dev);
+  CU_ASSERT_EQUAL (rig_read (&r, 0, 4 * MIB, 1), 0);
+  sim_gone (r.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+  sim_gone (r.main, 0);
+  sim_bad (r.main, SIM_READ, 70, 1, EIO);
+  atomic_fetch_add (&r.now_ms, 2000);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+  CU_ASSERT_EQUAL (totals (&r).lost, 0);
+  atomic_fetch_add (&r.now_ms, 2000);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (71), 512, 1), 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), EIO);
+  CU_ASSERT_EQUAL (totals (&r).lost, 0);
+  rig_end (&r);
+}
+
 /* A disk that refuses writes, where nothing may be remapped by itself. */
 static void
 test_refused_manual (void)
@@ -466,6 +528,7 @@ main (int argc, char *argv[])
     { "nothing else to ask (promise 12)", test_nothing_else },
     { "writes where nothing tells (promise 12)", test_silent_writes },
     { "each kind of request (promise 12)", test_each_waits },
+    { "nothing left to ask (promise 12)", test_back_unasked },
     { "refused, and nothing is remapped", test_refused_manual },
     { "a canary that hangs (promise 12)", test_canary_hangs },
     { "a mixed block and a full spare (promise 18)", test_mixed_and_full },
