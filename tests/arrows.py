@@ -61,7 +61,7 @@ ORDER = {
         create
     """,
     "lib/engine": """
-        errors canaries events
+        errors canaries events alone
         engine.h
         internal
         request log blocks marks stats places spare-dev

@@ -18,6 +18,7 @@
 #include <stddef.h>
 
 #include "base/rangelock.h"
+#include "engine/alone.h"
 #include "engine/canaries.h"
 #include "engine/engine.h"
 
@@ -71,7 +72,7 @@ struct marks {
 
 struct suspects {
   atomic_bool any;
-  pthread_rwlock_t alone;       /* of calls to main, while there are any */
+  struct alone alone;           /* of calls to main, while there are any */
   struct marks suspected, guilty, condemned;
   pthread_mutex_t mutex;        /* guards ANY and what follows */
   struct {

@@ -277,21 +277,21 @@ may_move_late (struct request *r)
 
 /* Nothing is left that could be asked for a sign of life, see ask_canaries.
  * Then a main that is there counts as back if the first block that the request
- * needs can be read, or it needs no whole one: were it dead all the same, nothing would
- * become LOST for that, since nobody could say that it is alive.
+ * needs can be read, or it needs no whole one: were it dead all the same,
+ * nothing would become LOST for that, since nobody could say that it is alive.
  */
 static bool
 block_answers (struct request *r)
 {
   struct engine *e = r->e;
   const uint64_t block = block_of (e, r->start);
+  const uint64_t end = block + e->config.main_block;
   enum life life;
   void *buf;
   int err;
 
-  if (r->start == r->end || block + e->config.main_block > e->config.main_size ||
-      !map_all_direct (e->map, sector_of (block),
-                       e->config.main_block >> SECTOR_SHIFT))
+  if (r->start == r->end || end > e->config.main_size ||
+      !map_all_direct (e->map, sector_of (block), sectors_in (block, end)))
     return true;
   if (posix_memalign (&buf, 4096, e->config.main_block) != 0)
     return false;

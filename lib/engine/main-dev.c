@@ -82,57 +82,64 @@ main_failed (struct request *r, enum engine_stat stat, int err,
   return err;
 }
 
-/* Calls to main while there are suspects.  A call is what main_read_once and
- * write_once do: it returns 0, an errno, or NOT_FAST.
+/* Calls to main while there are suspects.  A call asks main, whether or not
+ * that is lost; it returns 0, an errno, or NOT_FAST.
  */
 typedef int main_call (struct request *r, void *buf, uint32_t count,
                        uint64_t start);
-
-static void
-calls_share (struct engine *e)
-{
-  pthread_rwlock_rdlock (&e->suspects.alone);
-}
-
-static void
-calls_leave (struct engine *e)
-{
-  pthread_rwlock_unlock (&e->suspects.alone);
-}
 
 /* Calls that began before the suspicion and still hang aren't known here; those
  * since then are waited for, but not longer than this.  Milliseconds.
  */
 #define ALONE_WAIT_MS 1000
 
-/* Until nothing else is asked of main.  False: something hangs, and the call
- * won't be alone.
+/* A call that isn't looked at for suspects; false: there are none, and nobody
+ * wants to be alone.
  */
 static bool
-calls_exclude (struct engine *e)
+calls_share (struct engine *e)
 {
-  struct timespec until;
+  const bool share = suspects_any (e);
 
-  clock_gettime (CLOCK_REALTIME, &until);
-  until.tv_sec += ALONE_WAIT_MS / 1000;
-  if (pthread_rwlock_timedwrlock (&e->suspects.alone, &until) == 0)
-    return true;
-  calls_share (e);
-  return false;
+  if (share)
+    alone_share (&e->suspects.alone);
+  return share;
 }
 
-/* Nothing else is asked of main meanwhile, as far as that is to be had. */
+static void
+calls_leave (struct engine *e, bool shared)
+{
+  if (shared)
+    alone_leave (&e->suspects.alone);
+}
+
+static int
+call_shared (struct request *r, main_call *call, void *buf, uint32_t count,
+             uint64_t start)
+{
+  struct engine *e = r->e;
+  int err;
+
+  alone_share (&e->suspects.alone);
+  err = main_met_lost (r) ? ENODEV : call (r, buf, count, start);
+  alone_leave (&e->suspects.alone);
+  return err;
+}
+
+/* Nothing else is asked of main meanwhile, as far as that is to be had: if
+ * something hangs, a loss doesn't count.
+ */
 static int
 call_alone (struct request *r, main_call *call, void *buf, uint32_t count,
             uint64_t start)
 {
   struct engine *e = r->e;
-  const bool is_alone = calls_exclude (e);
+  const bool is_alone = alone_exclude (&e->suspects.alone, ALONE_WAIT_MS);
   bool is_lost;
   int err;
 
   if (main_met_lost (r)) {
-    calls_leave (e);
+    alone_leave (&e->suspects.alone);
     return ENODEV;
   }
   err = call (r, buf, count, start);
@@ -140,11 +147,12 @@ call_alone (struct request *r, main_call *call, void *buf, uint32_t count,
     (error_classify (err) == ERROR_GONE ||
      (error_classify (err) == ERROR_MEDIA && !main_is_alive (r, err) &&
       main_is_lost (e)));
-  if (!is_lost)
+  /* A zero that wasn't fast hasn't touched anything. */
+  if (!is_lost && err != NOT_FAST)
     suspects_clear (e, start, start + count);
-  else if (is_alone)
+  else if (is_lost && is_alone)
     suspects_lost (e, start, start + count);
-  calls_leave (e);
+  alone_leave (&e->suspects.alone);
   return err;
 }
 
@@ -162,9 +170,7 @@ call_carefully (struct request *r, main_call *call, void *buf, uint32_t count,
        start = done) {
     switch (suspects_look (e, start, end, &done)) {
     case NO_SUSPECT:
-      calls_share (e);
-      err = call (r, p, done - start, start);
-      calls_leave (e);
+      err = call_shared (r, call, p, done - start, start);
       break;
     case GUILTY:
       done = min_u64 (done, block_end (e, start));
@@ -186,8 +192,6 @@ read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
   _Atomic uint32_t *call;
   int err;
 
-  if (main_met_lost (r))
-    return ENODEV;
   canaries_touch (&r->e->canaries, start, count);
   call = call_begins (r->e);
   err = device_pread (&r->conn->main_dev, buf, count, start);
@@ -249,8 +253,6 @@ write_once (struct request *r, void *buf, uint32_t count, uint64_t start)
   _Atomic uint32_t *call;
   int err;
 
-  if (main_met_lost (r))
-    return ENODEV;
   canaries_touch (&e->canaries, start, count);
   will_write (r);
   call = call_begins (e);
@@ -280,6 +282,8 @@ main_write_once (struct request *r, const void *buf, uint32_t count,
   /* What is written isn't changed. */
   if (suspects_any (r->e))
     return call_carefully (r, write_once, (void *) buf, count, start);
+  if (main_met_lost (r))
+    return ENODEV;
   return write_once (r, (void *) buf, count, start);
 }
 
@@ -317,6 +321,7 @@ main_trim (struct request *r, uint64_t start, uint64_t end)
   struct engine *e = r->e;
   _Atomic uint32_t *call;
   uint64_t done;
+  bool shared;
   int err;
 
   if (main_dev->ops->trim == NULL)
@@ -329,11 +334,11 @@ main_trim (struct request *r, uint64_t start, uint64_t end)
     /* A hole is read without asking the disk. */
     canaries_touch (&e->canaries, start, done - start);
     will_write (r);
-    calls_share (e);
+    shared = calls_share (e);
     call = call_begins (e);
     err = main_dev->ops->trim (main_dev->ctx, done - start, start);
     call_ended (call);
-    calls_leave (e);
+    calls_leave (e, shared);
     if (err)
       return main_failed (r, STAT_MAIN_WRITE_ERRORS, err, start, done);
   }
@@ -348,6 +353,7 @@ main_cache (struct request *r,
   struct engine *e = r->e;
   _Atomic uint32_t *call;
   uint64_t done;
+  bool shared;
   int err;
 
   for (; start < end; start = done) {
@@ -356,11 +362,11 @@ main_cache (struct request *r,
     if (!may_hint (e, start, end, &done))
       continue;
     canaries_touch (&e->canaries, start, done - start);
-    calls_share (e);
+    shared = calls_share (e);
     call = call_begins (e);
     err = cache (r->conn->main_dev.ctx, done - start, start);
     call_ended (call);
-    calls_leave (e);
+    calls_leave (e, shared);
     if (err)
       return main_failed (r, STAT_MAIN_READ_ERRORS, err, start, done);
   }
@@ -371,14 +377,15 @@ int
 main_flush (struct request *r)
 {
   _Atomic uint32_t *call;
+  bool shared;
   int err;
 
   if (main_met_lost (r))
     return ENODEV;
-  calls_share (r->e);
+  shared = calls_share (r->e);
   call = call_begins (r->e);
   err = device_flush (&r->conn->main_dev);
   call_ended (call);
-  calls_leave (r->e);
+  calls_leave (r->e, shared);
   return err ? main_failed (r, STAT_MAIN_FLUSH_ERRORS, err, 0, 0) : 0;
 }

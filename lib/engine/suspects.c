@@ -16,15 +16,9 @@
 int
 suspects_init (struct suspects *s)
 {
-  pthread_rwlockattr_t attr;
   int err;
 
-  /* Or else one that asks alone would wait for ever beside busy clients. */
-  pthread_rwlockattr_init (&attr);
-  pthread_rwlockattr_setkind_np (&attr,
-                                 PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-  pthread_rwlock_init (&s->alone, &attr);
-  pthread_rwlockattr_destroy (&attr);
+  alone_init (&s->alone);
   pthread_mutex_init (&s->mutex, NULL);
   err = marks_init (&s->suspected, MARK_NONE);
   err |= marks_init (&s->guilty, MARK_NONE);
@@ -39,7 +33,7 @@ suspects_destroy (struct suspects *s)
   marks_destroy (&s->guilty);
   marks_destroy (&s->condemned);
   pthread_mutex_destroy (&s->mutex);
-  pthread_rwlock_destroy (&s->alone);
+  alone_destroy (&s->alone);
 }
 
 /* The mutex is held. */
@@ -67,7 +61,7 @@ suspects_add (struct engine *e, uint64_t start, uint64_t end)
   map_get_totals (s->suspected.set, &totals);
   if (totals.runs < MAX_SUSPECTS) {
     marks_add (&s->suspected, sector_of (start), sectors_in (start, end));
-    /* Nor are they asked for a sign of life. */
+    /* Nor are they asked for a sign of life meanwhile. */
     marks_add (&e->bad_canaries, sector_of (start), sectors_in (start, end));
     update (e);
   }
@@ -150,6 +144,7 @@ suspects_clear (struct engine *e, uint64_t start, uint64_t end)
   marks_remove (&s->suspected, sector, count);
   marks_remove (&s->guilty, sector, count);
   marks_remove (&s->condemned, sector, count);
+  marks_remove (&e->bad_canaries, sector, count);
   for (unsigned i = 0; i < NR_LOSSES; i++)
     if (s->losses[i].block >= start && s->losses[i].block < end)
       s->losses[i].n = 0;

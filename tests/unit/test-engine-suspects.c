@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine-rig.h"
+#include "engine/marks.h"
 #include "engine/suspects.h"
 #include "spare/history.h"
 
@@ -207,6 +208,27 @@ test_write (void)
   rig_end (&r);
 }
 
+/* A fast zero that main doesn't have touches nothing, and clears nobody. */
+static void
+test_fast_zero (void)
+{
+  begin (NULL, 0, 2);
+  sim_vanish (r.main, SIM_READ, 70, 1, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+  sim_gone (r.main, 0);
+  atomic_fetch_add (&r.now_ms, 2000);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (1000), 512, 1), 0);
+  sim_fail (r.main, SIM_ZERO, 1, ENOTSUP);
+  CU_ASSERT_EQUAL (engine_zero (&r.conn, 512, SEC (70), DEVICE_FAST_ZERO,
+                                false), ENOTSUP);
+  CU_ASSERT (suspects_any (r.e));
+  /* Once it is cleared it may be asked for a sign of life again. */
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (70), 512, 2), 0);
+  CU_ASSERT_FALSE (suspects_any (r.e));
+  CU_ASSERT_EQUAL (marks_count (&r.e->bad_canaries), 0);
+  rig_end (&r);
+}
+
 /* Nothing is remapped by itself: the error is passed on, and main isn't lost
  * again and again.
  */
@@ -294,6 +316,7 @@ main (int argc, char *argv[])
     { "a main that only went away (promise 2)", test_innocent },
     { "alone (promise 12)", test_alone },
     { "writes and zeroes (promises 3, 9)", test_write },
+    { "fast zeroes", test_fast_zero },
     { "nothing is remapped by itself", test_manual },
     { "trims and prefetches (promise 12)", test_hints },
     { "main stays away (promise 12)", test_stays_away },
