@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "spare-growth.h"
+#include "thread.h"
 
 /* After it couldn't be enlarged: not at each commit again. */
 #define PAUSE_MS 60000U
@@ -121,7 +121,6 @@ growth_start (const struct spare_file *file, struct spare *spare, uint64_t max,
               growth_function *grow, void *opaque)
 {
   struct growth *g = calloc (1, sizeof *g);
-  sigset_t all, old;
   int err;
 
   if (g == NULL) {
@@ -135,16 +134,7 @@ growth_start (const struct spare_file *file, struct spare *spare, uint64_t max,
   g->opaque = opaque;
   pthread_mutex_init (&g->mutex, NULL);
   pthread_cond_init (&g->cond, NULL);
-  /* Signals are nbdkit's. */
-  sigfillset (&all);
-  sigdelset (&all, SIGSEGV);
-  sigdelset (&all, SIGBUS);
-  sigdelset (&all, SIGFPE);
-  sigdelset (&all, SIGILL);
-  sigdelset (&all, SIGABRT);
-  pthread_sigmask (SIG_SETMASK, &all, &old);
-  err = pthread_create (&g->thread, NULL, run, g);
-  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  err = thread_start (&g->thread, run, g);
   if (err) {
     nbdkit_error ("remap: pthread_create: %s", strerror (err));
     free_growth (g);
