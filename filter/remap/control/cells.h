@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "control/protocol.h"
+#include "control/reply.h"
 #include "control/target.h"
 
 /* The reply: of WANTED cells, at most CONTROL_CELLS_MAX; NULL: out of memory.

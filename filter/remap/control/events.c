@@ -9,15 +9,10 @@
 
 #include "control/events.h"
 #include "control/protocol.h"
+#include "control/reply.h"
 #include "engine/events.h"
 
 #define MAX_EVENTS 1000         /* in one reply */
-
-static void
-put_number (json_t *object, const char *key, uint64_t n)
-{
-  json_object_set_new (object, key, json_integer (n));
-}
 
 static void
 put_text (json_t *object, const char *key, const char *text)
@@ -28,15 +23,11 @@ put_text (json_t *object, const char *key, const char *text)
 static void
 put_sectors (json_t *o, const struct event *e)
 {
-  json_t *ranges = json_array (), *why = json_object (), *range;
+  json_t *ranges = json_array (), *why = json_object ();
 
   put_number (o, "count", e->count);
-  for (unsigned i = 0; i < e->nr_ranges; i++) {
-    range = json_object ();
-    put_number (range, "start", e->range[i].start);
-    put_number (range, "count", e->range[i].count);
-    json_array_append_new (ranges, range);
-  }
+  for (unsigned i = 0; i < e->nr_ranges; i++)
+    append_range (ranges, e->range[i].start, e->range[i].count);
   json_object_set_new (o, "ranges", ranges);
   json_object_set_new (o, "more", json_boolean (e->more));
   for (unsigned i = 0; i <= WHY_LAST; i++)

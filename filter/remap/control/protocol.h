@@ -14,7 +14,6 @@
 #ifndef REMAP_CONTROL_PROTOCOL_H
 #define REMAP_CONTROL_PROTOCOL_H
 
-#include <jansson.h>
 
 #include "base/message.h"
 #include "base/sector.h"
@@ -94,19 +93,5 @@ extern void control_describe (const struct control_request *rq, char *text,
 
 /* How each request is written; NULL after the last one. */
 extern const char *control_usage (enum control_verb verb);
-
-/* Replies.  If memory runs out these return NULL, which all of jansson's
- * functions accept as an argument.
- */
-extern json_t *control_ok (void);
-extern json_t *control_error (const char *text);
-
-/* TEXT as a JSON string: bytes that aren't UTF-8 become question marks. */
-extern json_t *control_text (const char *text);
-
-/* The line for a reply, \n included, in malloc'd memory, and its length;
- * the reference is taken over.  NULL: out of memory.
- */
-extern char *control_encode (json_t *reply, size_t *len);
 
 #endif /* REMAP_CONTROL_PROTOCOL_H */

@@ -106,22 +106,12 @@ note_bad (void *opaque, sector_t start, uint64_t count)
 }
 
 static void
-put_number (json_t *object, const char *key, uint64_t n)
-{
-  json_object_set_new_nocheck (object, key, json_integer (n));
-}
-
-static void
 put_runs (json_t *reply, const struct progress *p)
 {
-  json_t *runs = json_array (), *run;
+  json_t *runs = json_array ();
 
-  for (unsigned i = 0; i < p->nr_runs; i++) {
-    run = json_object ();
-    put_number (run, "start", p->run[i].start);
-    put_number (run, "count", p->run[i].count);
-    json_array_append_new (runs, run);
-  }
+  for (unsigned i = 0; i < p->nr_runs; i++)
+    append_range (runs, p->run[i].start, p->run[i].count);
   json_object_set_new (reply, "runs", runs);
   json_object_set_new (reply, "more", json_boolean (p->more));
 }

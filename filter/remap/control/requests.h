@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "control/protocol.h"
+#include "control/reply.h"
 #include "control/target.h"
 
 /* Executes a request that control_parse has accepted, and returns the reply

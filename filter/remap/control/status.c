@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "control/background.h"
 #include "control/protocol.h"
+#include "control/reply.h"
 #include "control/status.h"
 
 enum rate {
@@ -108,12 +109,6 @@ oldest_within (const struct control_target *t, uint64_t now, uint64_t age)
   return &t->samples[(t->newest + CONTROL_SAMPLES - low) % CONTROL_SAMPLES];
 }
 
-static void
-put (json_t *object, const char *key, uint64_t n)
-{
-  json_object_set_new (object, key, json_integer (n));
-}
-
 static json_t *
 rate (const struct control_target *t, const struct control_sample *now,
       unsigned minutes)
@@ -122,9 +117,9 @@ rate (const struct control_target *t, const struct control_sample *now,
     oldest_within (t, now->ms, (uint64_t) minutes * 60 * 1000);
   json_t *rate = json_object ();
 
-  put (rate, "seconds", (now->ms - then->ms + 500) / 1000);
+  put_number (rate, "seconds", (now->ms - then->ms + 500) / 1000);
   for (unsigned i = 0; i < NR_RATES; i++)
-    put (rate, rate_names[i], now->v[i] - then->v[i]);
+    put_number (rate, rate_names[i], now->v[i] - then->v[i]);
   return rate;
 }
 
@@ -147,8 +142,8 @@ counted (uint64_t count, uint64_t bytes)
 {
   json_t *kind = json_object ();
 
-  put (kind, "count", count);
-  put (kind, "bytes", bytes);
+  put_number (kind, "count", count);
+  put_number (kind, "bytes", bytes);
   return kind;
 }
 
@@ -157,7 +152,7 @@ counted_only (uint64_t count)
 {
   json_t *kind = json_object ();
 
-  put (kind, "count", count);
+  put_number (kind, "count", count);
   return kind;
 }
 
@@ -186,10 +181,10 @@ errors (const uint64_t *stat)
 {
   json_t *all = json_object ();
 
-  put (all, "read", stat[STAT_MAIN_READ_ERRORS]);
-  put (all, "write", stat[STAT_MAIN_WRITE_ERRORS]);
-  put (all, "flush", stat[STAT_MAIN_FLUSH_ERRORS]);
-  put (all, "spare", stat[STAT_SPARE_ERRORS]);
+  put_number (all, "read", stat[STAT_MAIN_READ_ERRORS]);
+  put_number (all, "write", stat[STAT_MAIN_WRITE_ERRORS]);
+  put_number (all, "flush", stat[STAT_MAIN_FLUSH_ERRORS]);
+  put_number (all, "spare", stat[STAT_SPARE_ERRORS]);
   return all;
 }
 
@@ -198,8 +193,8 @@ passed_on (const uint64_t *stat)
 {
   json_t *all = json_object ();
 
-  put (all, "refused", stat[STAT_MAIN_REFUSED]);
-  put (all, "other", stat[STAT_MAIN_OTHER_ERRORS]);
+  put_number (all, "refused", stat[STAT_MAIN_REFUSED]);
+  put_number (all, "other", stat[STAT_MAIN_OTHER_ERRORS]);
   return all;
 }
 
@@ -220,15 +215,15 @@ main_status (const struct control_target *t, const struct engine_status *st)
 {
   json_t *o = json_object ();
 
-  put (o, "size", engine_main_size (t->engine));
-  put (o, "block", engine_main_block (t->engine));
-  put (o, "preferred", t->preferred);
-  put (o, "maximum", t->maximum);
+  put_number (o, "size", engine_main_size (t->engine));
+  put_number (o, "block", engine_main_block (t->engine));
+  put_number (o, "preferred", t->preferred);
+  put_number (o, "maximum", t->maximum);
   json_object_set_new (o, "lost", json_boolean (st->main_lost));
   json_object_set_new (o, "hangs", json_boolean (st->main_hangs));
-  put (o, "in_flight", st->in_flight);
-  put (o, "oldest", st->oldest_ms / 1000);
-  put (o, "last_error", st->last_error);
+  put_number (o, "in_flight", st->in_flight);
+  put_number (o, "oldest", st->oldest_ms / 1000);
+  put_number (o, "last_error", st->last_error);
   json_object_set_new (o, "label", control_text (
                          spare_get_identity (t->spare)->label));
   return o;
@@ -245,25 +240,25 @@ spare_status (const struct control_target *t, const struct engine_status *st)
   spare_uuid_text (id->uuid, uuid);
   json_object_set_new (o, "path", control_text (t->spare_path));
   json_object_set_new (o, "uuid", json_string (uuid));
-  put (o, "created", id->created);
-  put (o, "size", sp->size);
-  put (o, "total", sp->slots_total);
-  put (o, "used", sp->slots_used);
-  put (o, "retired", sp->slots_retired);
-  put (o, "free", sp->slots_free);
+  put_number (o, "created", id->created);
+  put_number (o, "size", sp->size);
+  put_number (o, "total", sp->slots_total);
+  put_number (o, "used", sp->slots_used);
+  put_number (o, "retired", sp->slots_retired);
+  put_number (o, "free", sp->slots_free);
   /* A device has no filesystem. */
-  put (o, "filesystem_free", min_u64 (st->room, INT64_MAX));
-  put (o, "promised", st->promised);
+  put_number (o, "filesystem_free", min_u64 (st->room, INT64_MAX));
+  put_number (o, "promised", st->promised);
   json_object_set_new (o, "grows", json_boolean (t->grows));
-  put (o, "log_pages", sp->log_pages);
-  put (o, "log_used", sp->log_used);
+  put_number (o, "log_pages", sp->log_pages);
+  put_number (o, "log_used", sp->log_used);
   json_object_set_new (o, "failed", json_boolean (sp->failed));
   json_object_set_new (o, "full", json_boolean (sp->full ||
                                                 sp->slots_free == 0));
-  put (o, "commit_number", sp->commit_number);
-  put (o, "commits", sp->commits);
-  put (o, "flushes", sp->flushes);
-  put (o, "checkpoints", sp->checkpoints);
+  put_number (o, "commit_number", sp->commit_number);
+  put_number (o, "commits", sp->commits);
+  put_number (o, "flushes", sp->flushes);
+  put_number (o, "checkpoints", sp->checkpoints);
   return o;
 }
 
@@ -273,13 +268,13 @@ sectors (const struct engine_status *st)
   const struct map_totals *totals = &st->totals;
   json_t *o = json_object ();
 
-  put (o, "remapped", totals->remapped);
-  put (o, "lost", totals->lost);
-  put (o, "zero", totals->zero);
-  put (o, "runs", totals->runs);
-  put (o, "memory", totals->bytes);
+  put_number (o, "remapped", totals->remapped);
+  put_number (o, "lost", totals->lost);
+  put_number (o, "zero", totals->zero);
+  put_number (o, "runs", totals->runs);
+  put_number (o, "memory", totals->bytes);
   /* All of them: as many as there can be. */
-  put (o, "late", min_u64 (st->late, MAP_MAX_SECTOR));
+  put_number (o, "late", min_u64 (st->late, MAP_MAX_SECTOR));
   return o;
 }
 
@@ -293,7 +288,7 @@ put_held (json_t *o, struct control_target *t, uint64_t now)
   for (unsigned i = 0; i < n; i++) {
     holder = json_object ();
     json_object_set_new (holder, "holder", control_text (holders[i].name));
-    put (holder, "seconds", (holders[i].until_ms - now + 999) / 1000);
+    put_number (holder, "seconds", (holders[i].until_ms - now + 999) / 1000);
     json_array_append_new (list, holder);
   }
   json_object_set_new (o, "held", json_boolean (n > 0));
@@ -331,10 +326,10 @@ control_status (struct control_target *t)
   note_room (t);
   engine_get_status (t->engine, &st);
   json_object_set_new (o, "version", json_string (t->version));
-  put (o, "uptime", (now - t->started_ms) / 1000);
-  put (o, "time", time (NULL));
-  put (o, "started", t->started);
-  put (o, "since", t->since);
+  put_number (o, "uptime", (now - t->started_ms) / 1000);
+  put_number (o, "time", time (NULL));
+  put_number (o, "started", t->started);
+  put_number (o, "since", t->since);
   json_object_set_new (o, "health",
                        json_string (engine_health_name (st.health)));
   json_object_set_new (o, "reasons", reasons (&st));
@@ -346,21 +341,21 @@ control_status (struct control_target *t)
   json_object_set_new (o, "main", main_status (t, &st));
   json_object_set_new (o, "spare", spare_status (t, &st));
   json_object_set_new (o, "sectors", sectors (&st));
-  put (o, "auto_remaps", st.spare.counters[COUNT_AUTO_REMAPS]);
-  put (o, "manual_remaps", st.spare.counters[COUNT_MANUAL_REMAPS]);
-  put (o, "weak", st.spare.counters[COUNT_WEAK]);
-  put (o, "became_lost", st.spare.counters[COUNT_LOST]);
-  put (o, "recovered", st.spare.counters[COUNT_RECOVERED]);
-  put (o, "last_loss", st.last_loss);
-  put (o, "overwritten", st.stat[STAT_OVERWRITTEN]);
+  put_number (o, "auto_remaps", st.spare.counters[COUNT_AUTO_REMAPS]);
+  put_number (o, "manual_remaps", st.spare.counters[COUNT_MANUAL_REMAPS]);
+  put_number (o, "weak", st.spare.counters[COUNT_WEAK]);
+  put_number (o, "became_lost", st.spare.counters[COUNT_LOST]);
+  put_number (o, "recovered", st.spare.counters[COUNT_RECOVERED]);
+  put_number (o, "last_loss", st.last_loss);
+  put_number (o, "overwritten", st.stat[STAT_OVERWRITTEN]);
   json_object_set_new (o, "requests", requests (st.stat));
   json_object_set_new (o, "errors", errors (st.stat));
   json_object_set_new (o, "passed_on", passed_on (st.stat));
-  put (o, "retries", st.stat[STAT_RETRIES]);
-  put (o, "retries_saved", st.stat[STAT_RETRIES_SAVED]);
-  put (o, "lost_refused", st.stat[STAT_LOST_REFUSED]);
-  put (o, "lost_zeroed", st.stat[STAT_LOST_ZEROED]);
-  put (o, "main_lost_times", st.stat[STAT_MAIN_LOST]);
+  put_number (o, "retries", st.stat[STAT_RETRIES]);
+  put_number (o, "retries_saved", st.stat[STAT_RETRIES_SAVED]);
+  put_number (o, "lost_refused", st.stat[STAT_LOST_REFUSED]);
+  put_number (o, "lost_zeroed", st.stat[STAT_LOST_ZEROED]);
+  put_number (o, "main_lost_times", st.stat[STAT_MAIN_LOST]);
   json_object_set_new (o, "rates", rates (t, &st, now));
   background = json_object ();
   put_held (background, t, now);
