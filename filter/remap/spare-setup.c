@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <pthread.h>
@@ -23,11 +22,13 @@
 #include <nbdkit-filter.h>
 
 #include "base/bytes.h"
-#include "host/blockdev.h"
 #include "host/sparefile.h"
 #include "engine/spare-dev.h"
+#include "spare-enlarge.h"
 #include "spare-growth.h"
+#include "spare-place.h"
 #include "spare-setup.h"
+#include "startup.h"
 
 struct spare_setup {
   const struct remap_config *config;
@@ -77,68 +78,11 @@ env_of (struct spare_setup *s)
   return (struct spare_env) { .warn = warn, .low = note_low, .opaque = s };
 }
 
-/* Prints what is no error, for the person who starts the server: nbdkit's
- * own messages would need -v.
- */
-static void __attribute__ ((format (printf, 1, 2)))
-say (const char *fs, ...)
-{
-  va_list args;
-
-  va_start (args, fs);
-  fprintf (stderr, "nbdkit: remap: ");
-  vfprintf (stderr, fs, args);
-  fprintf (stderr, "\n");
-  va_end (args);
-}
-
 static int
 fail (const struct message *message)
 {
   nbdkit_error ("remap: %s", message->text);
   return -1;
-}
-
-/* What main's path leads to; false if it isn't known, or not there. */
-static bool
-stat_main (const struct spare_setup *s, struct stat *st)
-{
-  return s->config->main_path != NULL && stat (s->config->main_path, st) == 0;
-}
-
-static bool
-is_same_object (const struct stat *a, const struct stat *b)
-{
-  if (S_ISBLK (a->st_mode) || S_ISBLK (b->st_mode))
-    return S_ISBLK (a->st_mode) && S_ISBLK (b->st_mode) &&
-      a->st_rdev == b->st_rdev;
-  return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/* The spare isn't main, nor shares a disk with it, as far as can be seen
- * (promise 22).
- */
-static int
-check_spare_place (const struct spare_setup *s, const struct stat *spare_st)
-{
-  struct stat st;
-
-  if (!stat_main (s, &st))
-    return 0;
-  if (is_same_object (&st, spare_st)) {
-    nbdkit_error ("remap: spare %s: is main itself (%s): a disk can't be "
-                  "its own spare", s->config->spare_path, s->config->main_path);
-    return -1;
-  }
-  if (S_ISBLK (st.st_mode) && !s->config->spare_same_disk &&
-      disk_is_same (st.st_rdev, S_ISBLK (spare_st->st_mode) ?
-                    spare_st->st_rdev : spare_st->st_dev)) {
-    nbdkit_error ("remap: spare %s: lies on the disk that main (%s) is on: "
-                  "put it on another one, or say spare-same-disk=yes if you "
-                  "must", s->config->spare_path, s->config->main_path);
-    return -1;
-  }
-  return 0;
 }
 
 /* A spare that exists is looked at before it is opened: a plugin that holds
@@ -151,7 +95,7 @@ open_spare (struct spare_setup *s)
   struct stat st;
 
   if (stat (s->config->spare_path, &st) == 0 &&
-      check_spare_place (s, &st) == -1)
+      spare_place_check (s->config, &st) == -1)
     return -1;
   if (spare_file_open (&s->file, s->config->spare_path, s->config->spare_offset,
                        s->config->spare_create, false, &message))
@@ -160,24 +104,7 @@ open_spare (struct spare_setup *s)
     nbdkit_error ("remap: spare %s: stat: %m", s->config->spare_path);
     return -1;
   }
-  return check_spare_place (s, &st);
-}
-
-/* Learns main's identity, if its path leads to a block device. */
-static void
-look_at_main_path (struct spare_setup *s)
-{
-  struct stat st;
-
-  if (!stat_main (s, &st) || !S_ISBLK (st.st_mode))
-    return;
-  disk_label (st.st_rdev, s->disk_label, sizeof s->disk_label);
-  if (!s->config->main_is_direct)
-    say ("warning: main (%s) is a block device behind the page cache: bad "
-         "sectors that are written go unnoticed until the next flush, and "
-         "reads fail for 4 KiB around each.  Use the direct plugin: nbdkit "
-         "--filter=remap direct %s ...", s->config->main_path,
-         s->config->main_path);
+  return spare_place_check (s->config, &st);
 }
 
 static int
@@ -229,7 +156,8 @@ prepare_new (struct spare_setup *s)
   }
   spare_uuid_set_version (s->identity.uuid);
   spare_uuid_text (s->identity.uuid, uuid);
-  say ("creating a new spare: %s, UUID %s", s->config->spare_path, uuid);
+  startup_say ("creating a new spare: %s, UUID %s", s->config->spare_path,
+               uuid);
   return 0;
 }
 
@@ -259,39 +187,6 @@ look_at_spare (struct spare_setup *s)
     return -1;
   }
   return 0;
-}
-
-/* Is there room for SIZE bytes that the spare may take, as far as can be seen
- * without writing?  ST: how it is now.
- */
-static int
-check_new_part (struct spare_setup *s, const struct spare_status *st,
-                uint64_t size, struct message *message)
-{
-  const uint64_t end = min_u64 (size, s->file.size);
-  int err = 0;
-
-  /* What a growth that was interrupted has left is the spare's own. */
-  if (st->claimed < end)
-    err = spare_file_is_blank (&s->file, st->claimed, end);
-  if (err)
-    message_set (message, "%s", err == EEXIST ?
-                 "what follows the spare is not blank" : strerror (err));
-  else if (s->file.is_block)
-    err = spare_file_extend (&s->file, size, message);
-  return err;
-}
-
-/* Makes the spare SIZE bytes large, which it wasn't before.  The new part has
- * been checked: a file is lengthened only when all that it has there was
- * found to be blank.
- */
-static int
-grow_to (struct spare_setup *s, uint64_t size, struct message *message)
-{
-  int err = spare_file_extend (&s->file, size, message);
-
-  return err ? err : spare_grow (s->spare, size, message);
 }
 
 /* The size that an existing spare is to have: more than it has if that is
@@ -338,7 +233,7 @@ check_growth (struct spare_setup *s)
   size = size_to_be (s, &st);
   if (size == st.size)
     return 0;
-  if (check_new_part (s, &st, size, &why))
+  if (spare_enlarge_check (&s->file, &st, size, &why))
     return growth_failed (s, &st, size, &why);
   s->grow_to = size;
   return 0;
@@ -352,7 +247,7 @@ prepare (struct spare_setup *s)
 
   if (open_spare (s) == -1 || look_at_spare (s) == -1)
     return -1;
-  look_at_main_path (s);
+  spare_place_main_label (s->config, s->disk_label, sizeof s->disk_label);
   if (s->label == NULL)
     s->label = s->disk_label;
 
@@ -433,7 +328,7 @@ start (struct spare_setup *s, uint64_t main_size)
   if (s->grow_to == 0)
     return 0;
   spare_get_status (s->spare, &st);
-  if (grow_to (s, s->grow_to, &message))
+  if (spare_enlarge_to (&s->file, s->spare, s->grow_to, &message))
     return growth_failed (s, &st, s->grow_to, &message);
   return 0;
 }
@@ -485,33 +380,11 @@ int
 spare_setup_grow (struct spare_setup *s, uint64_t wanted,
                   struct message *message)
 {
-  const uint64_t size = round_down (wanted, 4096);
-  struct spare_status st;
-  struct message why;
   int err;
 
   pthread_mutex_lock (&s->grow_mutex);
-  spare_get_status (s->spare, &st);
-  if (size <= st.size) {
-    message_set (&why, "that isn't more");
-    err = EINVAL;
-  }
-  else if (size > SPARE_MAX_SIZE) {
-    /* Before the file is made longer. */
-    message_set (&why, "a spare can have at most %" PRIu64, SPARE_MAX_SIZE);
-    err = EINVAL;
-  }
-  else {
-    err = spare_file_find_size (&s->file, &why);
-    if (err == 0)
-      err = check_new_part (s, &st, size, &why);
-    if (err == 0)
-      err = grow_to (s, size, &why);
-  }
+  err = spare_enlarge (&s->file, s->spare, wanted, message);
   pthread_mutex_unlock (&s->grow_mutex);
-  if (err)
-    message_set (message, "the spare can't be enlarged from %" PRIu64 " to %"
-                 PRIu64 " bytes: %.300s", st.size, wanted, why.text);
   return err;
 }
 

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ */
+
+#include <config.h>
+
+#include <sys/stat.h>
+
+#include <nbdkit-filter.h>
+
+#include "host/blockdev.h"
+#include "spare-place.h"
+#include "startup.h"
+
+/* What main's path leads to; false if it isn't known, or not there. */
+static bool
+stat_main (const struct remap_config *config, struct stat *st)
+{
+  return config->main_path != NULL && stat (config->main_path, st) == 0;
+}
+
+static bool
+is_same_object (const struct stat *a, const struct stat *b)
+{
+  if (S_ISBLK (a->st_mode) || S_ISBLK (b->st_mode))
+    return S_ISBLK (a->st_mode) && S_ISBLK (b->st_mode) &&
+      a->st_rdev == b->st_rdev;
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+int
+spare_place_check (const struct remap_config *config,
+                   const struct stat *spare_st)
+{
+  struct stat st;
+
+  if (!stat_main (config, &st))
+    return 0;
+  if (is_same_object (&st, spare_st)) {
+    nbdkit_error ("remap: spare %s: is main itself (%s): a disk can't be "
+                  "its own spare", config->spare_path, config->main_path);
+    return -1;
+  }
+  if (S_ISBLK (st.st_mode) && !config->spare_same_disk &&
+      disk_is_same (st.st_rdev, S_ISBLK (spare_st->st_mode) ?
+                    spare_st->st_rdev : spare_st->st_dev)) {
+    nbdkit_error ("remap: spare %s: lies on the disk that main (%s) is on: "
+                  "put it on another one, or say spare-same-disk=yes if you "
+                  "must", config->spare_path, config->main_path);
+    return -1;
+  }
+  return 0;
+}
+
+void
+spare_place_main_label (const struct remap_config *config, char *label,
+                        size_t size)
+{
+  struct stat st;
+
+  if (!stat_main (config, &st) || !S_ISBLK (st.st_mode))
+    return;
+  disk_label (st.st_rdev, label, size);
+  if (!config->main_is_direct)
+    startup_say ("warning: main (%s) is a block device behind the page cache: "
+                 "bad sectors that are written go unnoticed until the next "
+                 "flush, and reads fail for 4 KiB around each.  Use the direct "
+                 "plugin: nbdkit --filter=remap direct %s ...",
+                 config->main_path, config->main_path);
+}

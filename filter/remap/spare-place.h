@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ * Copyright (C) 2026 The nbdkit-remap authors
+ *
+ * Where main and its spare lie: not on one disk, and what the disk is called.
+ */
+
+#ifndef REMAP_SPARE_PLACE_H
+#define REMAP_SPARE_PLACE_H
+
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "parameters.h"
+
+/* The spare isn't main, nor shares a disk with it, as far as can be seen
+ * (promise 22 of remap-promises(7)).  SPARE_ST: what the spare's path leads
+ * to.  Returns 0, or -1 after nbdkit_error.
+ */
+extern int spare_place_check (const struct remap_config *config,
+                              const struct stat *spare_st);
+
+/* Learns main's label (serial number, WWN) if its path leads to a block
+ * device, into LABEL of SIZE bytes; leaves that as it is otherwise.  Warns of
+ * a device that is read through the page cache.
+ */
+extern void spare_place_main_label (const struct remap_config *config,
+                                    char *label, size_t size);
+
+#endif /* REMAP_SPARE_PLACE_H */
