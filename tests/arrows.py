@@ -65,7 +65,8 @@ ORDER = {
         engine.h
         internal
         request log blocks marks stats places spare-dev
-        in-flight suspects
+        in-flight
+        suspects
         lost
         main-dev record
         read write

@@ -167,6 +167,18 @@ main_went_away (struct engine *e, int err)
                  "resumes when it answers again", strerror (err));
 }
 
+/* A call of this request has failed, and main is lost: it was under way when
+ * that happened, since nothing is asked of a main that is lost.
+ */
+static void
+failed_with_main (struct request *r)
+{
+  r->met_lost = true;
+  /* Of a larger request it isn't known here which part it was. */
+  if (r->start < r->end && r->end - r->start <= MAIN_PIECE)
+    suspects_add (r->e, r->start, r->end);
+}
+
 /* Only one request asks at a time, and those that have failed before it began
  * to ask take its answer.
  */
@@ -185,16 +197,12 @@ life_of_main (struct request *r, int err)
   else {
     e->asked_at = atomic_fetch_add (&e->tick, 1);
     life = e->life = ask_canaries (r, err, true);
-    if (life == MAIN_DEAD) {
+    if (life == MAIN_DEAD)
       main_went_away (e, err);
-      /* Of a larger request it isn't known here which part it was. */
-      if (r->start < r->end && r->end - r->start <= MAIN_PIECE)
-        suspects_add (e, r->start, r->end);
-    }
   }
   pthread_mutex_unlock (&e->ask_mutex);
   if (life == MAIN_DEAD)
-    r->met_lost = true;
+    failed_with_main (r);
   return life;
 }
 
@@ -248,7 +256,7 @@ may_go_on (struct request *r, int err)
       !atomic_load (&r->e->auto_remap))
     return false;
   if (main_is_lost (r->e)) {
-    r->met_lost = true;
+    failed_with_main (r);
     return false;
   }
   if (r->judged_ms == 0)
@@ -275,10 +283,28 @@ may_move_late (struct request *r)
   return may_move (r) && may_move_data (r, ETIMEDOUT);
 }
 
+/* Asks for a block that may be what makes main vanish: alone, as main-dev.c asks
+ * suspects.
+ */
+static bool
+answers_alone (struct request *r, void *buf, uint64_t block, uint64_t end)
+{
+  struct engine *e = r->e;
+  const bool is_alone = suspects_exclude (e);
+  int err;
+  const enum life life = ask (r, buf, block, ETIMEDOUT, &err);
+
+  if (error_classify (err) == ERROR_GONE && is_alone)
+    suspects_lost (e, block, end);
+  alone_leave (&e->suspects.alone);
+  return life == MAIN_ALIVE;
+}
+
 /* Nothing is left that could be asked for a sign of life, see ask_canaries.
  * Then a main that is there counts as back if the first block that the request
- * needs can be read, or it needs no whole one: were it dead all the same,
- * nothing would become LOST for that, since nobody could say that it is alive.
+ * needs can be read, or it needs no whole one, or none that may be asked: were
+ * it dead all the same, nothing would become LOST for that, since nobody could
+ * say that it is alive.
  */
 static bool
 block_answers (struct request *r)
@@ -286,18 +312,19 @@ block_answers (struct request *r)
   struct engine *e = r->e;
   const uint64_t block = block_of (e, r->start);
   const uint64_t end = block + e->config.main_block;
-  enum life life;
+  uint64_t done;
+  bool answers;
   void *buf;
-  int err;
 
   if (r->start == r->end || end > e->config.main_size ||
-      !map_all_direct (e->map, sector_of (block), sectors_in (block, end)))
+      !map_all_direct (e->map, sector_of (block), sectors_in (block, end)) ||
+      suspects_look (e, block, end, &done) == CONDEMNED)
     return true;
   if (posix_memalign (&buf, 4096, e->config.main_block) != 0)
     return false;
-  life = ask (r, buf, block, ETIMEDOUT, &err);
+  answers = answers_alone (r, buf, block, end);
   free (buf);
-  return life == MAIN_ALIVE;
+  return answers;
 }
 
 static bool

@@ -88,11 +88,6 @@ main_failed (struct request *r, enum engine_stat stat, int err,
 typedef int main_call (struct request *r, void *buf, uint32_t count,
                        uint64_t start);
 
-/* Calls that began before the suspicion and still hang aren't known here; those
- * since then are waited for, but not longer than this.  Milliseconds.
- */
-#define ALONE_WAIT_MS 1000
-
 /* A call that isn't looked at for suspects; false: there are none, and nobody
  * wants to be alone.
  */
@@ -134,7 +129,7 @@ call_alone (struct request *r, main_call *call, void *buf, uint32_t count,
             uint64_t start)
 {
   struct engine *e = r->e;
-  const bool is_alone = alone_exclude (&e->suspects.alone, ALONE_WAIT_MS);
+  const bool is_alone = suspects_exclude (e);
   bool is_lost;
   int err;
 

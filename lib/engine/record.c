@@ -29,13 +29,17 @@ record_init (struct record *rec, struct engine *e, struct request *r)
   rec->r = r;
 }
 
-/* Why blocks that main refused aren't DIRECT any more. */
+/* Why what main refused from START on isn't DIRECT any more.  *DONE: how far
+ * that is known to be so, at most END; a condemned block may lie beside others.
+ */
 static enum change_reason
 reason_of (const struct engine *e, uint64_t start, uint64_t end,
-           enum change_reason why)
+           enum change_reason why, uint64_t *done)
 {
+  *done = end;
   return (why == WHY_AUTO_READ || why == WHY_AUTO_WRITE) &&
-    suspects_condemned (e, start, end) ? WHY_VANISH : why;
+    suspects_any (e) && suspects_look (e, start, end, done) == CONDEMNED
+    ? WHY_VANISH : why;
 }
 
 static int
@@ -149,6 +153,7 @@ int
 store_sectors (struct record *rec, const uint8_t *buf, uint64_t start,
                uint64_t end, enum change_reason why)
 {
+  enum change_reason reason;
   struct run run;
   uint64_t next;
 
@@ -159,10 +164,10 @@ store_sectors (struct record *rec, const uint8_t *buf, uint64_t start,
       store_in_own_slots (rec, buf, start, next, run.slot);
     else {
       /* What wasn't DIRECT is there because of this request alone. */
-      store_in_new_slots (rec, buf, start, next,
-                          run.state == DIRECT || why == WHY_MANUAL
-                          ? reason_of (rec->e, start, next, why)
-                          : WHY_CLIENT);
+      reason = WHY_CLIENT;
+      if (run.state == DIRECT || why == WHY_MANUAL)
+        reason = reason_of (rec->e, start, next, why, &next);
+      store_in_new_slots (rec, buf, start, next, reason);
       if (run.state == DIRECT)
         count_moved (rec, sectors_in (start, next), why);
       else if (why != WHY_MANUAL)
@@ -176,18 +181,22 @@ int
 record_state (struct record *rec, const struct run *run,
               enum sector_state state, enum change_reason why)
 {
-  const struct change c = {
-    .kind = (enum change_kind) state, .sector = run->start,
-    .count = run->count, .slot = NO_SLOT,
-    .reason = reason_of (rec->e, run->start << SECTOR_SHIFT,
-                         run_end_byte (run), why),
-  };
+  const uint64_t end = run_end_byte (run);
+  struct change c = { .kind = (enum change_kind) state, .slot = NO_SLOT };
+  uint64_t done;
 
   if (state == LOST)
     rec->counters[COUNT_LOST] += run->count;
   if (state == DIRECT)
     atomic_fetch_add (&rec->e->given_back, 1);
-  return add (rec, &c);
+  for (uint64_t pos = run->start << SECTOR_SHIFT; pos < end && rec->err == 0;
+       pos = done) {
+    c.reason = reason_of (rec->e, pos, end, why, &done);
+    c.sector = sector_of (pos);
+    c.count = sectors_in (pos, done);
+    add (rec, &c);
+  }
+  return rec->err;
 }
 
 /* Slots that lose their sectors are used again, but not bad ones. */

@@ -7,8 +7,12 @@
 #include "base/bytes.h"
 #include "engine/blocks.h"
 #include "engine/events.h"
+#include "engine/in-flight.h"
 #include "engine/marks.h"
 #include "engine/suspects.h"
+
+/* What hangs is waited for, but not longer than this.  Milliseconds. */
+#define ALONE_WAIT_MS 1000
 
 /* More than a server has calls under way; beyond this nothing is suspected. */
 #define MAX_SUSPECTS 1024
@@ -99,6 +103,16 @@ count_loss (struct suspects *s, uint64_t block)
   s->losses[free].block = block;
   s->losses[free].n = 1;
   return 1;
+}
+
+/* Calls that began before anything was suspected don't share, but are counted. */
+bool
+suspects_exclude (struct engine *e)
+{
+  uint64_t oldest_ms;
+
+  return alone_exclude (&e->suspects.alone, ALONE_WAIT_MS) &&
+    flight_count (e, &oldest_ms) == 0;
 }
 
 void

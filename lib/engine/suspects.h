@@ -43,6 +43,12 @@ enum suspicion { NO_SUSPECT, SUSPECT, GUILTY, CONDEMNED };
 extern enum suspicion suspects_look (const struct engine *e, uint64_t start,
                                      uint64_t end, uint64_t *done);
 
+/* Waits, though not for ever, until nothing else is asked of main, and keeps it
+ * so until alone_leave.  False: something that hangs is under way all the same,
+ * and main's loss will say nothing of what is asked now.
+ */
+extern bool suspects_exclude (struct engine *e);
+
 /* They were asked alone, and main was lost. */
 extern void suspects_lost (struct engine *e, uint64_t start, uint64_t end);
 
@@ -50,17 +56,5 @@ extern void suspects_lost (struct engine *e, uint64_t start, uint64_t end);
  * more, since they aren't DIRECT.
  */
 extern void suspects_clear (struct engine *e, uint64_t start, uint64_t end);
-
-/* Is one of these bytes in a condemned block? */
-static inline bool
-suspects_condemned (const struct engine *e, uint64_t start, uint64_t end)
-{
-  uint64_t done;
-
-  for (; suspects_any (e) && start < end; start = done)
-    if (suspects_look (e, start, end, &done) == CONDEMNED)
-      return true;
-  return false;
-}
 
 #endif /* REMAP_ENGINE_SUSPECTS_H */

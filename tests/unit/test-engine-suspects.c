@@ -149,6 +149,34 @@ test_innocent (void)
   rig_end (&r);
 }
 
+/* Main is gone without a word: all that was under way is suspected, also what
+ * failed after another call had found out.
+ */
+static void
+test_all_suspected (void)
+{
+  struct job j[3];
+  uint64_t done;
+
+  begin (NULL, 0, 2);
+  sim_close (r.main, 0, SIM_READ | SIM_WRITE, 0, MIB, false);
+  job_start (&j[0], &r, JOB_READ, 0, 65536, 1);
+  job_start (&j[1], &r, JOB_READ, 65536, 65536, 1);
+  job_start (&j[2], &r, JOB_WRITE, 131072, 65536, 2);
+  sim_wait (r.main, 0, 3);
+  sim_gone (r.main, EIO);
+  sim_open (r.main, 0);
+  for (int i = 0; i < 3; i++)
+    CU_ASSERT_EQUAL (job_end (&j[i]), ESHUTDOWN);
+  for (uint64_t start = 0; start < 3 * 65536; start += 65536) {
+    CU_ASSERT_EQUAL (suspects_look (r.e, start, start + 65536, &done),
+                     SUSPECT);
+    CU_ASSERT_EQUAL (done, start + 65536);
+  }
+  sim_gone (r.main, 0);
+  rig_end (&r);
+}
+
 /* Others are busy: a suspect waits until nothing else is under way. */
 static void
 test_alone (void)
@@ -183,6 +211,38 @@ test_alone (void)
   rig_end (&r);
 }
 
+/* A call that began before anything was suspected, and still hangs: while it
+ * does nobody knows whether it isn't the one.
+ */
+static void
+test_company (void)
+{
+  struct job other;
+
+  begin (NULL, 0, 2);
+  sim_close (r.main, 0, SIM_READ, SEC (2000), 512, false);
+  job_start (&other, &r, JOB_READ, SEC (2000), 512, 1);
+  sim_wait (r.main, 0, 1);
+  sim_vanish (r.main, SIM_READ, 70, 1, ENODEV);
+  for (unsigned i = 0; i < 6; i++) {
+    if (i == 4) {
+      sim_open (r.main, 0);
+      CU_ASSERT_EQUAL (job_end (&other), 0);
+    }
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+    CU_ASSERT_EQUAL (r.main->vanished, i + 1);
+    CU_ASSERT_EQUAL (r.main->company, i < 4);
+    sim_gone (r.main, 0);
+    atomic_fetch_add (&r.now_ms, 2000);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (1000), 512, 1), 0);
+    CU_ASSERT_EQUAL (totals (&r).lost, 0);
+  }
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), EIO);
+  CU_ASSERT_EQUAL (r.main->vanished, 6);
+  CU_ASSERT_EQUAL (totals (&r).lost, 1);
+  rig_end (&r);
+}
+
 /* A write that makes it vanish ends in a slot, the rest on main. */
 static void
 test_write (void)
@@ -206,6 +266,28 @@ test_write (void)
   CU_ASSERT_EQUAL (totals (&r).zero, 1);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (64), SEC (16), 0), 0);
   rig_end (&r);
+}
+
+/* Beside the block that makes main vanish lies one that is merely bad: each has
+ * its own reason, though both go to the spare together.
+ */
+static void
+test_reasons (void)
+{
+  const struct rig_options o = { .size = 8 * MIB };
+
+  for (unsigned zero = 0; zero <= 1; zero++) {
+    begin (&o, 600000, 2);
+    sim_bad (r.main, SIM_MODIFY, 69, 3, EIO);
+    sim_vanish (r.main, SIM_MODIFY, 70, 1, ENODEV);
+    CU_ASSERT_EQUAL (zero ? rig_zero (&r, SEC (64), SEC (16))
+                     : rig_write (&r, SEC (64), SEC (16), 2), 0);
+    CU_ASSERT_STRING_EQUAL (states (&r, 68, 5), zero ? "DZZZD" : "DRRRD");
+    check_reason (69, WHY_AUTO_WRITE);
+    check_reason (70, WHY_VANISH);
+    check_reason (71, WHY_AUTO_WRITE);
+    rig_end (&r);
+  }
 }
 
 /* A fast zero that main doesn't have touches nothing, and clears nobody. */
@@ -292,6 +374,33 @@ test_hints (void)
   rig_end (&r);
 }
 
+/* Where nothing is left that could be asked for a sign of life, the first block
+ * of a request is: a loss with that counts, and it isn't asked for ever.
+ */
+static void
+test_nothing_left (void)
+{
+  begin (NULL, 600000, 2);
+  engine_free (r.e);
+  r.config.main_cache = MAIN_CACHED;
+  r.e = engine_new (&r.config, r.map, r.spare);
+  CU_ASSERT_PTR_NOT_NULL_FATAL (r.e);
+  engine_conn_init (&r.conn, r.e, &r.main->dev);
+  CU_ASSERT_EQUAL (rig_read (&r, 0, 4 * MIB, 1), 0);
+  sim_vanish (r.main, SIM_READ, 70, 1, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), SEC (2), 1), EIO);
+  CU_ASSERT_EQUAL (r.main->vanished, 3);
+  CU_ASSERT_EQUAL (totals (&r).runs, 0);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (71), SEC (1), 1), 0);
+  /* Another loss: it isn't asked for that, either. */
+  sim_gone (r.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (71), SEC (1), 1), 0);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (70), SEC (1), 2), 0);
+  CU_ASSERT_EQUAL (totals (&r).remapped, 1);
+  CU_ASSERT_EQUAL (r.main->vanished, 3);
+  rig_end (&r);
+}
+
 /* While main stays away nothing is condemned. */
 static void
 test_stays_away (void)
@@ -314,11 +423,15 @@ main (int argc, char *argv[])
     { "how often", test_times },
     { "requests that don't wait (promise 12)", test_no_wait },
     { "a main that only went away (promise 2)", test_innocent },
+    { "all that was under way (promise 12)", test_all_suspected },
     { "alone (promise 12)", test_alone },
+    { "a call that hangs (promise 12)", test_company },
     { "writes and zeroes (promises 3, 9)", test_write },
+    { "each block's own reason (promise 12)", test_reasons },
     { "fast zeroes", test_fast_zero },
     { "nothing is remapped by itself", test_manual },
     { "trims and prefetches (promise 12)", test_hints },
+    { "nothing left to ask (promise 12)", test_nothing_left },
     { "main stays away (promise 12)", test_stays_away },
     { NULL }
   };
