@@ -75,6 +75,7 @@ static const struct {
   [EVENT_MAIN_ANSWERS] = { "main.answers", EVENT_NOTICE, .each = true },
   [EVENT_MAIN_OTHER] = { "main.other", EVENT_ERROR, .each = true },
   [EVENT_MAIN_ERROR] = { .name = "main.error", .severity = EVENT_WARNING },
+  [EVENT_HOLDS] = { .name = "config" },
   [EVENT_FLUSH_FAILED] = { .name = "main.flush", .severity = EVENT_ERROR },
   [EVENT_SPARE_FULL] = { "spare.full", EVENT_ERROR, .each = true },
   [EVENT_SPARE_ROOM] = { "spare.room", EVENT_NOTICE, .each = true },

@@ -60,6 +60,8 @@ enum event_kind {
   EVENT_WEAK,                   /* and weak ones that had to stay on main */
   EVENT_MAIN_ERROR,             /* one that is about no sector and no loss */
   EVENT_FLUSH_FAILED,
+  EVENT_HOLDS,                  /* of background work: too many to be told as
+                                 * EVENT_CONFIG one by one */
   EVENT_SPARE_UNREADABLE,       /* slots */
   EVENT_SPARE_WARNING,          /* what else its format's code says */
   NR_EVENT_KINDS

@@ -554,6 +554,39 @@ test_background (void)
   background_destroy (&b);
 }
 
+/* Whoever may only watch can hold work up and let it go on as often as it likes.
+ * That doesn't push out what others have to know.
+ */
+static void
+test_many_holds (void)
+{
+  struct control_rig c;
+  uint64_t first, next, kept;
+  struct event e;
+
+  control_rig_init (&c, NULL);
+  events_bounds (c.t.events, &first, &kept);
+  events_tell (c.t.events, EVENT_MAIN_LOST, "main is lost");
+  for (unsigned i = 0; i < 5000; i++) {
+    json_decref (ask (&c, "background hold a"));
+    json_decref (ask (&c, "background release a"));
+  }
+  events_tick (c.t.events, true);
+  events_bounds (c.t.events, &first, &next);
+  CU_ASSERT (next - kept >= 20);
+  CU_ASSERT (next - kept <= EVENTS_KEPT / 4);
+  CU_ASSERT (events_next (c.t.events, kept, &e));
+  CU_ASSERT_EQUAL (e.number, kept);
+  CU_ASSERT_EQUAL (e.kind, EVENT_MAIN_LOST);
+  /* Each is told of, and the last one says how it is. */
+  for (kept = 0; events_next (c.t.events, e.number + 1, &e);)
+    kept += e.times;
+  CU_ASSERT_EQUAL (kept, 10000);
+  CU_ASSERT_STRING_EQUAL (event_kind_name (e.kind), "config");
+  CU_ASSERT_STRING_EQUAL (e.to, "released");
+  control_rig_end (&c);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -571,6 +604,7 @@ main (int argc, char *argv[])
     { "no memory", test_no_memory },
     { "text", test_text },
     { "background work on hold", test_background },
+    { "holds without end (promise 38)", test_many_holds },
     { NULL }
   };
 

@@ -73,6 +73,7 @@ event_json (const struct event *e)
     put_health (o, e);
     return o;
   case EVENT_CONFIG:
+  case EVENT_HOLDS:
     put_text (o, "key", e->subject);
     put_text (o, "value", e->to);
     break;

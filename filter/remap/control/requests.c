@@ -63,6 +63,7 @@
 #define MAX_TABLE_RUNS 1000     /* in one reply */
 #define MAX_BAD_RUNS 100        /* in one reply */
 #define MAX_CLIENTS 100         /* in one reply */
+#define MAX_HOLDS 32            /* told one by one, in a minute */
 
 /* A request that the engine executes. */
 struct progress {
@@ -366,13 +367,26 @@ clear_stats (struct control_target *t)
   return control_ok ();
 }
 
+/* Whoever may only watch can do this as often as they like: beyond some it is
+ * summed up, so that it doesn't push out of the ring what others have to know.
+ */
 static void
 tell_background (struct control_target *t, const char *holder, const char *to)
 {
+  const uint64_t now = clock_now_ms ();
+  enum event_kind kind = EVENT_CONFIG;
   struct message m;
 
+  if (now - t->holds_since >= 60000) {
+    t->holds_since = now;
+    t->holds_told = 0;
+  }
+  if (t->holds_told < MAX_HOLDS)
+    t->holds_told++;
+  else
+    kind = EVENT_HOLDS;
   message_set (&m, "background work is %s by %s", to, holder);
-  events_tell_change (t->events, EVENT_CONFIG, "background", NULL, to, m.text);
+  events_tell_change (t->events, kind, "background", NULL, to, m.text);
 }
 
 /* Each holds and releases for itself; but whoever may do everything can end

@@ -83,6 +83,8 @@ struct control_target {
   uint64_t since;               /* events are counted; seconds since 1970 */
   struct control_sample *samples;
   unsigned nr_samples, newest;
+  uint64_t holds_since;         /* clock_now_ms; so many were told one by one */
+  unsigned holds_told;          /* since then */
 };
 
 #endif /* REMAP_CONTROL_TARGET_H */
