@@ -8,18 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "spare/attributes.h"
 
-/* The index of A, or of where it would be. */
+/* The index of A among N that are sorted, or of where it would be. */
 static size_t
-find (const struct spare *s, const struct attribute *a, bool *found)
+find_among (const struct attribute *const *v, size_t n,
+            const struct attribute *a, bool *found)
 {
-  size_t low = 0, high = s->nattributes;
+  size_t low = 0, high = n;
 
   *found = false;
   while (low < high) {
     const size_t mid = low + (high - low) / 2;
-    const int r = attribute_compare (s->attributes[mid], a);
+    const int r = attribute_compare (v[mid], a);
 
     if (r == 0) {
       *found = true;
@@ -31,6 +33,30 @@ find (const struct spare *s, const struct attribute *a, bool *found)
       high = mid;
   }
   return low;
+}
+
+static size_t
+find (const struct spare *s, const struct attribute *a, bool *found)
+{
+  return find_among ((const struct attribute *const *) s->attributes,
+                     s->nattributes, a, found);
+}
+
+/* How much content A's place has had until now; none has 0. */
+static uint32_t
+length_of (const struct spare *s, const struct attribute *a)
+{
+  bool found;
+  const size_t i = find (s, a, &found);
+
+  return found ? s->attributes[i]->len : 0;
+}
+
+static void
+replace (struct attribute_sum *sum, uint32_t was, uint32_t is)
+{
+  sum->n += (is > 0) - (was > 0);
+  sum->bytes += (int64_t) is - was;
 }
 
 int
@@ -74,15 +100,32 @@ attributes_put (struct spare *s, struct attribute *a)
   }
 }
 
-void
+int
 attributes_count (const struct spare *s, const struct attribute *a,
                   struct attribute_sum *sum)
 {
+  const struct attribute **v = array_room (sum->latest, sum->nlatest,
+                                           &sum->cap, sizeof *v, 16);
   bool found;
-  const size_t i = find (s, a, &found);
+  size_t i;
 
-  sum->n += (a->len > 0) - found;
-  sum->bytes += a->len - (found ? s->attributes[i]->len : 0);
+  if (v == NULL)
+    return ENOMEM;
+  sum->latest = v;
+  i = find_among (v, sum->nlatest, a, &found);
+  replace (sum, found ? v[i]->len : length_of (s, a), a->len);
+  if (!found) {
+    memmove (v + i + 1, v + i, (sum->nlatest - i) * sizeof *v);
+    sum->nlatest++;
+  }
+  v[i] = a;
+  return 0;
+}
+
+void
+attribute_sum_free (struct attribute_sum *sum)
+{
+  free (sum->latest);
 }
 
 bool
@@ -103,7 +146,7 @@ attributes_load (struct spare *s, const struct attribute *a, int *err)
   if (a->flags & ATTRIBUTE_CRITICAL)
     return "an attribute that this program would have to know";
   *err = EINVAL;
-  attributes_count (s, a, &sum);
+  replace (&sum, length_of (s, a), a->len);
   if (attributes_too_many (s, &sum))
     return "more attributes than a spare may have";
   *err = ENOMEM;

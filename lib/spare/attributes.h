@@ -18,16 +18,23 @@ extern int attributes_reserve (struct spare *s, size_t n);
 /* Takes over A, for which there is room; one without content is freed. */
 extern void attributes_put (struct spare *s, struct attribute *a);
 
-/* What attributes add to those that the spare has; all zeroes to begin with. */
+/* What the attributes of a commit add to those that the spare has, in their
+ * order; all zeroes to begin with.
+ */
 struct attribute_sum {
   int64_t n;
   int64_t bytes;                /* of content */
+  const struct attribute **latest;      /* one of each, sorted; not owned */
+  size_t nlatest, cap;
 };
 
-/* Adds A, which takes the place of the one that the spare has. */
-extern void attributes_count (const struct spare *s,
-                              const struct attribute *a,
-                              struct attribute_sum *sum);
+/* Adds A, which takes the place of an earlier one, or of the spare's, and must
+ * be there as long as SUM.  Returns 0 or ENOMEM.
+ */
+extern int attributes_count (const struct spare *s,
+                             const struct attribute *a,
+                             struct attribute_sum *sum);
+extern void attribute_sum_free (struct attribute_sum *sum);
 
 /* Would the spare hold too much then? */
 extern bool attributes_too_many (const struct spare *s,

@@ -167,7 +167,8 @@ put_change (struct batch *b, const struct change *c)
   b->features |= feature_of_reason (c->reason);
 }
 
-static void
+/* A reader counts after each, so this does. */
+static int
 put_attribute (struct batch *b, struct attribute *a)
 {
   const struct log_place place =
@@ -177,7 +178,9 @@ put_attribute (struct batch *b, struct attribute *a)
   log_page_put_attribute (b->buf + place.page * SPARE_PAGE, place.entry, a);
   b->features |= FEATURE_ATTRIBUTES;
   b->nattributes++;
-  attributes_count (b->s, a, &b->attributes);
+  if (attributes_count (b->s, a, &b->attributes) != 0)
+    return ENOMEM;
+  return attributes_too_many (b->s, &b->attributes) ? ENOSPC : 0;
 }
 
 static int
@@ -187,10 +190,8 @@ apply_change (struct batch *b, const struct change *c)
   int err;
 
   b->changes++;
-  if (c->kind == CHANGE_ATTRIBUTE) {
-    put_attribute (b, c->attribute);
-    return 0;
-  }
+  if (c->kind == CHANGE_ATTRIBUTE)
+    return put_attribute (b, c->attribute);
   put_change (b, c);
   if (c->kind == CHANGE_RETIRE) {
     /* Nobody may take it from now on, whether or not this succeeds. */
@@ -229,8 +230,6 @@ batch_build (struct batch *b)
         b->counters[i] += w->counters[i];
     }
   }
-  if (err == 0 && attributes_too_many (s, &b->attributes))
-    err = ENOSPC;
   if (err == 0) {
     pthread_mutex_lock (&s->lock);
     err = attributes_reserve (s, b->nattributes);
@@ -296,4 +295,5 @@ batch_free (struct batch *b)
 {
   free (b->buf);
   free (b->released);
+  attribute_sum_free (&b->attributes);
 }

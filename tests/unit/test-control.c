@@ -554,8 +554,8 @@ test_background (void)
   background_destroy (&b);
 }
 
-/* Whoever may only watch can hold work up and let it go on as often as it likes.
- * That doesn't push out what others have to know.
+/* Whoever may only watch can hold work up and let it go on as often as it
+ * likes.  That doesn't push out what others have to know.
  */
 static void
 test_many_holds (void)

@@ -310,6 +310,60 @@ test_limits (void)
 }
 
 /* Out of memory at each step: nothing has changed, and it can be done again. */
+/* What one commit makes of a full set is counted as a reader counts it, change
+ * by change: what is committed can be read again.
+ */
+static void
+test_limits_within (void)
+{
+  static const struct {
+    struct { int key, len; } change[5];
+    int err, n;
+  } cases[] = {
+    /* Removed twice: that makes room for one, not for two. */
+    { { { 0, 0 }, { 0, 0 }, { 5000, 1 }, { 5001, 1 } }, ENOSPC,
+      ATTRIBUTES_MAX },
+    { { { 0, 0 }, { 0, 0 }, { 5000, 1 } }, 0, ATTRIBUTES_MAX },
+    /* Too many in between. */
+    { { { 5001, 1 }, { 1, 0 } }, ENOSPC, ATTRIBUTES_MAX },
+    { { { 1, 0 }, { 5001, 1 } }, 0, ATTRIBUTES_MAX },
+    /* Set twice is one, removed and set again is none more. */
+    { { { 2, 0 }, { 5002, 1 }, { 5002, 1 }, { 5002, 1 } }, 0,
+      ATTRIBUTES_MAX },
+    { { { 3, 0 }, { 3, 1 }, { 3, 1 }, { 5003, 1 } }, ENOSPC,
+      ATTRIBUTES_MAX },
+    { { { 3, 0 }, { 3, 1 }, { 3, 0 }, { 5003, 0 } }, 0, ATTRIBUTES_MAX - 1 },
+    /* Bytes: 4095 that are used, so many are free. */
+    { { { 4, 2000 }, { 4, 1 }, { 4, 1 }, { 5, ATTRIBUTE_MAX } }, 0,
+      ATTRIBUTES_MAX - 1 },
+  };
+  static const uint8_t content[ATTRIBUTE_MAX];
+  struct change_list list = { 0 };
+  struct attribute a = { .tag = "many", .data = content, .len = 1 };
+  struct spare_status st;
+  struct rig r;
+
+  rig_make (&r, 64 * MIB);
+  for (a.key = 0; a.key < ATTRIBUTES_MAX; a.key++)
+    CU_ASSERT_EQUAL_FATAL (change_list_add_attribute (&list, &a), 0);
+  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
+  change_list_free (&list);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (int j = 0; j < 5; j++) {
+      a.key = cases[i].change[j].key;
+      a.len = cases[i].change[j].len;
+      if (a.key > 0 || j < 2)
+        CU_ASSERT_EQUAL_FATAL (change_list_add_attribute (&list, &a), 0);
+    }
+    CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), cases[i].err);
+    change_list_free (&list);
+    rig_reload (&r);
+    spare_get_status (r.spare, &st);
+    CU_ASSERT_EQUAL (st.attributes, cases[i].n);
+  }
+  rig_free (&r);
+}
+
 static void
 test_no_memory (void)
 {
@@ -535,6 +589,7 @@ main (int argc, char *argv[])
     { "features that aren't known (promise 20)", test_unknown },
     { "tags that aren't known", test_flags },
     { "limits", test_limits },
+    { "limits within a commit (promise 15)", test_limits_within },
     { "no memory", test_no_memory },
     { "what a log may not say (promise 23)", test_hostile },
     { "in the wrong place (promise 23)", test_hostile_places },
