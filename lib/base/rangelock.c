@@ -148,6 +148,15 @@ wait_for_turn (struct range_lock *rl, struct range_hold *h, uint64_t end)
   return got;
 }
 
+/* The mutex is held.  A tentative hold ends. */
+static void
+give_up (struct range_lock *rl, struct range_hold *h)
+{
+  take_off (rl, h);
+  count_exclusive (rl, h, -1);
+  h->gone = true;
+}
+
 /* The mutex is held, and H is about to be granted up to END: tentative holds
  * that overlap are gone.
  */
@@ -157,13 +166,10 @@ take_tentative (struct range_lock *rl, const struct range_hold *h,
 {
   struct range_hold *x, *next;
 
-  for (x = rl->holds; x; x = next) {
+  for (x = h->looks ? NULL : rl->holds; x; x = next) {
     next = x->next;
-    if (x != h && x->tentative && x->start < end && x->end > h->start) {
-      take_off (rl, x);
-      count_exclusive (rl, x, -1);
-      x->gone = true;
-    }
+    if (x != h && x->tentative && x->start < end && x->end > h->start)
+      give_up (rl, x);
   }
 }
 
@@ -200,12 +206,13 @@ take_entry (struct range_lock *rl)
  */
 static uint64_t
 lock_shared_slow (struct range_lock *rl, struct shared_hold *h,
-                  uint64_t start, uint64_t end)
+                  uint64_t start, uint64_t end, bool looks)
 {
   uint64_t got;
 
   pthread_mutex_lock (&rl->mutex);
   append (rl, &h->hold, start, end, false);
+  h->hold.looks = looks;
   got = reach (rl, &h->hold, end);
   if (h->entry && got > start) {
     take_tentative (rl, &h->hold, got);
@@ -310,9 +317,9 @@ range_wake (struct range_lock *rl)
   pthread_mutex_unlock (&rl->mutex);
 }
 
-uint64_t
-range_lock_shared (struct range_lock *rl, struct shared_hold *h,
-                   uint64_t start, uint64_t end)
+static inline uint64_t
+lock_shared (struct range_lock *rl, struct shared_hold *h, uint64_t start,
+             uint64_t end, bool looks)
 {
   h->entry = take_entry (rl);
   if (h->entry) {
@@ -323,7 +330,21 @@ range_lock_shared (struct range_lock *rl, struct shared_hold *h,
         !range_excluded (rl, start, end))
       return end;
   }
-  return lock_shared_slow (rl, h, start, end);
+  return lock_shared_slow (rl, h, start, end, looks);
+}
+
+uint64_t
+range_lock_shared (struct range_lock *rl, struct shared_hold *h,
+                   uint64_t start, uint64_t end)
+{
+  return lock_shared (rl, h, start, end, false);
+}
+
+uint64_t
+range_lock_looking (struct range_lock *rl, struct shared_hold *h,
+                    uint64_t start, uint64_t end)
+{
+  return lock_shared (rl, h, start, end, true);
 }
 
 void
@@ -387,12 +408,35 @@ range_relax (struct range_lock *rl, struct exclusive_hold *h)
   pthread_mutex_unlock (&rl->mutex);
 }
 
+/* The mutex is held.  Who is looking at a part of a tentative hold is in the
+ * list, or published; whoever does more has taken the hold, or is about to.
+ */
+static bool
+is_looked_at (struct range_lock *rl, const struct range_hold *h)
+{
+  uint64_t end;
+
+  for (const struct range_hold *x = rl->holds; x; x = x->next)
+    if (x->looks && x->granted && ranges_overlap (x->start, x->end, h->start,
+                                                  h->end))
+      return true;
+  for (size_t i = 0; i < RANGE_ENTRIES; i++) {
+    end = atomic_load (&rl->entry[i].end);
+    if (end != 0 && ranges_overlap (atomic_load (&rl->entry[i].start), end,
+                                    h->start, h->end))
+      return true;
+  }
+  return false;
+}
+
 bool
 range_confirm (struct range_lock *rl, struct exclusive_hold *h)
 {
   bool there;
 
   pthread_mutex_lock (&rl->mutex);
+  if (h->hold.tentative && !h->hold.gone && is_looked_at (rl, &h->hold))
+    give_up (rl, &h->hold);
   there = !h->hold.gone;
   h->hold.tentative = false;
   pthread_mutex_unlock (&rl->mutex);

@@ -31,7 +31,8 @@
  * time, and then change all of them in one step.  It keeps nobody out: when
  * anybody else is granted a part of it, it is gone, and range_confirm says so.
  * If it says that the hold is still there, nobody has held any of the range
- * since the hold was granted, and from then on it is an exclusive one.  Since
+ * since the hold was granted, and from then on it is an exclusive one.
+ * (Whoever only looks has perhaps held some of it, and does so no more.)  Since
  * nobody waits for a tentative hold, a thread may have many of them and ask
  * for more; while one is confirmed, it asks for no more.
  */
@@ -54,6 +55,7 @@ struct range_hold {
   uint64_t asked_end;           /* of an exclusive one: see region */
   bool exclusive, granted;
   bool tentative;               /* keeps nobody out */
+  bool looks;                   /* a shared one, which changes nothing */
   bool gone;                    /* it was tentative; not in the list any more */
   struct range_hold *next, **prev;
 };
@@ -114,6 +116,10 @@ extern void range_lock_free (struct range_lock *rl);
 extern uint64_t range_lock_shared (struct range_lock *rl,
                                    struct shared_hold *h,
                                    uint64_t start, uint64_t end);
+/* The same for whoever changes nothing: tentative holds stay. */
+extern uint64_t range_lock_looking (struct range_lock *rl,
+                                    struct shared_hold *h,
+                                    uint64_t start, uint64_t end);
 extern void range_unlock_shared (struct range_lock *rl,
                                  struct shared_hold *h);
 extern uint64_t range_lock_exclusive (struct range_lock *rl,
@@ -130,7 +136,9 @@ extern uint64_t range_lock_tentative (struct range_lock *rl,
                                       uint64_t start, uint64_t end);
 extern void range_relax (struct range_lock *rl, struct exclusive_hold *h);
 
-/* True: H is exclusive from now on.  False: it is gone. */
+/* True: H is exclusive from now on.  False: it is gone, or was until now and
+ * somebody is looking at a part of it.
+ */
 extern bool range_confirm (struct range_lock *rl, struct exclusive_hold *h);
 
 /* The rest is for callers that count instructions. */

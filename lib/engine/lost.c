@@ -283,8 +283,8 @@ may_move_late (struct request *r)
   return may_move (r) && may_move_data (r, ETIMEDOUT);
 }
 
-/* Asks for a block that may be what makes main vanish: alone, as main-dev.c asks
- * suspects.
+/* Asks for a block that may be what makes main vanish: alone, as main-dev.c
+ * asks suspects.
  */
 static bool
 answers_alone (struct request *r, void *buf, uint64_t block, uint64_t end)

@@ -7,6 +7,7 @@
 
 #include <config.h>
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,11 @@
 #include "engine/read.h"
 #include "engine/record.h"
 
-/* Nothing but a record is written for these. */
-#define RECORD_PIECE (UINT32_C (16) << 20)
+/* Nothing but a record is written for these; but holds that are wide would be
+ * in the way of all requests (base/rangelock.h).
+ */
+#define RECORD_PIECE (UINT32_C (4) << 20)
+static_assert (RECORD_PIECE >> RANGE_REGION_SHIFT < RANGE_WIDE, "wide");
 
 /* Reports the sectors of a block that are in a state. */
 static void

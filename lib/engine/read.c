@@ -109,8 +109,8 @@ read_remapped (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
   int err = 0;
 
   end = min_u64 (end, round_down (start, SECTOR_SIZE) + PIECE_SIZE);
-  end = range_lock_shared (e->ranges, &hold,
-                           round_down (start, SECTOR_SIZE), end);
+  end = range_lock_looking (e->ranges, &hold,
+                            round_down (start, SECTOR_SIZE), end);
   run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
   *done = start;
   if (run.state == REMAPPED) {

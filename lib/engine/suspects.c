@@ -105,7 +105,8 @@ count_loss (struct suspects *s, uint64_t block)
   return 1;
 }
 
-/* Calls that began before anything was suspected don't share, but are counted. */
+/* Calls that began before anything was suspected don't share, but are counted.
+ */
 bool
 suspects_exclude (struct engine *e)
 {

@@ -59,7 +59,7 @@ verify_slots (struct operation *op, uint64_t start, uint64_t end,
   struct shared_hold hold;
   struct run run;
 
-  end = range_lock_shared (e->ranges, &hold, start, end);
+  end = range_lock_looking (e->ranges, &hold, start, end);
   run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
   *done = start;
   if (run.state == REMAPPED) {

@@ -27,7 +27,8 @@
  * goes the other way.  A request that fails before that has written what is
  * main's, and nothing else; one that fails there may have overwritten some
  * slots of REMAPPED sectors: each sector is old or new, as after any write
- * that fails (promise 1).
+ * that fails (promise 1).  Zeroes of gigabytes are handled so stretch by
+ * stretch.
  *
  * Cutting by sixteen keeps the failing writes few: a lone bad block in
  * 1 MiB fails four times (1 MiB, 64 KiB, 4 KiB, 512 bytes).  The blocks that
@@ -55,6 +56,9 @@
 #include "engine/write.h"
 
 #define CUT 16
+
+/* What a request keeps in mind at once: more than most have.  Bytes. */
+#define STRETCH (UINT32_C (64) << 20)
 
 /* The largest piece that is given up although some of it may be good.  Bytes.
  */
@@ -479,25 +483,39 @@ move_mapped (struct request *r)
   return err;
 }
 
-int
-write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
-              uint64_t end)
+/* All of it in one go.  What is kept meanwhile is little: it is freed before
+ * the next one, and a request of gigabytes may touch millions of ranges.
+ */
+static int
+write_stretch (struct request *r, const uint8_t *buf, uint64_t start,
+               uint64_t end)
 {
-  struct mapped_ranges mapped;
+  struct mapped_ranges mapped = { .buf = buf, .start = start };
   int err;
 
-  if (r->mapped)
-    return write_in_order (r, buf, start, end);
-
-  mapped.buf = buf;
-  mapped.start = start;
-  mapped.v = NULL;
-  mapped.n = mapped.cap = 0;
   r->mapped = &mapped;
   err = write_in_order (r, buf, start, end);
   if (err == 0)
     err = move_mapped (r);
   r->mapped = NULL;
   free (mapped.v);
+  return err;
+}
+
+int
+write_blocks (struct request *r, const uint8_t *buf, uint64_t start,
+              uint64_t end)
+{
+  uint64_t next;
+  int err = 0;
+
+  if (r->mapped)
+    return write_in_order (r, buf, start, end);
+
+  for (; start < end && err == 0; buf = ahead (buf, next - start),
+       start = next) {
+    next = min_u64 (start + STRETCH, end);
+    err = write_stretch (r, buf, start, next);
+  }
   return err;
 }

@@ -412,6 +412,66 @@ test_unmap_and_written (void)
   }
 }
 
+/* Clients read what is being given back to main, and what is at hand is the
+ * exception: that changes nothing, and all goes back together.
+ */
+static void
+test_unmap_and_read (void)
+{
+  struct operator o;
+  struct engine_rig r;
+
+  rig_init (&r, NULL);
+  scatter (&r, 10, 100, 10, ZERO);
+  for (unsigned i = 1; i <= 100; i++)
+    CU_ASSERT_EQUAL (rig_write (&r, SEC (10 * i), 512, 2), 0);
+  sim_close (r.main, 0, SIM_WRITE, SEC (1000), 512, false);
+  count_from_now (&r);
+  sim_reset (r.main);
+  operator_start (&o, &r, unmap, 0, 1200);
+  sim_wait (r.main, 0, 1);
+  for (unsigned i = 1; i < 100; i++)
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (10 * i), 512, 2), 0);
+  sim_open (r.main, 0);
+  CU_ASSERT_EQUAL (operator_end (&o), 0);
+  CU_ASSERT (result_is (100, 1100, 0));
+  CU_ASSERT_EQUAL (sim_calls (r.main, SIM_FLUSH), 1);
+  CU_ASSERT_EQUAL (commits (&r), 1);
+  CU_ASSERT_EQUAL (totals (&r).runs, 0);
+  rig_end (&r);
+}
+
+static bool is_wide;
+
+static bool
+look_for_wide (void *opaque)
+{
+  const struct engine_rig *r = opaque;
+
+  is_wide |= atomic_load (&r->e->ranges->nr_wide) > 0;
+  return false;
+}
+
+/* What is only recorded is gathered in pieces, too, that are in the way of none
+ * but requests near by (promise 8).
+ */
+static void
+test_narrow (void)
+{
+  struct engine_rig r;
+  const struct engine_watch w = { .stop = look_for_wide, .opaque = &r };
+
+  rig_init (&r, &large);
+  is_wide = false;
+  CU_ASSERT_EQUAL (engine_declare_lost (r.e, 3, 65000, WHY_IMPORT, &w, &res),
+                   0);
+  CU_ASSERT_EQUAL (totals (&r).lost, 65000);
+  CU_ASSERT_EQUAL (engine_forget_lost (r.e, 0, 65536, &w, &res), 0);
+  CU_ASSERT_EQUAL (totals (&r).lost, 0);
+  CU_ASSERT_FALSE (is_wide);
+  rig_end (&r);
+}
+
 /* A request over a thousand sectors that are main's and a thousand that aren't:
  * one commit.
  */
@@ -549,6 +609,8 @@ main (int argc, char *argv[])
     { "lost again (promise 1)", test_lost_again },
     { "unmap", test_unmap },
     { "unmap and written (promise 1)", test_unmap_and_written },
+    { "unmap and read", test_unmap_and_read },
+    { "narrow holds (promise 8)", test_narrow },
     { "a client's request", test_client },
     { "a client's request fails (promise 1)", test_client_fails },
     { "a client's request looks again (promise 2)", test_client_looks_again },

@@ -370,6 +370,32 @@ test_stuck_zero (void)
   large_end (&l);
 }
 
+/* A request of gigabytes may touch millions of ranges that aren't main's: it
+ * doesn't keep them all in mind until the end.
+ */
+static void
+test_stretches (void)
+{
+  struct engine_result res;
+  struct task t;
+  struct large l;
+
+  large_init (&l, true, true);
+  CU_ASSERT_EQUAL (engine_declare_lost (l.e, 100, 1, WHY_MANUAL, NULL, &res),
+                   0);
+  close_gate (&l, 3 * GIB + 5);
+  t = (struct task) { .l = &l, .what = TASK_ZERO };
+  CU_ASSERT_EQUAL_FATAL (pthread_create (&t.thread, NULL, run_task, &t), 0);
+  wait_for_visitor (&l);
+  CU_ASSERT_EQUAL (map_lookup (l.map, 100, 1).state, ZERO);
+  close_gate (&l, UINT64_MAX);
+  pthread_join (t.thread, NULL);
+  CU_ASSERT_EQUAL (t.err, 0);
+  CU_ASSERT_EQUAL (totals_of (&l).zero, 1);
+  CU_ASSERT_EQUAL (totals_of (&l).runs, 1);
+  large_end (&l);
+}
+
 static void
 test_stuck_remap (void)
 {
@@ -402,6 +428,7 @@ main (int argc, char *argv[])
     { "a trim that timed out (promise 3)", test_trim_timed_out },
     { "stuck while zeroing (promise 8)", test_stuck_zero },
     { "stuck while remapping (promise 8)", test_stuck_remap },
+    { "stretch by stretch", test_stretches },
     { NULL }
   };
 

@@ -502,6 +502,44 @@ test_tentative (void)
   range_lock_free (rl);
 }
 
+/* Whoever only looks leaves a tentative hold as it is, and is waited for by
+ * nobody: as long as somebody looks it can't be confirmed.
+ */
+static void
+test_looking (void)
+{
+  for (int full = 0; full < 2; full++) {
+    struct range_lock *rl = range_lock_new (1);
+    struct exclusive_hold t[3];
+    struct shared_hold s;
+
+    alarm (PATIENCE);
+    for (size_t i = 0; full && i < RANGE_ENTRIES; i++)
+      CU_ASSERT (range_take (&rl->entry[i]));
+    for (int i = 0; i < 3; i++)
+      CU_ASSERT_EQUAL (range_lock_tentative (rl, &t[i], 100 * i,
+                                             100 * i + 50), 100 * i + 50);
+    CU_ASSERT_EQUAL (range_lock_looking (rl, &s, 0, 10), 10);
+    CU_ASSERT_EQUAL (s.entry == NULL, full);
+    range_unlock_shared (rl, &s);
+    CU_ASSERT (range_confirm (rl, &t[0]));
+    CU_ASSERT_EQUAL (range_lock_looking (rl, &s, 140, 160), 160);
+    CU_ASSERT (!range_confirm (rl, &t[1]));
+    CU_ASSERT_EQUAL (atomic_load (&rl->nr_exclusive), 2);
+    range_unlock_shared (rl, &s);
+    CU_ASSERT (!range_confirm (rl, &t[1]));
+    /* As far as there is no exclusive one. */
+    CU_ASSERT (range_confirm (rl, &t[2]));
+    CU_ASSERT_EQUAL (range_lock_looking (rl, &s, 190, 210), 200);
+    range_unlock_shared (rl, &s);
+    for (int i = 0; i < 3; i++)
+      range_unlock_exclusive (rl, &t[i]);
+    CU_ASSERT_PTR_NULL (rl->holds);
+    CU_ASSERT_EQUAL (atomic_load (&rl->nr_exclusive), 0);
+    range_lock_free (rl);
+  }
+}
+
 /* Everything at once: each cell knows who is in it. */
 #define CELLS 64
 #define THREADS 6
@@ -610,6 +648,7 @@ main (int argc, char *argv[])
     { "the table is full", test_table_full },
     { "at once (promise 24)", test_at_once },
     { "tentative", test_tentative },
+    { "looking", test_looking },
     { "stress", test_stress },
     { NULL }
   };
