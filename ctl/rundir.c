@@ -195,6 +195,26 @@ run_directory (bool create)
   return d ? d->path : NULL;
 }
 
+bool
+can_list_servers (void)
+{
+  const struct run_directory *d = find_directory (false);
+  const char *const dirs[] = { d ? d->path : "", d ? d->other : "" };
+
+  for (size_t i = 0; i < 2; i++) {
+    DIR *dir = *dirs[i] ? opendir (dirs[i]) : NULL;
+
+    if (dir != NULL)
+      closedir (dir);
+    else if (*dirs[i] && errno != ENOENT) {
+      error ("the run-time directory %s can't be read: %s", dirs[i],
+             strerror (errno));
+      return false;
+    }
+  }
+  return d != NULL;
+}
+
 int
 lock_run_directory (const char *name, bool create)
 {

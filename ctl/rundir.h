@@ -20,6 +20,11 @@
  */
 extern const char *run_directory (bool create);
 
+/* Can it be seen which servers there are?  False after a message; where there
+ * is no directory there is no server.
+ */
+extern bool can_list_servers (void);
+
 /* Waits until nobody else starts a server or removes one's files in the
  * directory that is the server NAME's.  Returns a descriptor, with which the
  * lock ends; -1 after a message.

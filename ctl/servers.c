@@ -117,6 +117,10 @@ command_list (struct ctl *ctl, int argc, char **argv)
     json_decref (all);
     return STATUS_USAGE;
   }
+  if (!can_list_servers ()) {
+    json_decref (all);
+    return STATUS_NO_SERVER;
+  }
   n = known_servers (&known);
   a = ask_known (known, n, "status", ctl->timeout, NULL);
   b = ask_known (known, n, "clients", ctl->timeout, a);

@@ -351,6 +351,8 @@ command_status (struct ctl *ctl, int argc, char **argv)
   }
   if (!o.all)
     client_guess (ctl);
+  else if (run_directory (false) != NULL && !can_list_servers ())
+    return STATUS_NO_SERVER;
   return o.watch ? watch (ctl, &o) : o.output ? show_in_file (ctl, &o)
     : show (ctl, &o);
 }

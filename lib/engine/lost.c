@@ -222,6 +222,14 @@ main_is_alive (struct request *r, int err)
 }
 
 bool
+main_seems_alive (struct request *r, int err)
+{
+  const enum life life = judge (r, err);
+
+  return life == MAIN_ALIVE || life == MAIN_SILENT;
+}
+
+bool
 may_move_refused (const struct engine *e, int err)
 {
   return e->config.readonly_to_spare && error_is_refusal (err) &&
@@ -231,13 +239,8 @@ may_move_refused (const struct engine *e, int err)
 bool
 may_move_data (struct request *r, int err)
 {
-  enum life life;
-
-  if (may_move_refused (r->e, err))
-    return true;
-  life = judge (r, err);
-  return (life == MAIN_ALIVE || life == MAIN_SILENT) &&
-    atomic_load (&r->e->auto_remap);
+  return may_move_refused (r->e, err) ||
+    (main_seems_alive (r, err) && atomic_load (&r->e->auto_remap));
 }
 
 bool
@@ -250,7 +253,6 @@ bool
 may_go_on (struct request *r, int err)
 {
   const uint64_t now = now_ms (r->e);
-  enum life life;
 
   if (error_classify (err) != ERROR_MEDIA ||
       !atomic_load (&r->e->auto_remap))
@@ -263,8 +265,7 @@ may_go_on (struct request *r, int err)
     r->judged_ms = now;
   if (err != ETIMEDOUT && now - r->judged_ms < PROBE_INTERVAL_MS)
     return true;
-  life = judge (r, err);
-  return life == MAIN_ALIVE || life == MAIN_SILENT;
+  return main_seems_alive (r, err);
 }
 
 bool

@@ -41,8 +41,13 @@ extern void main_went_away (struct engine *e, int err);
  */
 extern bool main_is_alive (struct request *r, int err);
 
-/* The same, and automatic remapping is on: states may change for it (promise
- * 7).
+/* The same where no state changes for it: nothing being left that could tell
+ * counts as alive.
+ */
+extern bool main_seems_alive (struct request *r, int err);
+
+/* As main_is_alive, and automatic remapping is on: states may change for it
+ * (promise 7).
  */
 extern bool may_act_on (struct request *r, int err);
 

@@ -181,6 +181,12 @@ only_a_bad_place (struct request *r, int err)
 }
 
 int
+perhaps_a_bad_place (struct request *r, int err)
+{
+  return main_seems_alive (r, err) ? 0 : err;
+}
+
+int
 operate (struct operation *op, const struct sector_range *ranges, size_t n,
          bool mapped_only, piece_function *piece)
 {

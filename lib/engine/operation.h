@@ -137,4 +137,9 @@ extern void report_bad (struct operation *op, sector_t start,
  */
 extern int only_a_bad_place (struct request *r, int err);
 
+/* The same where nothing changes for what is bad: it is enough that main isn't
+ * known to be dead.
+ */
+extern int perhaps_a_bad_place (struct request *r, int err);
+
 #endif /* REMAP_ENGINE_OPERATION_H */

@@ -325,7 +325,7 @@ retry_read (struct operation *op, struct request *r, uint8_t *buf,
   *is_bad = err != 0;
   if (err == 0)
     return 0;
-  err = only_a_bad_place (r, err);
+  err = perhaps_a_bad_place (r, err);
   if (err == 0) {
     report_bad_state (op, block, end, LOST);
     op->res->left += sectors_in (block, end) -

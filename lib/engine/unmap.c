@@ -87,7 +87,7 @@ unmap_locked (struct operation *op, struct request *r, uint64_t start,
     late_add (e, start, end);
   if (err || memcmp (op->buf, back, end - start) != 0) {
     if (err)
-      err = only_a_bad_place (r, err);
+      err = perhaps_a_bad_place (r, err);
     *bad = err == 0;
     return err;
   }
@@ -158,7 +158,7 @@ write_back (struct operation *op, struct request *r, struct piece *p)
     return 0;
   if (err == ETIMEDOUT)
     late_add (op->e, p->start, p->end);
-  err = only_a_bad_place (r, err);
+  err = perhaps_a_bad_place (r, err);
   if (err == 0)
     give_up (op, p, true);
   return err;
@@ -174,7 +174,7 @@ read_back (struct operation *op)
 
   request_init (&r, op->conn, 0, 0);
   flush_err = flush_main (&r);
-  err = flush_err ? only_a_bad_place (&r, flush_err) : 0;
+  err = flush_err ? perhaps_a_bad_place (&r, flush_err) : 0;
   for (unsigned i = 0; i < op->nr_pieces && err == 0; i++) {
     p = &op->piece[i];
     if (p->again || p->settled)
@@ -190,7 +190,7 @@ read_back (struct operation *op)
     if (err == 0 && memcmp (op->buf, p->data, p->end - p->start) == 0)
       continue;
     if (err)
-      err = only_a_bad_place (&r, err);
+      err = perhaps_a_bad_place (&r, err);
     give_up (op, p, true);
   }
   settle_canaries (&r);

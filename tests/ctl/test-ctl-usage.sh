@@ -164,6 +164,14 @@ says 'nobody listens' 3 ping -s "$tmp/stale"
 REMAP_CONTROL='' says 'which server' 2 ping
 REMAP_RUNTIME_DIR=relative says 'absolute' 2 -n x ping
 
+# A directory that can't be read isn't one without servers.
+for words in list "status --all" "status --all --check" \
+             "status --all --prometheus --output=scraped"; do
+  # shellcheck disable=SC2086
+  REMAP_RUNTIME_DIR=$tmp/file says "directory .*/file can't be read" 3 $words
+done
+assert_equal "$(find . -name '*scraped*')" "" "no output"
+
 # --all and list: those that don't answer are shown as such.
 echo 1 >run/gone.pid
 ctl 0 list

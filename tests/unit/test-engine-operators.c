@@ -357,6 +357,46 @@ test_sync (void)
   rig_end (&r);
 }
 
+/* Behind a page cache all of which was read nothing can tell whether main is
+ * alive.  What can't go back to main, or be read again, stays as it is anyway:
+ * the rest is done.
+ */
+static void
+test_nothing_tells (void)
+{
+  struct engine_rig r;
+
+  rig_init (&r, NULL);
+  engine_free (r.e);
+  r.config.main_cache = MAIN_CACHED;
+  r.e = engine_new (&r.config, r.map, r.spare);
+  CU_ASSERT_PTR_NOT_NULL_FATAL (r.e);
+  engine_conn_init (&r.conn, r.e, &r.main->dev);
+  CU_ASSERT_EQUAL (rig_read (&r, 0, 4 * MIB, 1), 0);
+  for (sector_t i = 100; i < 400; i += 100)
+    set_state (&r, i, 1, REMAPPED, 2);
+  sim_bad (r.main, SIM_WRITE, 100, 1, EIO);
+  sim_bad (r.main, SIM_READ, 200, 1, EIO);
+  CU_ASSERT_EQUAL (unmap (&r, 0, 8192), 0);
+  CU_ASSERT (result_is (1, 8189, 2));
+  CU_ASSERT_STRING_EQUAL (states (&r, 100, 1), "R");
+  CU_ASSERT_STRING_EQUAL (states (&r, 200, 1), "R");
+  CU_ASSERT_STRING_EQUAL (states (&r, 300, 1), "D");
+  CU_ASSERT (main_holds (&r, SEC (300), 512, 2));
+  set_state (&r, 400, 1, LOST, 0);
+  set_state (&r, 500, 1, LOST, 0);
+  sim_bad (r.main, SIM_READ, 400, 1, EIO);
+  CU_ASSERT_EQUAL (retry (&r, 400, 200), 0);
+  CU_ASSERT (result_is (1, 198, 1));
+  CU_ASSERT_STRING_EQUAL (states (&r, 400, 1), "L");
+  /* But nothing becomes LOST for that. */
+  sim_bad (r.main, SIM_READ, 600, 1, EIO);
+  CU_ASSERT_EQUAL (engine_remap (&r.conn, 600, 1, WHY_MANUAL, NULL, &res),
+                   EIO);
+  CU_ASSERT_STRING_EQUAL (states (&r, 600, 1), "D");
+  rig_end (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -370,6 +410,7 @@ main (int argc, char *argv[])
     { "explain", test_explain },
     { "reasons and clear", test_reasons_and_clear },
     { "sync", test_sync },
+    { "nothing tells (promise 12)", test_nothing_tells },
     { NULL }
   };
 
