@@ -282,6 +282,22 @@ free_closed_peers (struct peers *ps)
   }
 }
 
+/* Is there no room for another one of this user?  Those who may only watch
+ * don't know each other: whoever has three quarters of their places leaves the
+ * last one to other users.
+ */
+static bool
+is_full (const struct peers *ps, unsigned door, unsigned uid)
+{
+  unsigned n = 0;
+
+  if (door == DOOR_STATUS)
+    for (const struct peer *p = ps->list; p; p = p->next)
+      n += p->door == door && p->uid == uid;
+  return ps->number[door] >= ps->max[door] ||
+    (door == DOOR_STATUS && n >= ps->max[door] - ps->max[door] / 4);
+}
+
 /* When there are as many peers as can be served, another one gets an error
  * and is closed.  When the process can't open any more files, those that
  * come wait in the socket.
@@ -302,13 +318,13 @@ accept_peer (struct peers *ps, unsigned door)
       ps->paused_until = clock_now_ms () + PAUSE_MS;
     return;
   }
-  p = ps->number[door] < ps->max[door] ? calloc (1, sizeof *p) : NULL;
+  getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
+  p = is_full (ps, door, who.uid) ? NULL : calloc (1, sizeof *p);
   if (p == NULL) {
     send (fd, busy, sizeof busy - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     close (fd);
     return;
   }
-  getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
   p->fd = fd;
   p->door = door;
   p->uid = who.uid;
