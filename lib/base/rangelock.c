@@ -40,7 +40,9 @@
  *
  * A tentative hold is an exclusive one until it is granted, and stays in the
  * list, and in the number of exclusives, as long as it lasts: so whoever comes
- * takes the mutex and finds it there, and takes it off where they overlap.
+ * takes the mutex and finds it there, and takes it off where they overlap.  One
+ * who only looks leaves it: then it can't become exclusive before that is over,
+ * and as nobody waits for that either, it is given up instead.
  *
  * When the table is full, a shared hold goes into the list as well.
  */

@@ -17,9 +17,11 @@
  *   - whoever writes, zeroes, remaps or isolates a sector, or changes its state
  *     in whatever way, holds it, shared or exclusively: then our hold of it is
  *     gone, and what we have read of it counts for nothing;
+ *   - whoever reads a slot only looks: that takes no hold away, but for one at
+ *     which somebody is looking just when it is to become exclusive;
  *   - at the end all holds that are still there become exclusive, in no time.
- *     Nobody has held anything of these pieces since they were looked at: their
- *     states, and what main holds there, are what they were.  They stay
+ *     Nobody has changed anything of these pieces since they were looked at:
+ *     their states, and what main holds there, are what they were.  They stay
  *     exclusive until the commit has ended.  States are looked at again then,
  *     under the holds, and those alone decide.
  *
