@@ -24,8 +24,10 @@ is_directory_of_mine (const char *path)
     st.st_uid == geteuid () && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
-/* Of a user who is logged in; "" for all others. */
-static void
+/* Of a user who is logged in; "" for all others.  Returns the length, as
+ * snprintf does.
+ */
+static int
 find_xdg (char *path, size_t size)
 {
   const char *xdg = getenv ("XDG_RUNTIME_DIR");
@@ -36,9 +38,10 @@ find_xdg (char *path, size_t size)
   snprintf (own, sizeof own, "/run/user/%u", (unsigned) geteuid ());
   if (xdg != NULL && *xdg != '\0' &&
       (stat (xdg, &st) == -1 || st.st_uid == geteuid ()))
-    snprintf (path, size, "%s/" NAME, xdg);
-  else if (is_directory_of_mine (own))
-    snprintf (path, size, "%s/" NAME, own);
+    return snprintf (path, size, "%s/" NAME, xdg);
+  if (is_directory_of_mine (own))
+    return snprintf (path, size, "%s/" NAME, own);
+  return 0;
 }
 
 /* Whoever can write there could replace a socket, or put a link where nbdkit
@@ -88,23 +91,29 @@ run_directory_find (struct run_directory *d, bool create,
 {
   const char *dir = getenv ("REMAP_RUNTIME_DIR");
   char temporary[64];
-  int err = 0;
+  int err = 0, length = 0;
 
   d->other[0] = '\0';
   snprintf (temporary, sizeof temporary, "/tmp/" NAME "-%u",
             (unsigned) geteuid ());
   if (dir != NULL && *dir != '\0')
-    snprintf (d->path, sizeof d->path, "%s", dir);
+    length = snprintf (d->path, sizeof d->path, "%s", dir);
   else if (geteuid () == 0)
     strcpy (d->path, "/run/" NAME);
   else {
-    find_xdg (d->path, sizeof d->path);
+    length = find_xdg (d->path, sizeof d->path);
     if (d->path[0] == '\0') {
       strcpy (d->path, temporary);
       err = check_temporary (temporary, message);
     }
     else if (is_directory_of_mine (temporary))
       strcpy (d->other, temporary);
+  }
+  /* Cut off, it would be the path of another directory. */
+  if (length >= (int) sizeof d->path) {
+    message_set (message, "the run-time directory %.64s... has too long a "
+                 "path: more than %zu bytes", d->path, sizeof d->path - 1);
+    err = ENAMETOOLONG;
   }
   /* A server's process is recognised by a path that begins so. */
   if (err == 0 && d->path[0] != '/') {
