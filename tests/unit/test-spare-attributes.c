@@ -201,6 +201,7 @@ test_unknown (void)
     { 5, 0, 2, "rescued", "know (rescued): use" },
     { 4, 0, 3, "", "know (incompatible bit 2): use" },
     { 4, 0, 2, "sixteen--letters", "know (sixteen--letters): use" },
+    { 4, 0, 2, "deleted\x7f", "know (deleted): use" },
     { 4, 0, 2, "two\nlines", "know (two): use" },
     { 4, 0, 2, "\xc3\xa9t\xc3\xa9", "know (incompatible bit 2): use" },
     { 4, 0, 2, "\x1b[2J", "know (incompatible bit 2): use" },

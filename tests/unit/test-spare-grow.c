@@ -519,6 +519,80 @@ test_grow_unequal (void)
   }
 }
 
+/* How often it was said that it is time to enlarge the spare. */
+static unsigned low;
+
+static void
+count_low (void *opaque)
+{
+  low++;
+}
+
+static unsigned
+said_low (void)
+{
+  const unsigned n = low;
+
+  low = 0;
+  return n;
+}
+
+static void
+make_telling (struct rig *r)
+{
+  rig_init (r, memdev_new (MIB));
+  r->env.low = count_low;
+  CU_ASSERT_EQUAL_FATAL (rig_format (r, MIB), 0);
+  low = 0;
+}
+
+/* It is time to enlarge it: said by each commit that leaves few slots, or
+ * little of the log, whether or not it has succeeded, and by whoever gets no
+ * slot; not by one that failed for another reason.
+ */
+static void
+test_low (void)
+{
+  uint64_t i, eighth;
+  struct rig r;
+  int err = 0;
+
+  make_telling (&r);
+  eighth = r.spare->nslots / 8;
+  CU_ASSERT_EQUAL (do_remap (&r, 0, r.spare->nslots - eighth, 1, 0), 0);
+  CU_ASSERT_EQUAL (said_low (), 0);
+  CU_ASSERT_EQUAL (do_remap (&r, 10000, 1, 1, 0), 0);
+  CU_ASSERT_EQUAL (said_low (), 1);
+  CU_ASSERT_EQUAL (do_remap (&r, 20000, eighth, 1, 0), ENOSPC);
+  CU_ASSERT_EQUAL (said_low (), 1);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_DIRECT, 0, 10, 0), 0);
+  CU_ASSERT_EQUAL (said_low (), 0);
+  rig_free (&r);
+
+  make_telling (&r);
+  for (i = 0; said_low () == 0 && i < 20000; i++)
+    CU_ASSERT_EQUAL_FATAL (do_change (&r, CHANGE_LOST, 2 * i, 1, 0), 0);
+  CU_ASSERT (i < 20000);
+  for (; err == 0 && i < 20000; i++) {
+    err = do_change (&r, CHANGE_LOST, 2 * i, 1, 0);
+    CU_ASSERT_EQUAL_FATAL (said_low (), 1);
+  }
+  CU_ASSERT_EQUAL (err, ENOSPC);
+  memdev_fail (r.m, MEMDEV_MODIFY | MEMDEV_FLUSH, 1, EIO, true);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_ZERO, 0, 1, 0), EIO);
+  CU_ASSERT_EQUAL (said_low (), 0);
+  memdev_fail (r.m, 0, 0, 0, false);
+  rig_free (&r);
+
+  /* No slot of one that has failed: enlarging it would not help. */
+  make_telling (&r);
+  memdev_fail (r.m, MEMDEV_FLUSH, 1, EIO, false);
+  CU_ASSERT_EQUAL (do_remap (&r, 0, 1, 1, 0), EIO);
+  CU_ASSERT_EQUAL (do_remap (&r, 0, r.spare->nslots + 1, 1, 0), EIO);
+  CU_ASSERT_EQUAL (said_low (), 0);
+  rig_free (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -533,6 +607,7 @@ main (int argc, char *argv[])
     { "growth by a little", test_grow_little },
     { "too many segments", test_grow_segments },
     { "areas of two sizes", test_grow_unequal },
+    { "it is time to enlarge it", test_low },
     { NULL }
   };
 

@@ -256,6 +256,87 @@ test_runs (void)
   rig_free (&r);
 }
 
+/* What is noticed on the way, since the last update, is part of a run as what
+ * was known before is: with the same reason and time, and in slots that follow
+ * each other.
+ */
+static void
+test_merged_on_the_way (void)
+{
+  struct spare_history *h;
+  struct rig r;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 100, 5, WHY_MANUAL), 0);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_ZERO, 200, 5, WHY_MANUAL), 0);
+  CU_ASSERT_EQUAL (do_remap (&r, 300, 10, 1, WHY_MANUAL), 0);
+  h = history (&r);
+  CU_ASSERT_EQUAL (spare_history_update (h), 0);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 105, 5, WHY_MANUAL), 0);
+  CU_ASSERT (next_is (h, 0, 110, 100, 10, LOST, WHY_MANUAL, r.now));
+
+  CU_ASSERT_EQUAL (do_remap (&r, 310, 5, 1, WHY_MANUAL), 0);
+  CU_ASSERT (next_is (h, 300, 1000, 300, 15, REMAPPED, WHY_MANUAL, r.now));
+  CU_ASSERT_EQUAL (spare_history_update (h), 0);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_RETIRE, 15, 3, WHY_IMPORT), 0);
+  CU_ASSERT_EQUAL (do_remap (&r, 315, 5, 1, WHY_MANUAL), 0);
+  CU_ASSERT (next_is (h, 300, 1000, 300, 15, REMAPPED, WHY_MANUAL, r.now));
+  CU_ASSERT (next_is (h, 315, 1000, 315, 5, REMAPPED, WHY_MANUAL, r.now));
+
+  /* Another state, reason or time ends it. */
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 205, 5, WHY_MANUAL), 0);
+  CU_ASSERT (next_is (h, 200, 300, 200, 5, ZERO, WHY_MANUAL, r.now));
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 210, 5, WHY_IMPORT), 0);
+  CU_ASSERT (next_is (h, 205, 300, 205, 5, LOST, WHY_MANUAL, r.now));
+  r.now++;
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 215, 5, WHY_IMPORT), 0);
+  CU_ASSERT (next_is (h, 210, 300, 210, 5, LOST, WHY_IMPORT, r.now - 1));
+  CU_ASSERT (next_is (h, 215, 300, 215, 5, LOST, WHY_IMPORT, r.now));
+  spare_history_free (h);
+  rig_free (&r);
+}
+
+/* What was read when the spare was opened isn't read again, unless it has
+ * changed since; one history has it.
+ */
+static void
+test_kept (void)
+{
+  struct spare_history *h, *second;
+  struct rig r;
+
+  rig_make (&r, MIB);
+  r.env.keep_history = true;
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 10, 2, WHY_IMPORT), 0);
+  CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 20, 2, WHY_MANUAL), 0);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_RETIRE, 10, 2, WHY_MANUAL), 0);
+  rig_reload (&r);
+  for (int how = 0; how < 3; how++) {
+    if (how == 1)
+      CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 30, 2, WHY_WEAK), 0);
+    if (how == 2)
+      CU_ASSERT_EQUAL (spare_checkpoint (r.spare), 0);
+    r.m->bytes_read = 0;
+    h = history (&r);
+    CU_ASSERT_EQUAL (spare_history_update (h), 0);
+    CU_ASSERT_EQUAL (r.m->bytes_read > 0, how > 0);
+    CU_ASSERT (next_is (h, 0, 1000, 10, 2, LOST, WHY_IMPORT, r.now));
+    CU_ASSERT (next_is (h, 12, 1000, 20, 2, LOST, WHY_MANUAL, r.now));
+    CU_ASSERT_EQUAL (none (h, 22, 1000), how == 0);
+    if (how == 0) {
+      second = history (&r);
+      CU_ASSERT_EQUAL (spare_history_update (second), 0);
+      CU_ASSERT (r.m->bytes_read > 0);
+      CU_ASSERT (next_is (second, 12, 1000, 20, 2, LOST, WHY_MANUAL, r.now));
+      spare_history_free (second);
+    }
+    spare_history_free (h);
+    rig_reload (&r);
+  }
+  rig_free (&r);
+}
+
 /* Two checkpoints in the middle of each read: what was to be read is gone.
  * It isn't tried for ever, nothing false is said, and the next one succeeds.
  */
@@ -363,6 +444,8 @@ main (int argc, char *argv[])
     { "generations", test_generations },
     { "damage", test_damage },
     { "runs", test_runs },
+    { "merged on the way", test_merged_on_the_way },
+    { "kept since the spare was opened", test_kept },
     { "overtaken by checkpoints", test_overtaken },
     { "concurrent", test_concurrent },
     { "names", test_names },

@@ -70,6 +70,109 @@ op_forced (struct rig *r)
   return do_change (r, CHANGE_LOST, 0, 30, 0);
 }
 
+/* The log is full of what is LOST: what makes that less is a checkpoint. */
+static uint64_t
+fill_log (struct rig *r)
+{
+  uint64_t first = 1000, n = 1024;
+
+  for (uint32_t key = 0; key < 2; key++)
+    CU_ASSERT_EQUAL (do_attribute (r, "tag", key, 0, "x", 1), 0);
+  while (n > 0) {
+    if (do_scattered (r, CHANGE_LOST, first, n) == 0)
+      first += 2 * n;
+    else
+      n /= 2;
+  }
+  return first;
+}
+
+/* As many changes as there are runs; *CALLS: the commit's allocations. */
+static int
+op_whole (struct rig *r, uint64_t end, unsigned countdown, unsigned *calls)
+{
+  const struct attribute a[] = {
+    { .tag = "tag", .len = 1, .data = (const uint8_t *) "y" },
+    { .tag = "tag", .key = 1, .len = 1, .data = (const uint8_t *) "z" },
+  };
+  struct change_list list = { 0 };
+  int err;
+
+  CU_ASSERT_EQUAL (change_list_add_attribute (&list, &a[0]), 0);
+  add_scattered (&list, CHANGE_ZERO, 1000, (end - 1000) / 2);
+  CU_ASSERT_EQUAL (change_list_add_attribute (&list, &a[1]), 0);
+  malloc_hits = malloc_calls = 0;
+  malloc_countdown = countdown;
+  err = spare_commit (r->spare, &list, NULL);
+  malloc_countdown = 0;
+  *calls = malloc_calls;
+  change_list_free (&list);
+  return err;
+}
+
+static void
+check_whole (struct rig *r, uint64_t end)
+{
+  struct attribute *a;
+  uint64_t digest;
+
+  for (uint32_t key = 0; key < 2; key++) {
+    CU_ASSERT (spare_next_attribute (r->spare, "tag", key, &a));
+    CU_ASSERT_EQUAL (a->key, key);
+    CU_ASSERT_EQUAL (a->data[0], "yz"[key]);
+    free (a);
+  }
+  CU_ASSERT_EQUAL (map_lookup (r->map, end - 2, 1).state, ZERO);
+  digest = rig_digest (r);
+  rig_reload (r);
+  CU_ASSERT_EQUAL (rig_digest (r), digest);
+}
+
+/* An update that has room as a checkpoint only, of attributes and of as many
+ * states as there can be.  Of its allocations those of the maps are many, and
+ * come first; each of the last ones fails.
+ */
+static void
+test_whole (void)
+{
+  const unsigned last = 100;
+  unsigned n, all, calls;
+  struct memdev *full;
+  uint64_t digest, end;
+  struct rig r;
+  int err;
+
+  rig_make (&r, MIB);
+  end = fill_log (&r);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, end, 1, 0), ENOSPC);
+  rig_close (&r, true);
+  full = r.m;
+  rig_init (&r, memdev_kill (full, full->nevents));
+  CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+  const uint64_t generation = r.spare->hdr.generation;
+
+  CU_ASSERT_EQUAL (op_whole (&r, end, 0, &all), 0);
+  CU_ASSERT_EQUAL (r.spare->hdr.generation, generation + 1);
+  check_whole (&r, end);
+  rig_free (&r);
+  CU_ASSERT_FATAL (all > 2 * last);
+  for (n = 1; n <= all; n += n + last < all ? (all - last) / 10 : 1) {
+    rig_init (&r, memdev_kill (full, full->nevents));
+    CU_ASSERT_EQUAL_FATAL (rig_load (&r), 0);
+    digest = rig_digest (&r);
+    err = op_whole (&r, end, n, &calls);
+    CU_ASSERT_EQUAL (malloc_hits, 1);
+    CU_ASSERT_EQUAL (err, ENOMEM);
+    CU_ASSERT_FALSE (spare_failed (r.spare));
+    CU_ASSERT_EQUAL (rig_digest (&r), digest);
+    CU_ASSERT_EQUAL (op_whole (&r, end, 0, &calls), 0);
+    check_whole (&r, end);
+    rig_free (&r);
+  }
+  memdev_free (full);
+  printf ("(%u allocations) ", all);
+}
+
 static void
 try_all (int (*op) (struct rig *r), bool same, bool lose_slots)
 {
@@ -243,7 +346,7 @@ test_history (void)
 }
 
 static void
-test_load (void)
+check_load (bool keep_history)
 {
   uint64_t digest;
   struct rig r;
@@ -260,6 +363,7 @@ test_load (void)
   }
   CU_ASSERT_EQUAL (do_change (&r, CHANGE_RETIRE, 1000, 3, 0), 0);
   digest = rig_digest (&r);
+  r.env.keep_history = keep_history;
   for (n = 1; n < 1000; ++n) {
     rig_close (&r, n & 1);
     malloc_hits = 0;
@@ -275,6 +379,13 @@ test_load (void)
   CU_ASSERT_EQUAL (err, 0);
   CU_ASSERT (n > 5);
   rig_free (&r);
+}
+
+static void
+test_load (void)
+{
+  check_load (false);
+  check_load (true);
 }
 
 static void
@@ -315,6 +426,7 @@ main (int argc, char *argv[])
     { "remap with bad slots", test_bad_slots },
     { "checkpoint", test_checkpoint },
     { "a commit that needs a checkpoint", test_forced },
+    { "a commit that is a checkpoint", test_whole },
     { "growth", test_grow },
     { NULL, NULL }
   };
