@@ -127,9 +127,6 @@ engine_explain (struct engine *e, int err, struct message *message)
     message_set (message, "stopped: the server is ending, or whoever asked "
                  "has gone");
     break;
-  case ESHUTDOWN:
-    message_set (message, "stopped: the server is ending");
-    break;
   case EINVAL:
     message_set (message, "the range isn't within main, which has %" PRIu64
                  " sectors", e->nr_sectors);
@@ -145,6 +142,9 @@ engine_explain (struct engine *e, int err, struct message *message)
     if (atomic_load (&e->main_lost))
       message_set (message, "main is lost: it doesn't answer, or the disk "
                    "is gone");
+    else if (err == ESHUTDOWN)
+      message_set (message, "main was lost while this was done, and is back: "
+                   "try again");
     else if (spare_failed (e->spare))
       message_set (message, "the spare has failed: replace or repair it, "
                    "and restart the server");
