@@ -71,7 +71,7 @@ store_new (struct record *rec, const uint8_t *buf, uint64_t start,
     if (rec->err == ENOSPC) {
       atomic_store (&e->spare_short, true);
       tell_full (e, "the spare is full: writes that need a new slot fail with "
-                 "ENOSPC until it is enlarged");
+                 "ENOSPC until it is enlarged, or its filesystem has room");
     }
   }
   return rec->err;

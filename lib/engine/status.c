@@ -88,8 +88,10 @@ engine_health_reasons (const struct engine_status *st,
                  "server restarted");
   if (sp->full || sp->slots_free == 0)
     message_set (&reasons[n++], "the spare is full: %" PRIu64 " of %" PRIu64
-                 " slots are free: enlarge it, or free space where it is",
-                 sp->slots_free, sp->slots_total);
+                 " slots are free%s", sp->slots_free, sp->slots_total,
+                 sp->slots_free == 0 ? ": enlarge it"
+                 : ", and the last write found too little room: free space on "
+                 "its filesystem, or enlarge it");
   else if (st->spare_short)
     message_set (&reasons[n++], "the last change found no room in the "
                  "spare: enlarge it, or free space where it is");
