@@ -93,7 +93,7 @@ next_probe (void *ctx, uint64_t *size)
 
   if (c->is_only_one)
     return 0;
-  if (next_look_at_main (c->backend, &facts) == 0)
+  if (next_look_at_main (c->backend, true, &facts) == 0)
     *size = facts.size;
   return 0;
 }
@@ -261,11 +261,12 @@ next_cache (void *ctx, uint32_t count, uint64_t offset)
 }
 
 int
-next_look_at_main (nbdkit_backend *backend, struct main_facts *facts)
+next_look_at_main (nbdkit_backend *backend, bool readonly,
+                   struct main_facts *facts)
 {
-  nbdkit_next *next = nbdkit_next_context_open (backend, 1, "", 1);
+  nbdkit_next *next = nbdkit_next_context_open (backend, readonly, "", 1);
   int64_t size = -1;
-  int r = -1;
+  int r = -1, can_write = 0;
 
   if (next == NULL)
     return -1;
@@ -274,10 +275,15 @@ next_look_at_main (nbdkit_backend *backend, struct main_facts *facts)
     if (size != -1)
       r = next->block_size (next, &facts->minimum, &facts->preferred,
                             &facts->maximum);
+    if (r == 0 && !readonly) {
+      can_write = next->can_write (next);
+      r = can_write == -1 ? -1 : 0;
+    }
     if (next->finalize (next) == -1)
       r = -1;
   }
   nbdkit_next_context_close (next);
   facts->size = size;
+  facts->can_write = can_write == 1;
   return r;
 }

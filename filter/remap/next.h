@@ -46,9 +46,10 @@ extern int next_cache (void *ctx, uint32_t count, uint64_t offset);
 struct main_facts {
   uint64_t size;
   uint32_t minimum, preferred, maximum;
+  bool can_write;                       /* false if READONLY */
 };
 
-extern int next_look_at_main (nbdkit_backend *backend,
+extern int next_look_at_main (nbdkit_backend *backend, bool readonly,
                               struct main_facts *facts);
 
 static inline void

@@ -35,6 +35,7 @@ struct own_connection {
   pthread_mutex_t our_requests; /* one at a time, if it is serialized */
 
   atomic_bool writable;         /* the server isn't read-only, for certain */
+  atomic_bool plugin_refuses;   /* the plugin can't write to main */
   atomic_uint clients_waiting;
 
   /* Guards all that follows; COND is signalled when USERS becomes 0. */
@@ -187,6 +188,12 @@ own_client_comes (struct own_connection *own, bool readonly)
 }
 
 void
+own_note_can_write (struct own_connection *own, bool can_write)
+{
+  atomic_store (&own->plugin_refuses, !can_write);
+}
+
+void
 own_client_went (struct own_connection *own)
 {
   if (!own->remap->one_connection_only)
@@ -231,9 +238,15 @@ own_main_is_wanted (struct own_connection *own)
 }
 
 bool
+own_may_write (struct own_connection *own)
+{
+  return !own->remap->config.lost_zero && atomic_load (&own->writable);
+}
+
+bool
 own_is_read_only (struct own_connection *own)
 {
-  return own->remap->config.lost_zero || !atomic_load (&own->writable);
+  return !own_may_write (own) || atomic_load (&own->plugin_refuses);
 }
 
 void

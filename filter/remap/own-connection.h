@@ -30,6 +30,10 @@ extern void own_start (struct own_connection *own, nbdkit_backend *backend);
  * free.  And ends, in full.
  */
 extern void own_client_comes (struct own_connection *own, bool readonly);
+
+/* What the plugin says of a connection that was opened for writing: can it? */
+extern void own_note_can_write (struct own_connection *own, bool can_write);
+
 extern void own_client_went (struct own_connection *own);
 
 /* Main, for one request, which may write to it if WRITE is set; own_put_main
@@ -41,6 +45,9 @@ extern void own_put_main (struct own_connection *own);
 
 /* A client waits for the plugin's only connection: give main back soon. */
 extern bool own_main_is_wanted (struct own_connection *own);
+
+/* Is it allowed to open main for writing, as far as is known? */
+extern bool own_may_write (struct own_connection *own);
 
 /* Is it certain, or as good as certain, that no client can write? */
 extern bool own_is_read_only (struct own_connection *own);

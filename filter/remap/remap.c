@@ -166,7 +166,12 @@ prepare (nbdkit_next *next, struct connection *c, int readonly)
                   expected);
     return -1;
   }
-  return connection_prepare (c, next, readonly || remap.config.lost_zero);
+  readonly = readonly || remap.config.lost_zero;
+  if (connection_prepare (c, next, readonly) == -1)
+    return -1;
+  if (!readonly)
+    own_note_can_write (remap.own, c->can_write);
+  return 0;
 }
 
 static int

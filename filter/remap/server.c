@@ -250,6 +250,25 @@ start_engine (struct remap *remap, const struct main_facts *facts)
   return 0;
 }
 
+/* A disk that only root may write to, or that is switched to read-only: whoever
+ * starts the server is told, and not only its clients.
+ */
+static int
+look_at_main (struct remap *remap, nbdkit_backend *backend,
+              struct main_facts *facts)
+{
+  const bool write = own_may_write (remap->own);
+
+  if (next_look_at_main (backend, !write, facts) == -1)
+    return -1;
+  if (write)
+    own_note_can_write (remap->own, facts->can_write);
+  if (write && !facts->can_write)
+    nbdkit_error ("remap: warning: main can't be written (permissions, or a "
+                  "read-only disk): it is served read-only");
+  return 0;
+}
+
 int
 server_get_ready (struct remap *remap, int thread_model)
 {
@@ -272,7 +291,7 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
   struct main_facts facts;
 
   own_start (remap->own, backend);
-  if (next_look_at_main (backend, &facts) == -1)
+  if (look_at_main (remap, backend, &facts) == -1)
     goto error;
   /* The engine's and status's word for no maximum is 0. */
   if (facts.maximum == UINT32_MAX)

@@ -77,16 +77,19 @@ start_nbdkit sh --filter=remap sh main.sh spare=spare.img \
              remap-control=ctl.sock
 /usr/bin/python3 - <<PY
 $(cat "$abs_top_srcdir/tests/filter/client.py")
+does("status", read_only=True)
 does("remap 20 2", done=2)
 refuses("unmap 20 2", "the plugin can't write to main")
 PY
 stop_nbdkit sh
 cmp main.img orig.img
+assert_grep "warning: main can't be written" sh.log
 
 # A writable one gives back without any client having been there.
 serve remap-control=ctl.sock
 /usr/bin/python3 - <<PY
 $(cat "$abs_top_srcdir/tests/filter/client.py")
+does("status", read_only=False)
 does("unmap 20 2", done=2)
 PY
 stop_nbdkit disk
