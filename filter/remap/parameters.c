@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include <nbdkit-filter.h>
@@ -29,23 +30,45 @@
  */
 #define MAX_OFFSET (INT64_C (1) << 62)
 
+/* nbdkit's own parsers don't say which parameter is wrong: so they get what
+ * they understand.
+ */
 static int
-parse_bool (bool *b, const char *value)
+parse_bool (bool *b, const char *key, const char *value)
 {
-  int r = nbdkit_parse_bool (value);
+  static const char *const words[] = {
+    "on", "yes", "y", "true", "t", "1", "off", "no", "n", "false", "f", "0"
+  };
 
-  if (r == -1)
-    return -1;
-  *b = r;
-  return 0;
+  for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+    if (strcasecmp (value, words[i]) == 0) {
+      *b = nbdkit_parse_bool (value) == 1;
+      return 0;
+    }
+  nbdkit_error ("%s=%s: must be a boolean: on or off", key, value);
+  return -1;
+}
+
+static bool
+looks_like_size (const char *value)
+{
+  const char *p = value + strspn (value, "0123456789");
+
+  return p != value &&
+    (*p == '\0' || (strchr ("bBsSkKmMgGtTpPeE", *p) && p[1] == '\0'));
 }
 
 static int
 parse_size (int64_t *size, const char *key, const char *value, int64_t min,
             int64_t max)
 {
-  int64_t r = nbdkit_parse_size (value);
+  int64_t r;
 
+  if (!looks_like_size (value)) {
+    nbdkit_error ("%s=%s: must be a size, as in 500G", key, value);
+    return -1;
+  }
+  r = nbdkit_parse_size (value);
   if (r == -1)
     return -1;
   if (r < min) {
@@ -192,7 +215,7 @@ parameters_set (struct remap_config *config, const char *key,
   if (strcmp (key, "spare") == 0)
     return parse_path (&config->spare_path, key, value);
   else if (strcmp (key, "spare-create") == 0)
-    return parse_bool (&config->spare_create, value);
+    return parse_bool (&config->spare_create, key, value);
   else if (strcmp (key, "spare-size") == 0)
     return parse_size (&config->spare_size, key, value, SPARE_MIN_SIZE,
                        SPARE_MAX_SIZE);
@@ -204,9 +227,9 @@ parameters_set (struct remap_config *config, const char *key,
   else if (strcmp (key, "spare-offset") == 0)
     return parse_offset (&config->spare_offset, key, value);
   else if (strcmp (key, "spare-same-disk") == 0)
-    return parse_bool (&config->spare_same_disk, value);
+    return parse_bool (&config->spare_same_disk, key, value);
   else if (strcmp (key, "remap-auto") == 0)
-    return parse_bool (&config->auto_remap, value);
+    return parse_bool (&config->auto_remap, key, value);
   else if (strcmp (key, "remap-retries") == 0)
     return parse_number (&config->retries, key, value, MAX_RETRIES);
   else if (strcmp (key, "main-lost-wait") == 0)

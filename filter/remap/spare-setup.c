@@ -93,12 +93,20 @@ open_spare (struct spare_setup *s)
 {
   struct message message;
   struct stat st;
+  int err;
 
   if (stat (s->config->spare_path, &st) == 0 &&
       spare_place_check (s->config, &st) == -1)
     return -1;
-  if (spare_file_open (&s->file, s->config->spare_path, s->config->spare_offset,
-                       s->config->spare_create, false, &message))
+  err = spare_file_open (&s->file, s->config->spare_path,
+                         s->config->spare_offset, s->config->spare_create,
+                         false, &message);
+  if (err == ENOENT && !s->config->spare_create) {
+    nbdkit_error ("remap: %s: is its filesystem mounted? (With "
+                  "spare-create=no none is created)", message.text);
+    return -1;
+  }
+  if (err)
     return fail (&message);
   if (fstat (s->file.fd, &st) == -1) {
     nbdkit_error ("remap: spare %s: stat: %m", s->config->spare_path);

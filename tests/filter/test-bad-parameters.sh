@@ -28,8 +28,10 @@ wrong 'spare=: a path is needed' spare=
 wrong 'spare-size=1048575: must be at least 1048576' \
       spare=spare.img spare-size=1048575
 wrong 'spare-size=0: must be at least' spare=spare.img spare-size=0
-wrong 'size' spare=spare.img spare-size=-1
-wrong 'size' spare=spare.img spare-size=big
+wrong 'spare-size=-1: must be a size' spare=spare.img spare-size=-1
+wrong 'spare-size=big: must be a size' spare=spare.img spare-size=big
+wrong 'spare-size=1X: must be a size' spare=spare.img spare-size=1X
+wrong 'spare-size=: must be a size' spare=spare.img spare-size=
 wrong 'size' spare=spare.img spare-size=99999999999999999999
 wrong 'spare-offset=100: must be a multiple of 512' \
       spare=spare.img spare-offset=100
@@ -41,9 +43,12 @@ wrong 'spare-offset=4611686018427388416: must be at most 4611686018427387904' \
       spare=spare.img spare-offset=4611686018427388416
 wrong 'spare-offset=9223372036854775296: must be at most' \
       spare=spare.img spare-offset=9223372036854775296
-wrong 'bool' spare=spare.img spare-create=maybe
-wrong 'bool' spare=spare.img spare-same-disk=2
-wrong 'bool' spare=spare.img remap-auto=auto
+wrong 'spare-create=maybe: must be a boolean' spare=spare.img spare-create=maybe
+wrong 'spare-same-disk=2: must be a boolean' \
+      spare=spare.img spare-same-disk=2
+wrong 'remap-auto=auto: must be a boolean' spare=spare.img remap-auto=auto
+wrong 'spare .*/nowhere/s: its directory does' spare=nowhere/s
+wrong 'spare-create=no none is created' spare=spare.img spare-create=no
 wrong 'main-vanish-max' spare=spare.img main-vanish-max=-1
 wrong 'main-vanish-max=1001: must be at most 1000' \
       spare=spare.img main-vanish-max=1001

@@ -12,7 +12,7 @@ requires_program mkfs.ext4 mkfifo
 
 make_main $((8 << 20))
 
-SPARE=missing/spare.img refused 'missing/spare.img: .*No such file'
+SPARE=missing/spare.img refused 'missing/spare.img: its directory doesn.t exist'
 [ ! -e missing ] || fail "a directory was made"
 mkdir directory
 SPARE=directory refused 'spare .*directory: .*(directory|regular file)'
