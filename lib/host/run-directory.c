@@ -36,8 +36,7 @@ find_xdg (char *path, size_t size)
 
   path[0] = '\0';
   snprintf (own, sizeof own, "/run/user/%u", (unsigned) geteuid ());
-  if (xdg != NULL && *xdg != '\0' &&
-      (stat (xdg, &st) == -1 || st.st_uid == geteuid ()))
+  if (xdg != NULL && stat (xdg, &st) == 0 && st.st_uid == geteuid ())
     return snprintf (path, size, "%s/" NAME, xdg);
   if (is_directory_of_mine (own))
     return snprintf (path, size, "%s/" NAME, own);

@@ -7,7 +7,7 @@
  *
  *   $REMAP_RUNTIME_DIR
  *   /run/nbdkit-remap              root
- *   $XDG_RUNTIME_DIR/nbdkit-remap  unless that belongs to somebody else: su
+ *   $XDG_RUNTIME_DIR/nbdkit-remap  if that is there, and the user's own: su
  *                                  may leave root's
  *   /run/user/UID/nbdkit-remap     if the user is logged in somewhere
  *   /tmp/nbdkit-remap-UID          cron, su, sudo -u

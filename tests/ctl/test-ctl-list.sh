@@ -131,6 +131,9 @@ as_cron remapctl ping
 mkdir -m 700 xdg
 as_cron env XDG_RUNTIME_DIR="$tmp/xdg" remapctl list >list.out
 assert_grep '^cron ' list.out
+# Nor is a directory that isn't there: root's is gone when root logs out.
+as_cron env XDG_RUNTIME_DIR="$own/nowhere" remapctl list >list.out
+assert_grep '^cron ' list.out
 # Logged in, the same user finds it, and stops it.
 mkdir -m 700 "$own/xdg"
 chown $uid "$own/xdg"
