@@ -154,5 +154,6 @@ command_events (struct ctl *ctl, int argc, char **argv)
            "answers after 30 seconds if nothing happens", ctl->timeout);
     return STATUS_USAGE;
   }
+  client_guess (ctl);
   return ask_events (ctl, since, follow);
 }

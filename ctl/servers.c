@@ -49,7 +49,10 @@ print_listed (const struct known *k, const json_t *reply,
 {
   if (reply && print_answer (k, reply, clients))
     return;
-  printf ("%-20s %8ld  ", k->title, k->pid);
+  if (k->pid)
+    printf ("%-20s %8ld  ", k->title, k->pid);
+  else
+    printf ("%-20s %8s  ", k->title, "-");
   if (k->refused) {
     fputs ("not started: ", stdout);
     print_text (stdout, k->refused);

@@ -206,7 +206,9 @@ stop_what_is_left (const char *name, const char *pid_file)
 {
   if (access (pid_file, F_OK) == -1) {
     if (!forget_refusal (name))
-      error ("there is no server '%s' (no file %s)", name, pid_file);
+      error ("there is no server '%s' (no file %s): remapctl list shows "
+             "which there are; one that was started by hand is ended with "
+             "kill, and its process number", name, pid_file);
   }
   else if (!remove_files (name))
     return STATUS_REFUSED;

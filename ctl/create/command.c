@@ -54,9 +54,9 @@ create_command (struct create *c)
     add (c, text_of ("spare-offset=%" PRIu64,
                      c->spare_start << SECTOR_SHIFT));
   /* Without a size the spare takes the rest of what is there, and grows with
-   * it.
+   * it; and a new file grows by itself.
    */
-  if (c->has_total || !c->spare.exists)
+  if (c->has_total)
     add (c, text_of ("spare-size=%" PRIu64, c->spare_total << SECTOR_SHIFT));
   if (c->spare_valid)
     add (c, copy_text ("spare-create=no"));

@@ -96,6 +96,20 @@ look_at (struct target *t, const char *arg)
   return err;
 }
 
+/* A spare that doesn't exist is created; its directory isn't. */
+static bool
+has_directory (const char *path)
+{
+  const char *slash = strrchr (path, '/');
+  char *dir = text_of ("%.*s", slash ? (int) (slash - path) + 1 : 0, path);
+  struct stat st;
+  const bool r = slash == NULL ||
+                 (stat (dir, &st) == 0 && S_ISDIR (st.st_mode));
+
+  free (dir);
+  return r;
+}
+
 static const char *
 why_not (int err)
 {
@@ -134,6 +148,10 @@ create_look (struct create *c)
   err = look_at (&c->spare, c->spare_arg);
   if (err && err != ENOENT) {
     error ("create: spare_dev=%s: %s", c->spare_arg, why_not (err));
+    return CREATE_SPARE;
+  }
+  if (err == ENOENT && !has_directory (c->spare.path)) {
+    error ("create: spare_dev=%s: its directory doesn't exist", c->spare.path);
     return CREATE_SPARE;
   }
   return compare_sector_sizes (c);

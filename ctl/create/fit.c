@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/bytes.h"
@@ -43,6 +44,25 @@ align (struct create *c, const char *name, uint64_t *n, uint64_t unit,
                    unit * SECTOR_SIZE);
 }
 
+/* As the filter does when it starts (promise 22 of remap-promises(7)). */
+static bool
+has_other_label (const struct create *c, const char *label)
+{
+  char disk[SPARE_LABEL_MAX + 1] = "";
+  const char *own = c->label ? c->label : disk;
+  struct stat st;
+
+  if (c->label == NULL && c->main.is_block && stat (c->main.path, &st) == 0)
+    disk_label (st.st_rdev, disk, sizeof disk);
+  if (strcmp (label, own) == 0)
+    return false;
+  error ("create: spare_dev=%s: belongs to the disk labelled \"%s\", but "
+         "main_dev is \"%s\": give it the right disk, or, if this is a copy "
+         "that takes its place: remapctl relabel %s '%s'", c->spare.path,
+         label, own, c->spare.path, own);
+  return true;
+}
+
 /* The spare's place must hold nothing, or a spare of this disk. */
 static int
 look_into_spare (struct create *c, uint64_t main_size)
@@ -73,6 +93,8 @@ look_into_spare (struct create *c, uint64_t main_size)
            h.id.main_size, main_size);
     err = CREATE_SPARE;
   }
+  else if (c->spare_valid && has_other_label (c, h.id.label))
+    err = CREATE_SPARE;
   hold_close (&h);
   return err;
 }
@@ -88,8 +110,8 @@ choose_total (struct create *c, uint64_t unit, uint64_t main_size)
   else if (rest > 0 || c->spare.is_block)
     c->spare_total = round_down (rest >> SECTOR_SHIFT, unit);
   else
-    c->spare_total = round_down (spare_default_size (main_size)
-                                 >> SECTOR_SHIFT, unit);
+    c->spare_total = round_up (spare_default_size (main_size),
+                               4096) >> SECTOR_SHIFT;
   if (c->spare_total < SPARE_MIN_SIZE >> SECTOR_SHIFT) {
     error ("create: spare_dev=%s: a spare needs at least %" PRIu64
            " sectors, and would have %" PRIu64, c->spare.path,
@@ -139,9 +161,9 @@ create_fit (struct create *c)
     return CREATE_MAIN;
   }
   main_size = c->main.size - (c->main_start << SECTOR_SHIFT);
+  choose_label (c);
   status = choose_total (c, unit, main_size);
   if (status == 0)
     status = look_into_spare (c, main_size);
-  choose_label (c);
   return status;
 }

@@ -37,7 +37,7 @@ parse_format_argument (const char *s, struct format_arguments *a)
   else if (strncmp (s, "size=", 5) == 0) {
     if (parse_bytes (s + 5, &a->size) && a->size >= SPARE_MIN_SIZE)
       return true;
-    error (needs, s);
+    error ("format: %s: must be a size of at least 1M, as in 500G", s);
   }
   else if (strncmp (s, "label=", 6) == 0) {
     a->label = s + 6;

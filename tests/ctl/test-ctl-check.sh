@@ -104,9 +104,9 @@ for name in alive killed; do
   ctl 0 create main_dev=main.img spare_dev=$name.spare dm_name=$name
 done
 remapctl format other.spare main-size=8M label=another >/dev/null
-# Refused by the server itself, since the spare is of another disk.
-says 'before it was ready' 9 create main_dev=other.img spare_dev=other.spare \
-     dm_name=refused main_start=0 logfile=refused.log
+# The spare is of another disk.
+says 'labelled "another", but main_dev is ""' 5 create main_dev=other.img \
+     spare_dev=other.spare dm_name=refused main_start=0 logfile=refused.log
 kill -9 "$(cat run/killed.pid)"
 is_down ()
 {
@@ -134,14 +134,14 @@ fi
 
 # The reasons are where one looks for them.
 ctl 0 list
-assert_grep '^refused +0  not started: nbdkit ended before.*(label|disk)' out
+assert_grep '^refused +-  not started: spare_dev=.*(label|disk)' out
 assert_grep '^alive +[0-9]+  ok ' out
 ctl 0 list --json
 assert_equal "$(json out '[(s["name"], s["health"], bool(s["refused"])) for s in r]')" \
   "[('alive', 'ok', False), ('killed', None, False), ('refused', None, True)]" \
   "list --json"
 ctl 3 status --all
-assert_grep '^refused: not started: nbdkit ended' out
+assert_grep '^refused: not started: spare_dev=' out
 assert_grep '^killed: no answer: ' out
 ctl 3 status --all --check
 ctl 3 status --all --json
@@ -156,6 +156,7 @@ ctl 0 status --all --check
 ctl 0 ping
 ctl 0 status --check
 ctl 0 table
+ctl 0 events
 ctl 0 status --prometheus
 assert_grep '^nbdkit_remap_up\{server="alive"\} 1$' out
 # Only where nothing is changed.

@@ -48,6 +48,8 @@ says 'nothing is left' 4 create main_dev=empty.img spare_dev=spare.img
 says 'neither a regular file' 5 create main_dev=main.img spare_dev=.
 # shellcheck disable=SC2086
 says 'at least 2048 sectors' 5 create $ok spare_total=2047
+says "nowhere/s: its directory doesn't exist" 5 create main_dev=main.img \
+     spare_dev=nowhere/s
 echo something >foreign.img
 truncate -s 20M foreign.img
 says 'neither blank nor a spare' 5 create main_dev=main.img \
@@ -157,6 +159,8 @@ assert_equal "$(ls log)" test_remap.log "the directory for logs"
 ctl 0 status --json -n test_remap
 assert_equal "$(json out 'r["main"]["size"]')" $((104857600 - 1048576)) "size"
 assert_equal "$(json out 'r["main"]["label"]')" "+2048s" "label"
+assert_equal "$(json out 'r["spare"]["size"], r["spare"]["grows"]')" \
+  "(67108864, True)" "a spare of a size that nobody chose"
 ctl 0 list --json
 assert_equal "$(json out '[s["name"] for s in r if s["running"]]')" \
   "['my_remap', 'test_remap']" "list --json"
