@@ -318,6 +318,30 @@ client_try (const char *path, unsigned timeout, struct client **client)
   return 0;
 }
 
+/* Others than the server's user have the status socket: of a server that was
+ * started in the same run-time directory, or of root's.  If there is none ERR
+ * is returned, and *PATH stays.
+ */
+static int
+try_status_socket (const struct ctl *ctl, int err, char **path,
+                   struct client **c)
+{
+  char *const paths[] = { public_path (ctl->name),
+                          root_public_path (ctl->name) };
+  int r = err;
+
+  for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+    if (r != 0 && paths[i] != NULL &&
+        client_try (paths[i], ctl->timeout, c) == 0) {
+      free (*path);
+      *path = paths[i];
+      r = 0;
+    }
+    else
+      free (paths[i]);
+  return r;
+}
+
 struct client *
 client_open (const struct ctl *ctl, int *status)
 {
@@ -338,12 +362,8 @@ client_open (const struct ctl *ctl, int *status)
     return NULL;
   }
   err = client_try (path, ctl->timeout, &c);
-  /* Others than the server's user have the status socket. */
-  if (err == EACCES && ctl->name != NULL) {
-    free (path);
-    path = public_path (ctl->name);
-    err = path ? client_try (path, ctl->timeout, &c) : EACCES;
-  }
+  if ((err == EACCES || err == ENOENT) && ctl->name != NULL)
+    err = try_status_socket (ctl, err, &path, &c);
   if (err) {
     error ("%s: %s", path, client_why_not (err));
     *status = STATUS_NO_SERVER;

@@ -256,6 +256,17 @@ public_path (const char *name)
   return dir ? text_of ("%s-public/%s.status", dir, name) : NULL;
 }
 
+char *
+root_public_path (const char *name)
+{
+  const char *dir = getenv ("REMAP_RUNTIME_DIR");
+
+  if (geteuid () == 0 || (dir != NULL && *dir != '\0') ||
+      !server_name_ok (name))
+    return NULL;
+  return text_of ("%s-public/%s.status", RUN_DIRECTORY_OF_ROOT, name);
+}
+
 bool
 make_public_directory (const char *group)
 {

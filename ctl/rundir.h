@@ -42,6 +42,11 @@ extern char *server_path (const char *name, const char *suffix);
  */
 extern char *public_path (const char *name);
 
+/* Where the one of root's server of that name would be, for other users; NULL:
+ * for root, and where the run-time directory was chosen.
+ */
+extern char *root_public_path (const char *name);
+
 /* Makes that directory, with mode 0750, and gives it to GROUP (NULL: the user's
  * own) if it wasn't there.  False after a message.
  */

@@ -98,7 +98,7 @@ run_directory_find (struct run_directory *d, bool create,
   if (dir != NULL && *dir != '\0')
     length = snprintf (d->path, sizeof d->path, "%s", dir);
   else if (geteuid () == 0)
-    strcpy (d->path, "/run/" NAME);
+    strcpy (d->path, RUN_DIRECTORY_OF_ROOT);
   else {
     length = find_xdg (d->path, sizeof d->path);
     if (d->path[0] == '\0') {

@@ -24,6 +24,8 @@
 
 #include "base/message.h"
 
+#define RUN_DIRECTORY_OF_ROOT "/run/nbdkit-remap"
+
 struct run_directory {
   char path[PATH_MAX];                  /* absolute */
   char other[PATH_MAX];                 /* "": there is none */

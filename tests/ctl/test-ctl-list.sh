@@ -142,6 +142,24 @@ assert_grep '^cron ' list.out
 as_cron env XDG_RUNTIME_DIR="$own/xdg" remapctl stop cron
 as_cron remapctl list >list.out
 assert_grep 'no servers' list.out
+# A member of the group of root's server asks it by its name, and can't steer it.
+if unshare --mount true; then
+  export -f as_cron
+  export uid own
+  unshare --mount bash -eu -c '
+    mount -t tmpfs -o mode=755 tmpfs /run
+    cd "$1"
+    env -u REMAP_RUNTIME_DIR remapctl create main_dev=main.img \
+        spare_dev=roots.spare dm_name=roots status_group=$uid >roots.out
+    as_cron remapctl -n roots status >status.out || :
+    as_cron remapctl -n roots sync >sync.out 2>&1 || :
+    as_cron remapctl -n others status >others.out 2>&1 || :
+    env -u REMAP_RUNTIME_DIR remapctl stop roots' - "$tmp"
+  cat roots.out status.out sync.out others.out
+  assert_grep '^health +ok' status.out
+  assert_grep "isn't allowed at this socket" sync.out
+  assert_grep '/others.ctl: there is no such socket' others.out
+fi
 # What somebody else has put there isn't believed.
 for how in "chmod 770" "chown 0" "ln"; do
   rm -rf "$dir"
