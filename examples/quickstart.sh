@@ -12,7 +12,7 @@
 # must be given, and be on another disk).
 #
 # Without DISK: a demonstration, in a temporary folder, with a disk that
-# only pretends to fail.  It takes less than a minute.
+# only pretends to fail.  It takes less than a minute once all is built.
 #
 # On Debian 12 and 13 the packages that are missing are installed (root, or
 # sudo); everything is built in build/, nothing is installed from there.
@@ -47,6 +47,10 @@ while [ $# -gt 0 ]; do
   shift
 done
 [ $# -le 2 ] || die "too many arguments (see --help)"
+# nbdkit would take 75345 for 9809.
+if ! [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || [ "$port" -gt 65535 ]; then
+  die "--port $port: must be a number from 1 to 65535"
+fi
 
 disk=${1:-}
 if [ -n "$disk" ]; then

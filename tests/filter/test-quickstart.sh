@@ -123,6 +123,10 @@ expect_failure "$quickstart" "$tmp"
 assert_grep 'neither a regular file nor' expect.out
 expect_failure "$quickstart" --nonsense
 assert_grep 'unknown option' expect.out
+for p in 0 65536 99999 nbd ''; do
+  expect_failure "$quickstart" --port "$p" disk.img
+  assert_grep 'must be a number from 1 to 65535' expect.out
+done
 
 # A block device, if there is one to be had.
 if [ "$(id -u)" = 0 ] && loop=$(losetup --show -f disk.img 2>/dev/null); then
