@@ -15,7 +15,7 @@ readme=$abs_top_srcdir/README.md
 # was installed there is used.
 install_and_serve ()
 {
-  local filterdir plugindir
+  local filterdir plugindir remapctl
 
   cp -r "$abs_top_srcdir" source
   rm -rf source/build source/autom4te.cache
@@ -34,7 +34,15 @@ install_and_serve ()
               man5/remap-spare.5 man7/remap-promises.7; do
     find root -path "*/man/$page" | grep -q . || fail "not installed: $page"
   done
-  "$(find root -path '*/bin/remapctl')" --version
+  remapctl=$(find root -path '*/bin/remapctl')
+  "$remapctl" --version
+  # Where examples/nbdkit-remap.logrotate looks for logs.
+  truncate -s 1M logged.img
+  if [ "$(id -u)" = 0 ]; then
+    env -u REMAP_LOG_DIR "$remapctl" create --dry-run main_dev=logged.img \
+        spare_dev=logged.spare >dry
+    assert_grep '^Log file: +/var/log/nbdkit-remap/test_remap\.log$' dry
+  fi
   find root -path '*/bash-completion/completions/remapctl' | grep -q . ||
     fail "not installed: the completion of remapctl"
   truncate -s 1M check.img
@@ -57,6 +65,14 @@ while IFS= read -r line; do
       for word in core auto perf hardening debug; do
         assert_grep "^$word +[a-z]" "$abs_top_srcdir/tests/list.txt"
       done ;;
+    "apt-get install "*)
+      # Installed or not, there are such packages.
+      if command -v apt-get >/dev/null; then
+        eval "${line/install/-s install}" >packages 2>&1 || {
+          cat packages
+          fail "$line"
+        }
+      fi ;;
     "autoreconf -i && ./configure && make && make install")
       install_and_serve "$line" ;;
     "nbdkit -U main.sock --filter=remap file main.img spare=spare.img remap-control=main.ctl")
