@@ -44,6 +44,14 @@ print_comments (const char *lines, FILE *fp)
   }
 }
 
+/* The unit has PrivateTmp=yes: each start would make a new, empty spare. */
+static bool
+is_temporary (const char *path)
+{
+  return strncmp (path, "/tmp/", 5) == 0 ||
+    strncmp (path, "/var/tmp/", 9) == 0;
+}
+
 int
 create_print_unit (const struct create *c, FILE *fp)
 {
@@ -68,6 +76,14 @@ create_print_unit (const struct create *c, FILE *fp)
   fprintf (fp, "# /etc/nbdkit-remap/%s.conf, for nbdkit-remap@%s.service\n",
            c->name, c->name);
   print_comments (c->adjusted, fp);
+  if (is_temporary (c->spare.path)) {
+    fputs ("# Warning: the unit's own /tmp and /var/tmp are removed when it "
+           "stops,\n# and what was remapped with them: put the spare "
+           "elsewhere.\n", fp);
+    error ("create: warning: spare_dev=%s: the unit's own /tmp and /var/tmp "
+           "are removed when it stops, and what was remapped with them: put "
+           "the spare elsewhere", c->spare.path);
+  }
   if (!c->spare_valid)
     fputs ("# Add spare-create=no when the spare has been made.\n", fp);
   fputs ("REMAP_ARGS=\"", fp);

@@ -133,6 +133,8 @@ print_absent (const struct shown *s)
 static void
 print_all_text (const struct shown *v, size_t n, bool dm)
 {
+  if (n == 0 && !dm)
+    puts ("no servers");
   for (size_t i = 0; i < n; i++) {
     if (i > 0 && !dm)
       putchar ('\n');

@@ -12,6 +12,7 @@
 # ---- by hand -----------------------------------------------------------
 truncate -s 8M main.img
 says 'no servers' 0 list
+says 'no servers' 0 status --all
 start_nbdkit hand --filter=remap file main.img spare=hand.spare \
              remap-control=hand.ctl
 # announced N: so many servers have.  It comes when nbdkit's socket is there.

@@ -46,6 +46,13 @@ remapctl create --unit dm_name=disk1 main_dev="a disk.img" \
          spare_dev="$tmp/disk1.spare" spare_total=8192 >disk1.conf
 cat disk1.conf
 assert_grep '^# Add spare-create=no' disk1.conf
+# What the unit would lose is warned of, and nothing else.
+for where in /tmp=1 /var/tmp=1 /srv=0 /tmpdir=0; do
+  n=$(cd / && remapctl create --unit dm_name=x main_dev="$tmp/a disk.img" \
+        spare_dev="${where%=*}/x.spare" 2>&1 | grep -c 'put the spare' || :)
+  [ -d "${where%=*}" ] || continue
+  assert_equal "$n" "$((${where#*=} * 2))" "warnings about ${where%=*}"
+done
 assert_grep "^REMAP_ARGS=\"file 'file=$tmp/a disk.img' spare=$tmp/disk1.spare\
  spare-size=4194304\"\$" disk1.conf
 command=$(setting ExecStart)
