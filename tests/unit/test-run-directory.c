@@ -168,6 +168,7 @@ test_named (void)
   check_found ("/somewhere", "");
   /* An empty one is none. */
   setup (ME);
+  there_is ("/xdg", ME, S_IFDIR | 0700);
   setenv ("XDG_RUNTIME_DIR", "/xdg", 1);
   setenv ("REMAP_RUNTIME_DIR", "", 1);
   check_found ("/xdg/nbdkit-remap", "");
@@ -187,6 +188,7 @@ test_relative (void)
   check_refused (true, EINVAL, "'run'", "absolute");
   CU_ASSERT_PTR_NULL (find ("run"));
   setup (ME);
+  there_is ("xdg", ME, S_IFDIR | 0700);
   setenv ("XDG_RUNTIME_DIR", "xdg", 1);
   check_refused (false, EINVAL, "'xdg/nbdkit-remap'", "absolute");
 }
@@ -195,7 +197,7 @@ test_relative (void)
 static void
 test_long (void)
 {
-  char path[PATH_MAX + 100];
+  char path[PATH_MAX + 100], xdg[PATH_MAX];
 
   memset (path, 'x', sizeof path);
   for (size_t i = 0; i < sizeof path; i += 100)
@@ -209,14 +211,18 @@ test_long (void)
   unsetenv ("REMAP_RUNTIME_DIR");
   /* The user's, to which a name is added. */
   path[PATH_MAX - 8] = '\0';
+  there_is (path, ME, S_IFDIR | 0700);
   setenv ("XDG_RUNTIME_DIR", path, 1);
   check_refused (true, ENAMETOOLONG, "/xxx", "too long a path");
-  CU_ASSERT_EQUAL (nr_entries, 0);
+  CU_ASSERT_EQUAL (nr_entries, 1);
   path[PATH_MAX - strlen ("/nbdkit-remap")] = '\0';
+  there_is (path, ME, S_IFDIR | 0700);
   setenv ("XDG_RUNTIME_DIR", path, 1);
   check_refused (true, ENAMETOOLONG, "/xxx", "too long a path");
   /* The longest one. */
   path[PATH_MAX - 1 - strlen ("/nbdkit-remap")] = '\0';
+  strcpy (xdg, path);
+  there_is (xdg, ME, S_IFDIR | 0700);
   setenv ("XDG_RUNTIME_DIR", path, 1);
   strcat (path, "/nbdkit-remap");
   CU_ASSERT_EQUAL (strlen (path), PATH_MAX - 1);
@@ -250,6 +256,12 @@ test_logged_in (void)
   setup (ME);
   there_is ("/run/user/1234", ME, S_IFDIR | 0700);
   setenv ("XDG_RUNTIME_DIR", "", 1);
+  check_found ("/run/user/1234/nbdkit-remap", "");
+
+  /* What cron leaves of a login that has ended. */
+  setup (ME);
+  there_is ("/run/user/1234", ME, S_IFDIR | 0700);
+  setenv ("XDG_RUNTIME_DIR", "/xdg", 1);
   check_found ("/run/user/1234/nbdkit-remap", "");
 
   /* What su leaves of somebody else's environment. */
