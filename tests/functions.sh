@@ -161,6 +161,24 @@ expect_failure ()
   [ "$status" -lt 99 ] || fail "status $status (a crash or a report): $*"
 }
 
+# unpack_package PACKAGE: unpacks a Debian package in the folder $unpacked, once
+# for all tests, and installs nothing.  For a program whose package would start
+# a server.  Skips if there is no way to download it.
+unpack_package ()
+{
+  unpacked=$abs_top_builddir/../packages/$1
+  [ ! -e "$unpacked/complete" ] || return 0
+  requires_program apt-get dpkg-deb
+  rm -rf "$unpacked"
+  mkdir -p "$unpacked"
+  (cd "$unpacked" &&
+     apt-get -qq -o APT::Sandbox::User=root download "$1") ||
+    skip "needs the package $1, which can't be downloaded"
+  dpkg-deb -x "$unpacked"/*.deb "$unpacked"
+  rm "$unpacked"/*.deb
+  touch "$unpacked/complete"
+}
+
 # ---- waiting ----------------------------------------------------------
 
 # eventually COMMAND [ARG...]: returns when the command succeeds.  It has five
