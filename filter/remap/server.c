@@ -136,6 +136,17 @@ start_control (struct remap *remap, const struct main_facts *facts)
   return 0;
 }
 
+/* What no request has to do with: how full the spare's filesystem is. */
+static void
+look (void *opaque)
+{
+  const struct remap *remap = opaque;
+  uint64_t free, promised;
+
+  spare_setup_get_room (remap->spare, &free, &promised);
+  engine_note_room (remap->engine, free, promised);
+}
+
 /* There are new events. */
 static void
 news (void *opaque)
@@ -302,7 +313,8 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
     goto error;
   events_tell (ticker_events (remap->ticker), EVENT_START,
                "serving main with spare %s", remap->config.spare_path);
-  if (ticker_start (remap->ticker, remap->engine, news, remap) == -1)
+  if (ticker_start (remap->ticker, remap->engine, look, news,
+                    remap) == -1)
     goto error;
   return 0;
 

@@ -24,6 +24,8 @@ struct growth {
   const struct spare_file *file;
   struct spare *spare;
   uint64_t max;
+  struct events *events;
+  int told;                     /* errno; 0: nothing since it was enlarged */
   growth_function *grow;
   void *opaque;
   pthread_t thread;
@@ -97,9 +99,10 @@ run (void *opaque)
     pthread_mutex_unlock (&g->mutex);
     const int err = double_it (g, &why);
 
-    if (err)
-      nbdkit_error ("remap: warning: spare %s: is nearly full, and isn't "
-                    "enlarged: %s", g->file->path, why.text);
+    if (err && err != g->told)
+      events_tell (g->events, EVENT_SPARE_WARNING, "spare %s: is nearly full, "
+                   "and isn't enlarged: %s", g->file->path, why.text);
+    g->told = err;
     pthread_mutex_lock (&g->mutex);
     g->low = false;
     g->not_before = err ? clock_now_ms () + PAUSE_MS : 0;
@@ -118,7 +121,7 @@ free_growth (struct growth *g)
 
 struct growth *
 growth_start (const struct spare_file *file, struct spare *spare, uint64_t max,
-              growth_function *grow, void *opaque)
+              struct events *events, growth_function *grow, void *opaque)
 {
   struct growth *g = calloc (1, sizeof *g);
   int err;
@@ -130,6 +133,7 @@ growth_start (const struct spare_file *file, struct spare *spare, uint64_t max,
   g->file = file;
   g->spare = spare;
   g->max = max;
+  g->events = events;
   g->grow = grow;
   g->opaque = opaque;
   pthread_mutex_init (&g->mutex, NULL);

@@ -9,6 +9,7 @@
 #define REMAP_SPARE_GROWTH_H
 
 #include "base/message.h"
+#include "engine/events.h"
 #include "host/sparefile.h"
 #include "spare/spare.h"
 
@@ -20,11 +21,13 @@ struct growth;
 typedef int growth_function (void *opaque, uint64_t size,
                              struct message *message);
 
-/* FILE and SPARE must live longer.  MAX: bytes; 0: what the filesystem has,
- * less a tenth.  Returns NULL after nbdkit_error.
+/* FILE, SPARE and EVENTS must live longer.  MAX: bytes; 0: what the filesystem
+ * has, less a tenth.  Why the spare can't be enlarged is told as an event, once
+ * for each errno until it was enlarged.  Returns NULL after nbdkit_error.
  */
 extern struct growth *growth_start (const struct spare_file *file,
                                     struct spare *spare, uint64_t max,
+                                    struct events *events,
                                     growth_function *grow, void *opaque);
 
 /* The spare is low.  Any thread, at any time; doesn't wait. */

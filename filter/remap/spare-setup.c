@@ -429,7 +429,8 @@ spare_setup_start_growing (struct spare_setup *s,
     return 0;
   s->growth = growth_start (&s->file, s->spare,
                             s->config->spare_max == -1
-                            ? 0 : s->config->spare_max, grow_by_itself, s);
+                            ? 0 : s->config->spare_max, s->events,
+                            grow_by_itself, s);
   return s->growth ? 0 : -1;
 }
 

@@ -31,6 +31,7 @@ struct ticker {
   uint64_t logged;              /* number of the next event for the log */
 
   struct engine *engine;
+  void (*look) (void *opaque);
   void (*news) (void *opaque);
   void *opaque;
 };
@@ -73,6 +74,7 @@ run (void *arg)
   while (!atomic_load (&t->stopping)) {
     now = clock_now_ms ();
     if (now >= next) {
+      t->look (t->opaque);
       engine_tick (t->engine);
       next = now + TICK_MS;
     }
@@ -117,11 +119,13 @@ ticker_events (struct ticker *t)
 
 int
 ticker_start (struct ticker *t, struct engine *engine,
-              void (*news) (void *opaque), void *opaque)
+              void (*look) (void *opaque), void (*news) (void *opaque),
+              void *opaque)
 {
   int err;
 
   t->engine = engine;
+  t->look = look;
   t->news = news;
   t->opaque = opaque;
   err = thread_start (&t->thread, run, t);

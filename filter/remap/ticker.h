@@ -20,10 +20,12 @@ extern struct ticker *ticker_new (void);
 /* From now on, for any thread, until ticker_free. */
 extern struct events *ticker_events (struct ticker *ticker);
 
-/* In after_fork.  Calls NEWS, which must not block, when there are new events.
- * Returns 0, or -1 after nbdkit_error.
+/* In after_fork.  Calls LOOK before each look at the engine, and NEWS, which
+ * must not block, when there are new events.  Returns 0, or -1 after
+ * nbdkit_error.
  */
 extern int ticker_start (struct ticker *ticker, struct engine *engine,
+                         void (*look) (void *opaque),
                          void (*news) (void *opaque), void *opaque);
 
 /* Ends the thread: nothing is called any more, and the engine isn't used.  May

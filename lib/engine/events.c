@@ -79,6 +79,8 @@ static const struct {
   [EVENT_FLUSH_FAILED] = { .name = "main.flush", .severity = EVENT_ERROR },
   [EVENT_SPARE_FULL] = { "spare.full", EVENT_ERROR, .each = true },
   [EVENT_SPARE_ROOM] = { "spare.room", EVENT_NOTICE, .each = true },
+  [EVENT_SPARE_THIN] = { "spare.thin", EVENT_WARNING, .each = true },
+  [EVENT_SPARE_ENOUGH] = { "spare.enough", EVENT_NOTICE, .each = true },
   [EVENT_SPARE_FAILED] = { "spare.failed", EVENT_ERROR, .each = true },
   [EVENT_SPARE_GONE] = { "spare.gone", EVENT_ERROR, .each = true },
   [EVENT_SPARE_UNREADABLE] = {

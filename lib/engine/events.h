@@ -47,6 +47,8 @@ enum event_kind {
   EVENT_MAIN_HANGS, EVENT_MAIN_ANSWERS,
   EVENT_MAIN_OTHER,             /* what answers is another disk */
   EVENT_SPARE_FULL, EVENT_SPARE_ROOM,
+  EVENT_SPARE_THIN,             /* more is promised than there is room for */
+  EVENT_SPARE_ENOUGH,
   EVENT_SPARE_FAILED, EVENT_SPARE_GONE,
 
   /* Summed up. */

@@ -51,7 +51,7 @@ struct in_flight {
  */
 struct told {
   atomic_bool full, readonly;
-  bool failed, hangs;
+  bool failed, hangs, thin;
   const char *health;                   /* NULL: nothing yet */
   uint64_t losses;
 };

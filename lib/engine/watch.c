@@ -105,6 +105,29 @@ look_at_spare (struct engine *e, const struct engine_status *st)
                  sp->slots_total);
 }
 
+/* A filesystem whose free space goes up and down a little would be told of each
+ * time: so the end is told when there is clearly enough.
+ */
+static void
+look_at_room (struct engine *e, const struct engine_status *st)
+{
+  struct events *ev = e->config.events;
+  const uint64_t enough = st->promised + st->promised / 16;
+
+  if (!e->told.thin && st->room < st->promised) {
+    e->told.thin = true;
+    events_tell (ev, EVENT_SPARE_THIN, "the spare is thin: its free slots "
+                 "need %" PRIu64 " bytes, and its filesystem has %" PRIu64
+                 " free: free space there", st->promised, st->room);
+  }
+  else if (e->told.thin && st->room >= enough) {
+    e->told.thin = false;
+    events_tell (ev, EVENT_SPARE_ENOUGH, "the spare's filesystem has room for "
+                 "all of its slots again: %" PRIu64 " bytes are free, and they "
+                 "need %" PRIu64, st->room, st->promised);
+  }
+}
+
 void
 engine_tick (struct engine *e)
 {
@@ -114,6 +137,7 @@ engine_tick (struct engine *e)
   engine_get_status (e, &st);
   look_at_main (e, &st);
   look_at_spare (e, &st);
+  look_at_room (e, &st);
   look_at_health (e, &st);
   events_tick (e->config.events, false);
 }

@@ -5,7 +5,8 @@
 # A filesystem without room: at the start the server ends with a message;
 # later a write that needs a slot fails with ENOSPC and goes on when there
 # is room again, and nothing of what is mapped is lost (promises 17 and 18
-# of remap-promises(7)).  That the free slots have no room is said before.
+# of remap-promises(7)).  That the free slots have no room is said before
+# (promise 38).
 
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/remap.sh"
@@ -78,7 +79,7 @@ assert s["spare"]["promised"] > 32 << 20, s["spare"]
 assert "the spare's free slots need" in s["reasons"][0], s["reasons"]
 PY
 stop_nbdkit disk
-rm fs/spare.img
+rm fs/spare.img disk.log
 serve spare-size=8M remap-control=ctl.sock
 client <<'PY'
 s = control("status")
@@ -89,10 +90,25 @@ t = control("status")
 assert t["spare"]["promised"] < s["spare"]["promised"] - (1 << 20), t["spare"]
 is_(t["health"], "ok")
 PY
-# Somebody else takes the room.
+# Somebody else takes the room, and gives it back: that is told without anybody
+# asking how the spare is, and is in the log.
 head -c 100M /dev/zero >fs/filler 2>/dev/null || :
 sync -f fs
-client <<'PY'
+cat >told.py <<'PY'
+def told():
+    return [e["kind"] for e in control("events")["events"]
+            if e["kind"] in ("spare.thin", "spare.enough")]
+PY
+(cat told.py; cat) <<'PY' | client
+eventually(lambda: told() == ["spare.thin"], "the spare is thin")
 is_(control("status")["health"], "degraded")
 PY
+rm fs/filler
+(cat told.py; cat) <<'PY' | client
+eventually(lambda: told() == ["spare.thin", "spare.enough"], "enough")
+is_(control("status")["health"], "ok")
+PY
 stop_nbdkit disk
+assert_equal "$(grep -c 'the spare is thin: its free slots need' disk.log)" 1 \
+             "lines about a thin spare"
+assert_grep "the spare's filesystem has room for all of its slots again" disk.log

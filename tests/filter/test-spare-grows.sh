@@ -115,6 +115,11 @@ PY
 eventually grep -q "isn't enlarged: it has 2097152 bytes, and may have 2097152" \
            disk.log ||
   fail "nothing is said"
+# As all else that is wrong while it runs: with its time, and as an event; once.
+assert_grep "error: remap: 20[0-9]+-.*: spare .*isn't enlarged" disk.log
+assert_equal "$(grep -c "isn't enlarged" disk.log)" 1 "lines"
+remapctl -s ctl.sock events >events.out
+assert_grep " spare.warning: spare .*isn't enlarged" events.out
 assert_equal "$(stat -c %s spare.img)" $((2 << 20)) "its size"
 assert_equal "$(status health)" critical "health"
 stop_nbdkit disk

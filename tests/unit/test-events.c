@@ -503,6 +503,42 @@ test_spare (void)
   rig_end (&rig);
 }
 
+/* What is promised, and isn't there: told once, and not at each change. */
+static void
+test_thin (void)
+{
+  struct event e;
+
+  begin (NULL);
+  engine_note_room (rig.e, 1000, 1000);
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "");
+  engine_note_room (rig.e, 999, 1000);
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "spare.thin health ");
+  CU_ASSERT_STRING_EQUAL (e.to, "degraded");
+  CU_ASSERT_PTR_NOT_NULL (strstr (e.text, "has 999 bytes free"));
+  engine_note_room (rig.e, 500, 1000);
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "");
+  engine_note_room (rig.e, 1061, 1000);
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "health ");
+  engine_note_room (rig.e, 999, 1000);
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "health ");
+  engine_note_room (rig.e, 1062, 1000);
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "spare.enough health ");
+  CU_ASSERT_STRING_EQUAL (e.to, "ok");
+  engine_note_room (rig.e, 0, 1);
+  tick (1000);
+  engine_note_room (rig.e, UINT64_MAX, 0);
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "spare.thin health spare.enough health ");
+  rig_end (&rig);
+}
+
 /* The spare's device is gone: told once, and passed on as it is. */
 static void
 test_spare_gone (void)
@@ -549,6 +585,7 @@ main (int argc, char *argv[])
     { "main hangs", test_hangs },
     { "main hangs for long", test_hang_for_long },
     { "the spare (promise 18)", test_spare },
+    { "a thin spare", test_thin },
     { "the spare's disk is gone", test_spare_gone },
     { NULL }
   };
