@@ -158,6 +158,11 @@ struct engine_watch {
    */
   void (*bad) (void *opaque, sector_t start, uint64_t count);
 
+  /* Is called before each piece: PASSED of TOTAL sectors have been looked at.
+   * What became of the last of them may not be committed yet.
+   */
+  void (*passed) (void *opaque, uint64_t passed, uint64_t total);
+
   void *opaque;
 };
 

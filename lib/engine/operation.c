@@ -138,18 +138,34 @@ commit_gathered (struct operation *op)
   return err;
 }
 
-/* The whole blocks that a range touches. */
+/* The whole blocks that a range touches; returns how many sectors they have. */
+static uint64_t
+whole_blocks (const struct engine *e, const struct sector_range *range,
+              uint64_t *start, uint64_t *end)
+{
+  *start = block_of (e, range->start << SECTOR_SHIFT);
+  *end = block_end (e, ((range->start + range->count) << SECTOR_SHIFT) - 1);
+  return sectors_in (*start, *end);
+}
+
+static void
+report_passed (const struct operation *op, uint64_t start, uint64_t pos)
+{
+  if (op->watch && op->watch->passed)
+    op->watch->passed (op->watch->opaque,
+                       op->passed + sectors_in (start, pos), op->total);
+}
+
 static int
 operate_range (struct operation *op, const struct sector_range *range,
                bool mapped_only, piece_function *piece)
 {
-  struct engine *e = op->e;
-  uint64_t pos = block_of (e, range->start << SECTOR_SHIFT);
-  uint64_t end = block_end (e, ((range->start + range->count)
-                                << SECTOR_SHIFT) - 1);
+  uint64_t start, end, pos;
+  const uint64_t sectors = whole_blocks (op->e, range, &start, &end);
   int err = 0;
 
   op->single_until = 0;
+  pos = start;
   while (pos < end && err == 0) {
     if (mapped_only)
       pos = skip_direct (op, pos, end);
@@ -157,10 +173,12 @@ operate_range (struct operation *op, const struct sector_range *range,
       break;
     if (is_stopped (op))
       return ECANCELED;
+    report_passed (op, start, pos);
     err = piece (op, pos, min_u64 (pos + op->size, end), &pos);
     if (err == 0 && is_due (op))
       err = commit_gathered (op);
   }
+  op->passed += sectors;
   return err;
 }
 
@@ -192,11 +210,14 @@ operate (struct operation *op, const struct sector_range *ranges, size_t n,
 {
   struct engine *e = op->e;
   struct request r;
+  uint64_t start, end;
   int err, err2 = 0;
 
   memset (op->res, 0, sizeof *op->res);
   if (!is_within_main (e, ranges, n))
     return EINVAL;
+  for (size_t i = 0; i < n; i++)
+    op->total += whole_blocks (e, &ranges[i], &start, &end);
   err = get_memory (op);
   if (err == 0 && op->conn && main_is_lost (e)) {
     request_init (&r, op->conn, 0, 0);

@@ -98,6 +98,8 @@ struct operation {
   uint8_t *data;                        /* BATCH_BYTES, at least SIZE */
   uint64_t used;
   uint64_t changes, since_ms;
+  uint64_t passed, total;               /* sectors: of the ranges before this
+                                         * one, and of all */
 };
 
 /* Checks the ranges, and calls PIECE for the blocks that they touch: from

@@ -164,6 +164,24 @@ is_([(e["kind"], e["job"]) for e in jobs],
     [("job.start", "verify 0 8"), ("job.end", "verify 0 8")])
 is_(jobs[1]["result"], "done")
 PY
+# One that goes on says at each quarter how far it is, from when it was told of.
+serve remap-control=ctl.sock baddisk-delay=400
+client <<'PY'
+def phases():
+    n = does("events")["next"]
+    does("verify 0 4096", checked=4096)
+    jobs = [e for e in does("events %d" % n)["events"]
+            if e["kind"].startswith("job")]
+    is_({e["job"] for e in jobs}, {"verify 0 4096"})
+    is_([e["kind"] for e in jobs], ["job.start"] + ["job.phase"] *
+        (len(jobs) - 2) + ["job.end"])
+    told = [e["phase"] for e in jobs[1:-1]]
+    is_(told, ["25 %", "50 %", "75 %"][3 - len(told):])
+    return told
+eventually(phases, "phases")
+PY
+remapctl -s ctl.sock events >out
+assert_grep 'job.phase: verify 0 4096: 75 % done$' out
 serve remap-control=ctl.sock
 
 # remapctl: text, JSON, from a number on.

@@ -168,7 +168,7 @@ one_line (const char *line, size_t len)
     control_check_range (&rq, bytes_to_sectors (MAIN_SIZE), &message);
     return;
   }
-  check_reply (control_execute (&target, &rq, &stop));
+  check_reply (control_execute (&target, &rq, &stop, &stop));
 }
 
 extern int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);

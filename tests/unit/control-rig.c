@@ -92,6 +92,6 @@ control_line (struct control_rig *c, const char *line, size_t len)
   if (control_parse (line, len, &rq, &message) != 0)
     reply = control_error (message.text);
   else
-    reply = control_execute (&c->t, &rq, &c->stop);
+    reply = control_execute (&c->t, &rq, &c->stop, &c->told);
   return control_encode (reply, &len);
 }

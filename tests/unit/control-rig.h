@@ -20,7 +20,7 @@ struct control_rig {
   struct engine_conn conn;
   unsigned users;               /* of main */
   bool refuse_main, refuse_writing, wanted;
-  atomic_bool stop;
+  atomic_bool stop, told;
 };
 
 extern void control_rig_init (struct control_rig *c,

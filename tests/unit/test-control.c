@@ -214,6 +214,46 @@ replies (struct control_rig *c, const char *line, const char *wanted)
   return same;
 }
 
+/* The phases of a request that has been told of, which is REQUEST. */
+static const char *
+phases (struct control_rig *c, const char *request)
+{
+  static char text[100];
+  struct event e;
+  uint64_t first, from;
+
+  text[0] = '\0';
+  events_bounds (c->t.events, &first, &from);
+  json_decref (ask (c, request));
+  for (; events_next (c->t.events, from, &e); from = e.number + 1) {
+    if (strcmp (event_kind_name (e.kind), "job.phase") != 0)
+      continue;
+    CU_ASSERT_EQUAL (strncmp (e.subject, request, strcspn (request, " ")), 0);
+    snprintf (text + strlen (text), sizeof text - strlen (text), "%s ", e.to);
+  }
+  return text;
+}
+
+static void
+test_phases (void)
+{
+  struct control_rig c;
+
+  control_rig_init (&c, NULL);
+  CU_ASSERT_STRING_EQUAL (phases (&c, "verify 0 8192"), "");
+  atomic_store (&c.told, true);
+  CU_ASSERT_STRING_EQUAL (phases (&c, "verify 0 8192"), "25 % 50 % 75 % ");
+  CU_ASSERT_STRING_EQUAL (phases (&c, "verify 4096 2048"), "25 % 50 % 75 % ");
+  CU_ASSERT_STRING_EQUAL (phases (&c, "verify 0 8"), "");
+  CU_ASSERT_STRING_EQUAL (phases (&c, "remap 0 1024"), "25 % 50 % 75 % ");
+  CU_ASSERT_STRING_EQUAL (phases (&c, "unmap 0 1024"), "25 % 50 % 75 % ");
+  /* Ranges; and what isn't LOST is passed over at once. */
+  CU_ASSERT_STRING_EQUAL (phases (&c, "import lost 10 1 20 1 4100 1 30 1"),
+                          "25 % 50 % 75 % ");
+  CU_ASSERT_STRING_EQUAL (phases (&c, "retry 0 8192"), "50 % ");
+  control_rig_end (&c);
+}
+
 static void
 test_operations (void)
 {
@@ -597,6 +637,7 @@ main (int argc, char *argv[])
     { "sizes and switches", test_sizes_and_switches },
     { "ranges", test_ranges },
     { "operations", test_operations },
+    { "phases (promise 38)", test_phases },
     { "map", test_map },
     { "stops midway", test_stops_midway },
     { "table", test_table },

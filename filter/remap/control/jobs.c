@@ -36,6 +36,7 @@ job_add (struct control_jobs *jobs, void *peer,
   job->jobs = jobs;
   atomic_init (&job->stop, false);
   atomic_init (&job->done, false);
+  atomic_init (&job->told, false);
   for (end = &jobs->list; *end; end = &(*end)->next)
     ;
   *end = job;
@@ -89,7 +90,8 @@ run (void *arg)
 {
   struct job *job = arg;
 
-  finish (job, control_execute (job->jobs->target, &job->rq, &job->stop));
+  finish (job, control_execute (job->jobs->target, &job->rq, &job->stop,
+                                &job->told));
   return NULL;
 }
 
@@ -145,7 +147,8 @@ jobs_tell (struct control_jobs *jobs, uint64_t now)
   struct message m;
 
   for (struct job *job = jobs->list; job; job = job->next) {
-    if (!job->running || job->told || control_only_looks (job->rq.verb))
+    if (!job->running || atomic_load (&job->told) ||
+        control_only_looks (job->rq.verb))
       continue;
     if (now - job->began_ms < JOB_TELL_MS) {
       others = true;
@@ -155,7 +158,7 @@ jobs_tell (struct control_jobs *jobs, uint64_t now)
     message_set (&m, "%s: under way", name);
     events_tell_change (jobs->target->events, EVENT_JOB_START, name, NULL,
                         NULL, m.text);
-    job->told = true;
+    atomic_store (&job->told, true);
   }
   return others;
 }
@@ -187,7 +190,7 @@ jobs_take_done (struct control_jobs *jobs)
   if (job->running)
     pthread_join (job->thread, NULL);
   job->running = false;
-  if (job->told)
+  if (atomic_load (&job->told))
     tell_end (job);
   unlink_job (job);
   return job;

@@ -27,7 +27,7 @@ struct job {
   atomic_bool done;             /* REPLY is there, the thread ends */
   bool running;
   uint64_t began_ms;            /* clock_now_ms */
-  bool told;                    /* that it has begun */
+  atomic_bool told;             /* that it has begun */
   pthread_t thread;
   bool ok;                      /* the reply says so */
   char *reply;                  /* malloc'd; NULL: out of memory */

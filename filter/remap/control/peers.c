@@ -128,7 +128,8 @@ execute_line (struct peers *ps, struct peer *p, const char *line, size_t len)
     return;
   }
   if (!control_is_slow (rq.verb)) {
-    reply_json (p, control_execute (ps->target, &rq, &ps->stopping));
+    reply_json (p, control_execute (ps->target, &rq, &ps->stopping,
+                                    NULL));
     return;
   }
   if (rq.verb == CONTROL_TABLE)

@@ -68,7 +68,9 @@
 /* A request that the engine executes. */
 struct progress {
   struct control_target *t;
-  const atomic_bool *stop;
+  const struct control_request *rq;
+  const atomic_bool *stop, *told;
+  unsigned quarter;             /* of the work, that was told last */
   bool was_wanted;              /* stopped because a client needs main */
   unsigned nr_runs;
   bool more;
@@ -104,6 +106,25 @@ note_bad (void *opaque, sector_t start, uint64_t count)
     p->run[p->nr_runs].start = start;
     p->run[p->nr_runs++].count = count;
   }
+}
+
+/* Tells how far it has come, at each quarter of the work. */
+static void
+note_passed (void *opaque, uint64_t passed, uint64_t total)
+{
+  struct progress *p = opaque;
+  const unsigned quarter = passed / ((total + 3) / 4);
+  char name[100], phase[16];
+  struct message m;
+
+  if (quarter <= p->quarter || p->told == NULL || !atomic_load (p->told))
+    return;
+  p->quarter = quarter;
+  control_describe (p->rq, name, sizeof name);
+  snprintf (phase, sizeof phase, "%u %%", 25 * quarter);
+  message_set (&m, "%s: %s done", name, phase);
+  events_tell_change (p->t->events, EVENT_JOB_PHASE, name, NULL, phase,
+                      m.text);
 }
 
 static void
@@ -190,12 +211,12 @@ put_result (json_t *reply, const struct control_request *rq,
 /* The requests that the engine executes, about a range of sectors. */
 static json_t *
 handle_range (struct control_target *t, const struct control_request *rq,
-         const atomic_bool *stop)
+         const atomic_bool *stop, const atomic_bool *told)
 {
   const bool needs_main = rq->verb != CONTROL_FORGET_LOST && !rq->lost;
-  struct progress p = { .t = t, .stop = stop };
+  struct progress p = { .t = t, .rq = rq, .stop = stop, .told = told };
   struct engine_watch watch = { .stop = must_stop, .bad = note_bad,
-                                .opaque = &p };
+                                .passed = note_passed, .opaque = &p };
   struct engine_conn *conn = NULL;
   struct engine_result res = { 0 };
   struct message message;
@@ -426,7 +447,7 @@ background (struct control_target *t, const struct control_request *rq)
 
 json_t *
 control_execute (struct control_target *t, struct control_request *rq,
-                 const atomic_bool *stop)
+                 const atomic_bool *stop, const atomic_bool *told)
 {
   struct message message;
 
@@ -460,6 +481,6 @@ control_execute (struct control_target *t, struct control_request *rq,
   case CONTROL_SYNC:
     return sync_all (t);
   default:
-    return handle_range (t, rq, stop);
+    return handle_range (t, rq, stop, told);
   }
 }

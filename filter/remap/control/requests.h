@@ -18,10 +18,12 @@
  * (NULL: out of memory).  A request that is slow (control_is_slow) may be
  * executed by any thread, several at once, and ends soon after STOP has
  * become true; all others are for the thread that the target's samples
- * belong to.
+ * belong to.  TOLD: an event has said that it is under way, so that another one
+ * is to say how far it has come; NULL: it never does.
  */
 extern json_t *control_execute (struct control_target *t,
                                 struct control_request *rq,
-                                const atomic_bool *stop);
+                                const atomic_bool *stop,
+                                const atomic_bool *told);
 
 #endif /* REMAP_CONTROL_REQUESTS_H */
