@@ -34,6 +34,39 @@ is_listed (const struct known *v, size_t n, const struct announced *a)
   return false;
 }
 
+static bool
+has_title (const struct known *v, size_t n, const char *title)
+{
+  for (size_t i = 0; i < n; i++)
+    if (strcmp (v[i].title, title) == 0)
+      return true;
+  return false;
+}
+
+/* Those of others; returns how many servers V has then. */
+static size_t
+add_others (struct known *v, size_t n, const struct names *sockets)
+{
+  char *name;
+  long pid;
+
+  for (size_t i = 0; i < sockets->n; i++) {
+    name = name_of_socket (sockets->v[i]);
+    if (name == NULL || !listener_pid (sockets->v[i], &pid)) {
+      free (name);
+      continue;
+    }
+    if (has_title (v, n, name)) {
+      free (name);
+      name = copy_text (sockets->v[i]);
+    }
+    v[n].title = name;
+    v[n].control = copy_text (sockets->v[i]);
+    v[n++].pid = pid;
+  }
+  return n;
+}
+
 static int
 compare_titles (const void *a, const void *b)
 {
@@ -46,10 +79,11 @@ size_t
 known_servers (struct known **v)
 {
   struct names names = server_names (), files = server_announcements ();
+  struct names sockets = server_sockets_of_others ();
   struct announced a;
   size_t n = 0;
 
-  *v = allocate (names.n + files.n, sizeof **v);
+  *v = allocate (names.n + files.n + sockets.n, sizeof **v);
   for (; n < names.n; n++)
     look_at_named (&(*v)[n], names.v[n]);
   for (size_t i = 0; i < files.n; i++)
@@ -59,8 +93,10 @@ known_servers (struct known **v)
       (*v)[n++].pid = a.pid;
     }
   qsort (*v + names.n, n - names.n, sizeof **v, compare_titles);
+  n = add_others (*v, n, &sockets);
   names_free (&names);
   names_free (&files);
+  names_free (&sockets);
   return n;
 }
 

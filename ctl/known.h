@@ -3,7 +3,7 @@
  *
  * The servers of this user that the run-time directory tells of: those of
  * create and of the systemd unit, which have a name, and those that were
- * started by hand.
+ * started by hand; and those of others whose status socket this user may use.
  */
 
 #ifndef REMAPCTL_KNOWN_H
@@ -13,13 +13,13 @@
 
 struct known {
   char *title;             /* the name; by hand: the control socket's path */
-  char *control;           /* path */
-  char *nbd;               /* path; NULL: started by hand */
+  char *control;           /* path; another user's: of the status socket */
+  char *nbd;               /* path; NULL: started by hand, or another user's */
   char *refused;           /* why it didn't start; NULL: it wasn't so */
-  long pid;                /* 0: not running */
+  long pid;                /* 0: not running; -1: running, but unknown */
 };
 
-/* Sorted, those by hand at the end.  known_free frees the list. */
+/* Sorted, each of these three.  known_free frees the list. */
 extern size_t known_servers (struct known **v);
 extern void known_free (struct known *v, size_t n);
 

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "numbers.h"
 #include "process.h"
@@ -116,6 +118,33 @@ process_release (struct held_process *p)
   if (p->fd != -1)
     close (p->fd);
   p->fd = -1;
+}
+
+bool
+listener_pid (const char *path, long *pid)
+{
+  struct sockaddr_un addr = { .sun_family = AF_UNIX };
+  struct ucred peer;
+  socklen_t len = sizeof peer;
+  int fd, err = 0;
+
+  if (strlen (path) >= sizeof addr.sun_path)
+    return false;
+  strcpy (addr.sun_path, path);
+  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd == -1)
+    return false;
+  *pid = -1;
+  if (connect (fd, (struct sockaddr *) &addr, sizeof addr) == -1)
+    err = errno;
+  else if (getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           peer.pid > 0)
+    *pid = peer.pid;
+  close (fd);
+  if (err == ECONNREFUSED)
+    *pid = 0;
+  /* It has as many that wait to be accepted as it can have. */
+  return err == 0 || err == ECONNREFUSED || err == EAGAIN;
 }
 
 char *

@@ -7,6 +7,8 @@
 #ifndef REMAPCTL_PROCESS_H
 #define REMAPCTL_PROCESS_H
 
+#include <stdbool.h>
+
 /* The process of the server NAME, as its pid file says; 0 if it isn't
  * running.  A process that has got the number of a server that was killed
  * isn't taken for it.
@@ -30,6 +32,11 @@ extern int process_signal (const struct held_process *p, int signal);
 extern int process_await (const struct held_process *p, unsigned seconds);
 
 extern void process_release (struct held_process *p);
+
+/* The process that listens at the Unix socket PATH; 0: none does; -1: some does,
+ * but its number isn't known.  False: this user can't connect to it.
+ */
+extern bool listener_pid (const char *path, long *pid);
 
 /* What a process is called, in new memory; "" if that can't be seen. */
 extern char *process_name (long pid);

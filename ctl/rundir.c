@@ -26,6 +26,9 @@
 
 #define MAX_NAME 64
 
+#define PUBLIC "-public"
+#define STATUS ".status"
+
 static bool
 server_name_ok (const char *name)
 {
@@ -151,6 +154,15 @@ list_files (const char *suffix, bool cut, struct names *all)
     add_files (d->other, suffix, cut, all);
 }
 
+static void
+add_public_files (const char *dir, struct names *all)
+{
+  char *path = text_of ("%s" PUBLIC, dir);
+
+  add_files (path, STATUS, false, all);
+  free (path);
+}
+
 /* Whoever can write there could replace a socket, or put a link where
  * nbdkit writes its pid file; a sticky bit doesn't prevent that.
  */
@@ -251,20 +263,48 @@ server_path (const char *name, const char *suffix)
 char *
 public_path (const char *name)
 {
-  const char *dir = run_directory (false);
+  const struct run_directory *d = find_directory (false);
 
-  return dir ? text_of ("%s-public/%s.status", dir, name) : NULL;
+  return d ? text_of ("%s" PUBLIC "/%s" STATUS, home_of (d, name), name) : NULL;
+}
+
+struct names
+server_sockets_of_others (void)
+{
+  const struct run_directory *d = find_directory (false);
+  struct names all = { 0 };
+
+  if (d != NULL && access (d->path, R_OK | X_OK) == -1 && errno == EACCES)
+    add_public_files (d->path, &all);
+  if (d != NULL && d->roots != NULL)
+    add_public_files (d->roots, &all);
+  names_sort (&all);
+  return all;
+}
+
+char *
+name_of_socket (const char *path)
+{
+  const char *slash = strrchr (path, '/');
+  char *name = copy_text (slash ? slash + 1 : path);
+  const size_t n = strlen (name);
+
+  if (n > strlen (STATUS)) {
+    name[n - strlen (STATUS)] = '\0';
+    if (server_name_ok (name))
+      return name;
+  }
+  free (name);
+  return NULL;
 }
 
 char *
 root_public_path (const char *name)
 {
-  const char *dir = getenv ("REMAP_RUNTIME_DIR");
+  const struct run_directory *d = find_directory (false);
 
-  if (geteuid () == 0 || (dir != NULL && *dir != '\0') ||
-      !server_name_ok (name))
-    return NULL;
-  return text_of ("%s-public/%s.status", RUN_DIRECTORY_OF_ROOT, name);
+  return d && d->roots && server_name_ok (name)
+    ? text_of ("%s" PUBLIC "/%s" STATUS, d->roots, name) : NULL;
 }
 
 bool
@@ -276,7 +316,7 @@ make_public_directory (const char *group)
 
   if (dir == NULL)
     return false;
-  path = text_of ("%s-public", dir);
+  path = text_of ("%s" PUBLIC, dir);
   if (mkdir (path, 0750) == -1) {
     ok = errno == EEXIST;
     if (!ok)

@@ -63,6 +63,14 @@ struct names {
  */
 extern struct names server_names (void);
 
+/* The paths of the status sockets of servers that this user sees nothing else
+ * of: root's, or those of a directory that is closed to him.
+ */
+extern struct names server_sockets_of_others (void);
+
+/* The name of such a server, in new memory; NULL if it can't be one. */
+extern char *name_of_socket (const char *path);
+
 /* The paths of what servers have announced, see host/announce.h. */
 extern struct names server_announcements (void);
 

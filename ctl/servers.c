@@ -18,6 +18,15 @@
 #include "text.h"
 #include "units.h"
 
+static void
+print_name (const struct known *k)
+{
+  if (k->pid <= 0)
+    printf ("%-20s %8s  ", k->title, k->pid < 0 ? "?" : "-");
+  else
+    printf ("%-20s %8ld  ", k->title, k->pid);
+}
+
 /* What the server says, as the line of it ends. */
 static bool
 print_answer (const struct known *k, const json_t *reply,
@@ -31,7 +40,7 @@ print_answer (const struct known *k, const json_t *reply,
 
   if (r.bad)
     return false;
-  printf ("%-20s %8ld  ", k->title, k->pid);
+  print_name (k);
   print_text (stdout, health);
   printf ("%*s %10s  %" PRIu64 " remapped, %" PRIu64 " LOST%s%s\n",
           strlen (health) < 9 ? (int) (9 - strlen (health)) : 0, "",
@@ -49,17 +58,15 @@ print_listed (const struct known *k, const json_t *reply,
 {
   if (reply && print_answer (k, reply, clients))
     return;
-  if (k->pid)
-    printf ("%-20s %8ld  ", k->title, k->pid);
-  else
-    printf ("%-20s %8s  ", k->title, "-");
+  print_name (k);
   if (k->refused) {
     fputs ("not started: ", stdout);
     print_text (stdout, k->refused);
     putchar ('\n');
   }
   else
-    puts (k->pid ? "no answer" : "not running: 'stop' removes its files");
+    puts (k->pid ? "no answer" : k->nbd
+          ? "not running: 'stop' removes its files" : "not running");
 }
 
 static json_t *
@@ -82,8 +89,9 @@ value_or_null (json_t *reply, const char *key)
 static json_t *
 listed_json (const struct known *k, json_t *reply, json_t *clients)
 {
-  return json_pack ("{s:s,s:I,s:b,s:s,s:o,s:o,s:o,s:o,s:o}",
-                    "name", k->title, "pid", (json_int_t) k->pid,
+  return json_pack ("{s:s,s:o,s:b,s:s,s:o,s:o,s:o,s:o,s:o}",
+                    "name", k->title, "pid",
+                    k->pid < 0 ? json_null () : json_integer (k->pid),
                     "running", k->pid != 0, "control", k->control,
                     "nbd", text_or_null (k->nbd),
                     "health", value_or_null (reply, "health"),

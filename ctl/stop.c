@@ -50,9 +50,15 @@ remove_files (const char *name)
 {
   static const char *const suffixes[] = { "ctl", "nbd", "pid", "failed" };
   const int lock = lock_run_directory (name, false);
+  char *status_path;
 
   if (lock == -1)
     return false;
+  /* The others say where it is: so it goes first. */
+  status_path = public_path (name);
+  if (status_path && server_pid (name) == 0)
+    unlink (status_path);
+  free (status_path);
   for (size_t i = 0; server_pid (name) == 0 &&
        i < sizeof suffixes / sizeof suffixes[0]; i++) {
     char *path = server_path (name, suffixes[i]);

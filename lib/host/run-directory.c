@@ -93,6 +93,7 @@ run_directory_find (struct run_directory *d, bool create,
   int err = 0, length = 0;
 
   d->other[0] = '\0';
+  d->roots = NULL;
   snprintf (temporary, sizeof temporary, "/tmp/" NAME "-%u",
             (unsigned) geteuid ());
   if (dir != NULL && *dir != '\0')
@@ -100,6 +101,7 @@ run_directory_find (struct run_directory *d, bool create,
   else if (geteuid () == 0)
     strcpy (d->path, RUN_DIRECTORY_OF_ROOT);
   else {
+    d->roots = RUN_DIRECTORY_OF_ROOT;
     length = find_xdg (d->path, sizeof d->path);
     if (d->path[0] == '\0') {
       strcpy (d->path, temporary);

@@ -29,6 +29,10 @@
 struct run_directory {
   char path[PATH_MAX];                  /* absolute */
   char other[PATH_MAX];                 /* "": there is none */
+  const char *roots;                    /* root's, which only the directory
+                                         * beside it shows to others; NULL:
+                                         * this is root, or
+                                         * $REMAP_RUNTIME_DIR is set */
 };
 
 /* With CREATE the directory is made if it is missing, and refused if somebody
