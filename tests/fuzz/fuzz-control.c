@@ -123,13 +123,10 @@ tear_down (void)
 
 /* A reply that has been made, as whoever asked will see it. */
 static void
-check_reply (json_t *reply)
+check_reply (char *line, size_t len)
 {
   json_t *ok, *again;
-  char *line;
-  size_t len;
 
-  line = control_encode (reply, &len);
   check (line != NULL, "no reply");
   check (memchr (line, '\n', len) == line + len - 1, "not one line");
   again = json_loadb (line, len, JSON_REJECT_DUPLICATES, NULL);
@@ -149,11 +146,15 @@ one_line (const char *line, size_t len)
   static const atomic_bool stop;
   struct control_request rq;
   struct message message;
+  char *reply;
 
   if (control_parse (line, len, &rq, &message) != 0) {
     check (message.text[0] != '\0', "an error without a message");
     if (!parse_only)
-      check_reply (control_error (message.text));
+    {
+      reply = control_encode (control_error (message.text), &len);
+      check_reply (reply, len);
+    }
     return;
   }
   check (rq.verb < NR_CONTROL_VERBS, "an unknown verb");
@@ -168,7 +169,8 @@ one_line (const char *line, size_t len)
     control_check_range (&rq, bytes_to_sectors (MAIN_SIZE), &message);
     return;
   }
-  check_reply (control_execute (&target, &rq, &stop, &stop));
+  reply = control_execute (&target, &rq, &stop, &stop, &len);
+  check_reply (reply, len);
 }
 
 extern int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);

@@ -87,11 +87,8 @@ control_line (struct control_rig *c, const char *line, size_t len)
 {
   struct control_request rq;
   struct message message;
-  json_t *reply;
 
   if (control_parse (line, len, &rq, &message) != 0)
-    reply = control_error (message.text);
-  else
-    reply = control_execute (&c->t, &rq, &c->stop, &c->told);
-  return control_encode (reply, &len);
+    return control_encode (control_error (message.text), &len);
+  return control_execute (&c->t, &rq, &c->stop, &c->told, &len);
 }

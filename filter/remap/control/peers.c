@@ -106,6 +106,8 @@ execute_line (struct peers *ps, struct peer *p, const char *line, size_t len)
   struct control_request rq;
   struct message message;
   bool bad = false;
+  size_t reply_len = 0;
+  char *reply;
 
   if (len > 0 && line[len-1] == '\r')
     len--;
@@ -128,8 +130,9 @@ execute_line (struct peers *ps, struct peer *p, const char *line, size_t len)
     return;
   }
   if (!control_is_slow (rq.verb)) {
-    reply_json (p, control_execute (ps->target, &rq, &ps->stopping,
-                                    NULL));
+    reply = control_execute (ps->target, &rq, &ps->stopping, NULL,
+                             &reply_len);
+    take_reply (p, reply, reply_len);
     return;
   }
   if (rq.verb == CONTROL_TABLE)

@@ -58,9 +58,9 @@
 #include "control/events.h"
 #include "control/requests.h"
 #include "control/status.h"
+#include "control/table.h"
 #include "engine/events.h"
 
-#define MAX_TABLE_RUNS 1000     /* in one reply */
 #define MAX_BAD_RUNS 100        /* in one reply */
 #define MAX_CLIENTS 100         /* in one reply */
 #define MAX_HOLDS 32            /* told one by one, in a minute */
@@ -235,57 +235,6 @@ handle_range (struct control_target *t, const struct control_request *rq,
   return reply;
 }
 
-static void
-add_run (json_t *runs, const struct history_run *h)
-{
-  json_t *run = json_object ();
-
-  put_number (run, "start", h->run.start);
-  put_number (run, "count", h->run.count);
-  json_object_set_new_nocheck (run, "state", json_string_nocheck (
-                                 sector_state_name (h->run.state)));
-  json_object_set_new_nocheck (run, "slot", h->run.state == REMAPPED
-                               ? json_integer (h->run.slot) : json_null ());
-  put_number (run, "since", h->since);
-  json_object_set_new_nocheck (run, "why", json_string_nocheck (
-                                 change_reason_name (h->why)));
-  json_array_append_new (runs, run);
-}
-
-static json_t *
-table (struct control_target *t, const struct control_request *rq,
-       const atomic_bool *stop)
-{
-  const sector_t end = rq->start + rq->count;
-  json_t *reply, *runs;
-  struct history_run h;
-  sector_t pos = rq->start;
-  unsigned n;
-  bool found = true;
-
-  /* If there is no memory for the history, the reasons are unknown; the
-   * runs come from the map.
-   */
-  spare_history_update (t->history);
-  runs = json_array ();
-  for (n = 0; n < MAX_TABLE_RUNS; n++) {
-    found = !atomic_load (stop) &&
-      spare_history_next (t->history, pos, end, &h);
-    if (!found)
-      break;
-    add_run (runs, &h);
-    pos = run_end_sector (&h.run);
-  }
-  /* Is there more? */
-  if (found)
-    found = pos < end && spare_history_next (t->history, pos, end, &h);
-  reply = control_ok ();
-  json_object_set_new (reply, "runs", runs);
-  json_object_set_new (reply, "next", found ? json_integer (h.run.start)
-                       : json_null ());
-  return reply;
-}
-
 static json_t *
 grow (struct control_target *t, const struct control_request *rq)
 {
@@ -445,16 +394,11 @@ background (struct control_target *t, const struct control_request *rq)
   return control_held (t);
 }
 
-json_t *
-control_execute (struct control_target *t, struct control_request *rq,
-                 const atomic_bool *stop, const atomic_bool *told)
+/* All but the table, which is text at once. */
+static json_t *
+execute (struct control_target *t, struct control_request *rq,
+         const atomic_bool *stop, const atomic_bool *told)
 {
-  struct message message;
-
-  if (control_check_range (rq,
-                           bytes_to_sectors (engine_main_size (t->engine)),
-                           &message) != 0)
-    return control_error (message.text);
   switch (rq->verb) {
   case CONTROL_PING:
     return ping (t);
@@ -468,8 +412,6 @@ control_execute (struct control_target *t, struct control_request *rq,
     return control_events (t, rq->since);
   case CONTROL_BACKGROUND:
     return background (t, rq);
-  case CONTROL_TABLE:
-    return table (t, rq, stop);
   case CONTROL_MAP:
     return control_cells (t, rq->cells, stop);
   case CONTROL_SET_AUTO_REMAP:
@@ -483,4 +425,20 @@ control_execute (struct control_target *t, struct control_request *rq,
   default:
     return handle_range (t, rq, stop, told);
   }
+}
+
+char *
+control_execute (struct control_target *t, struct control_request *rq,
+                 const atomic_bool *stop, const atomic_bool *told,
+                 size_t *len)
+{
+  struct message message;
+
+  if (control_check_range (rq,
+                           bytes_to_sectors (engine_main_size (t->engine)),
+                           &message) != 0)
+    return control_encode (control_error (message.text), len);
+  if (rq->verb == CONTROL_TABLE)
+    return control_table (t, rq, stop, len);
+  return control_encode (execute (t, rq, stop, told), len);
 }
