@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "host/announce.h"
+#include "host/refused.h"
 #include "known.h"
 #include "process.h"
 #include "refusal.h"
@@ -32,6 +33,31 @@ is_listed (const struct known *v, size_t n, const struct announced *a)
     if (v[i].pid == a->pid && strcmp (v[i].control, a->control) == 0)
       return true;
   return false;
+}
+
+/* Is it one of those that V has already, running or named? */
+static bool
+has_control (const struct known *v, size_t n, const char *control)
+{
+  for (size_t i = 0; i < n; i++)
+    if (strcmp (v[i].control, control) == 0)
+      return true;
+  return false;
+}
+
+/* Those by hand that were refused; returns how many servers V has then. */
+static size_t
+add_refused (struct known *v, size_t n, const struct names *files)
+{
+  struct refused r;
+
+  for (size_t i = 0; i < files->n; i++)
+    if (refused_read (files->v[i], &r) && !has_control (v, n, r.control)) {
+      v[n].title = copy_text (r.control);
+      v[n].control = copy_text (r.control);
+      v[n++].refused = copy_text (r.why.text);
+    }
+  return n;
 }
 
 static bool
@@ -80,10 +106,11 @@ known_servers (struct known **v)
 {
   struct names names = server_names (), files = server_announcements ();
   struct names sockets = server_sockets_of_others ();
+  struct names refusals = server_refusals ();
   struct announced a;
   size_t n = 0;
 
-  *v = allocate (names.n + files.n + sockets.n, sizeof **v);
+  *v = allocate (names.n + files.n + refusals.n + sockets.n, sizeof **v);
   for (; n < names.n; n++)
     look_at_named (&(*v)[n], names.v[n]);
   for (size_t i = 0; i < files.n; i++)
@@ -92,10 +119,12 @@ known_servers (struct known **v)
       (*v)[n].control = copy_text (a.control);
       (*v)[n++].pid = a.pid;
     }
+  n = add_refused (*v, n, &refusals);
   qsort (*v + names.n, n - names.n, sizeof **v, compare_titles);
   n = add_others (*v, n, &sockets);
   names_free (&names);
   names_free (&files);
+  names_free (&refusals);
   names_free (&sockets);
   return n;
 }

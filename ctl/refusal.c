@@ -10,10 +10,31 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/refused.h"
 #include "host/run-directory.h"
 #include "refusal.h"
 #include "rundir.h"
 #include "text.h"
+
+static void
+forget_servers_own (const char *name)
+{
+  char *control = server_path (name, "ctl");
+
+  if (control != NULL)
+    refused_forget (control);
+  free (control);
+}
+
+static bool
+find_servers_own (const char *name, struct refused *r)
+{
+  char *control = server_path (name, "ctl");
+  const bool found = control && refused_find (control, r);
+
+  free (control);
+  return found;
+}
 
 void
 refusal_note (const char *name, const char *why)
@@ -30,6 +51,7 @@ refusal_note (const char *name, const char *why)
   if (fd != -1) {
     dprintf (fd, "%s\n", why);
     close (fd);
+    forget_servers_own (name);
   }
   free (path);
 }
@@ -40,10 +62,15 @@ refusal_read (const char *name)
   char *path = server_path (name, "failed");
   FILE *fp = path ? fopen (path, "re") : NULL;
   char line[2048] = "";
+  struct refused r;
 
   free (path);
   if (fp == NULL)
     return NULL;
+  if (find_servers_own (name, &r)) {
+    fclose (fp);
+    return copy_text (r.why.text);
+  }
   if (fgets (line, sizeof line, fp) == NULL)
     line[0] = '\0';
   fclose (fp);
@@ -59,4 +86,5 @@ refusal_forget (const char *name)
   if (path != NULL)
     unlink (path);
   free (path);
+  forget_servers_own (name);
 }

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * Why the last start of a server was refused, for whoever looks for it later:
- * NAME.failed in the run-time directory.
+ * NAME.failed in the run-time directory, or what the server itself has left
+ * there (host/refused.h), which says more than the systemd unit can.
  */
 
 #ifndef REMAPCTL_REFUSAL_H

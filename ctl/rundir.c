@@ -18,6 +18,7 @@
 #include "base/array.h"
 #include "host/group.h"
 #include "host/announce.h"
+#include "host/refused.h"
 #include "host/run-directory.h"
 #include "exit-status.h"
 #include "numbers.h"
@@ -350,6 +351,16 @@ server_announcements (void)
   struct names all = { 0 };
 
   list_files (ANNOUNCE_SUFFIX, false, &all);
+  names_sort (&all);
+  return all;
+}
+
+struct names
+server_refusals (void)
+{
+  struct names all = { 0 };
+
+  list_files (REFUSED_SUFFIX, false, &all);
   names_sort (&all);
   return all;
 }

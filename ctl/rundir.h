@@ -74,6 +74,9 @@ extern char *name_of_socket (const char *path);
 /* The paths of what servers have announced, see host/announce.h. */
 extern struct names server_announcements (void);
 
+/* The same of starts that were refused, see host/refused.h. */
+extern struct names server_refusals (void);
+
 extern void names_free (struct names *all);
 
 #endif /* REMAPCTL_RUNDIR_H */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "host/announce.h"
+#include "host/refused.h"
 #include "ask-all.h"
 #include "exit-status.h"
 #include "process.h"
@@ -67,6 +68,7 @@ remove_files (const char *name)
       unlink (path);
     free (path);
   }
+  refusal_forget (name);
   look_at_announcements ();
   close (lock);
   return true;
@@ -224,6 +226,23 @@ stop_what_is_left (const char *name, const char *pid_file)
   return STATUS_NO_SERVER;
 }
 
+/* One that was started by hand, which only its own process number ends. */
+static int
+stop_by_hand (const char *control)
+{
+  struct refused r;
+
+  if (refused_find (control, &r)) {
+    refused_forget (control);
+    error ("the server at %s was not running; the note about why it did not "
+           "start is forgotten", control);
+    return STATUS_NO_SERVER;
+  }
+  error ("the server at %s was not started by create: 'list' says which process "
+         "it is, if it runs", control);
+  return STATUS_USAGE;
+}
+
 static int
 stop (const struct ctl *ctl, const char *name, bool force)
 {
@@ -273,5 +292,7 @@ command_stop (struct ctl *ctl, int argc, char **argv)
       force = true;
   if (!count_arguments (ctl, argc, ctl->name ? 0 : 1, ctl->name ? 0 : 1))
     return STATUS_USAGE;
+  if (ctl->name == NULL && argv[optind][0] == '/')
+    return stop_by_hand (argv[optind]);
   return stop (ctl, ctl->name ? ctl->name : argv[optind], force);
 }

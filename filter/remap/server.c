@@ -9,11 +9,13 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 
 #include "engine/engine.h"
+#include "host/refused.h"
 #include "clients.h"
 #include "command-line.h"
 #include "control/control.h"
@@ -22,6 +24,7 @@
 #include "own-connection.h"
 #include "server.h"
 #include "spare-setup.h"
+#include "startup.h"
 #include "ticker.h"
 
 static void
@@ -130,7 +133,7 @@ start_control (struct remap *remap, const struct main_facts *facts)
   if (remap->control == NULL)
     return 0;
   if (control_start (remap->control, &target, &message)) {
-    nbdkit_error ("%s", message.text);
+    startup_refuse ("%s", message.text);
     return -1;
   }
   return 0;
@@ -177,6 +180,18 @@ note_thread_model (struct remap *remap, int thread_model)
     remap->all_requests_lock = &remap->all_requests_mutex;
 }
 
+/* For whoever looks for it where servers are listed. */
+static void
+note_refusal (const struct remap *remap)
+{
+  const char *control = remap->config.control_path
+    ? remap->config.control_path : remap->config.status_path;
+  const char *why = startup_why ();
+
+  if (control && why)
+    refused_note (control, strncmp (why, "remap: ", 7) == 0 ? why + 7 : why);
+}
+
 static int
 get_ready (struct remap *remap, int thread_model)
 {
@@ -185,6 +200,7 @@ get_ready (struct remap *remap, int thread_model)
     .status = remap->config.status_path, .group = remap->config.status_group,
   };
   struct message message;
+  int err = 0;
 
   remap->ticker = ticker_new ();
   if (remap->ticker == NULL)
@@ -192,9 +208,14 @@ get_ready (struct remap *remap, int thread_model)
   remap->own = own_new (remap, thread_model < NBDKIT_THREAD_MODEL_PARALLEL);
   if (remap->own == NULL)
     return -1;
-  if ((places.control || places.status) &&
-      control_open (&remap->control, &places, &message)) {
-    nbdkit_error ("%s", message.text);
+  if (places.control || places.status)
+    err = control_open (&remap->control, &places, &message);
+  if (err) {
+    /* Of the server that listens there it says nothing. */
+    if (err == EADDRINUSE)
+      nbdkit_error ("%s", message.text);
+    else
+      startup_refuse ("%s", message.text);
     return -1;
   }
   remap->spare = spare_setup_open (&remap->config,
@@ -242,8 +263,8 @@ start_engine (struct remap *remap, const struct main_facts *facts)
   char uuid[SPARE_UUID_TEXT];
 
   if (facts->size == 0) {
-    nbdkit_error ("remap: main has a size of 0 bytes: there is nothing to "
-                  "serve");
+    startup_refuse ("remap: main has a size of 0 bytes: there is nothing to "
+                    "serve");
     return -1;
   }
   if (spare_setup_start (remap->spare, facts->size) == -1)
@@ -251,7 +272,7 @@ start_engine (struct remap *remap, const struct main_facts *facts)
   spare = spare_setup_spare (remap->spare);
   remap->engine = engine_new (&ec, spare_setup_map (remap->spare), spare);
   if (remap->engine == NULL) {
-    nbdkit_error ("remap: malloc: %m");
+    startup_refuse ("remap: malloc: %m");
     return -1;
   }
   spare_uuid_text (spare_get_identity (spare)->uuid, uuid);
@@ -290,6 +311,7 @@ server_get_ready (struct remap *remap, int thread_model)
 
   note_thread_model (remap, thread_model);
   if (get_ready (remap, thread_model) == -1) {
+    note_refusal (remap);
     server_stop (remap);
     return -1;
   }
@@ -302,8 +324,10 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
   struct main_facts facts;
 
   own_start (remap->own, backend);
-  if (look_at_main (remap, backend, &facts) == -1)
+  if (look_at_main (remap, backend, &facts) == -1) {
+    startup_refused ("main can't be opened: nbdkit's messages say why");
     goto error;
+  }
   /* The engine's and status's word for no maximum is 0. */
   if (facts.maximum == UINT32_MAX)
     facts.maximum = 0;
@@ -319,6 +343,7 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
   return 0;
 
  error:
+  note_refusal (remap);
   /* nbdkit's parent, which runs the client, has the socket too, and would let
    * it wait for ever.  (A service manager that has it must keep it: it
    * starts the server again for those who wait.)

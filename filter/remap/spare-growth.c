@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "spare-growth.h"
+#include "startup.h"
 #include "thread.h"
 
 /* After it couldn't be enlarged: not at each commit again. */
@@ -127,7 +128,7 @@ growth_start (const struct spare_file *file, struct spare *spare, uint64_t max,
   int err;
 
   if (g == NULL) {
-    nbdkit_error ("remap: calloc: %m");
+    startup_refuse ("remap: calloc: %m");
     return NULL;
   }
   g->file = file;
@@ -140,7 +141,7 @@ growth_start (const struct spare_file *file, struct spare *spare, uint64_t max,
   pthread_cond_init (&g->cond, NULL);
   err = thread_start (&g->thread, run, g);
   if (err) {
-    nbdkit_error ("remap: pthread_create: %s", strerror (err));
+    startup_refuse ("remap: pthread_create: %s", strerror (err));
     free_growth (g);
     return NULL;
   }

@@ -37,16 +37,16 @@ spare_place_check (const struct remap_config *config,
   if (!stat_main (config, &st))
     return 0;
   if (is_same_object (&st, spare_st)) {
-    nbdkit_error ("remap: spare %s: is main itself (%s): a disk can't be "
-                  "its own spare", config->spare_path, config->main_path);
+    startup_refuse ("remap: spare %s: is main itself (%s): a disk can't be "
+                    "its own spare", config->spare_path, config->main_path);
     return -1;
   }
   if (S_ISBLK (st.st_mode) && !config->spare_same_disk &&
       disk_is_same (st.st_rdev, S_ISBLK (spare_st->st_mode) ?
                     spare_st->st_rdev : spare_st->st_dev)) {
-    nbdkit_error ("remap: spare %s: lies on the disk that main (%s) is on: "
-                  "put it on another one, or say spare-same-disk=yes if you "
-                  "must", config->spare_path, config->main_path);
+    startup_refuse ("remap: spare %s: lies on the disk that main (%s) is on: "
+                    "put it on another one, or say spare-same-disk=yes if you "
+                    "must", config->spare_path, config->main_path);
     return -1;
   }
   return 0;

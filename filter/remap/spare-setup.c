@@ -81,7 +81,7 @@ env_of (struct spare_setup *s)
 static int
 fail (const struct message *message)
 {
-  nbdkit_error ("remap: %s", message->text);
+  startup_refuse ("remap: %s", message->text);
   return -1;
 }
 
@@ -109,7 +109,7 @@ open_spare (struct spare_setup *s)
   if (err)
     return fail (&message);
   if (fstat (s->file.fd, &st) == -1) {
-    nbdkit_error ("remap: spare %s: stat: %m", s->config->spare_path);
+    startup_refuse ("remap: spare %s: stat: %m", s->config->spare_path);
     return -1;
   }
   return spare_place_check (s->config, &st);
@@ -120,11 +120,11 @@ check_label (const struct spare_setup *s)
 {
   if (strcmp (s->identity.label, s->label) == 0)
     return 0;
-  nbdkit_error ("remap: spare %s belongs to the disk labelled \"%s\", but "
-                "main is \"%s\": give it the right disk, or, if this is a "
-                "copy that takes its place: remapctl relabel %s '%s'",
-                s->config->spare_path, s->identity.label, s->label,
-                s->config->spare_path, s->label);
+  startup_refuse ("remap: spare %s belongs to the disk labelled \"%s\", but "
+                  "main is \"%s\": give it the right disk, or, if this is a "
+                  "copy that takes its place: remapctl relabel %s '%s'",
+                  s->config->spare_path, s->identity.label, s->label,
+                  s->config->spare_path, s->label);
   return -1;
 }
 
@@ -135,31 +135,31 @@ prepare_new (struct spare_setup *s)
   char uuid[SPARE_UUID_TEXT];
 
   if (!s->config->spare_create) {
-    nbdkit_error ("remap: spare %s: is missing or blank, and "
-                  "spare-create=no: is its filesystem mounted?",
-                  s->config->spare_path);
+    startup_refuse ("remap: spare %s: is missing or blank, and "
+                    "spare-create=no: is its filesystem mounted?",
+                    s->config->spare_path);
     return -1;
   }
   if (!s->file.is_block && s->file.size > 0 && s->file.size < SPARE_MIN_SIZE &&
       s->config->spare_size < (int64_t) SPARE_MIN_SIZE) {
-    nbdkit_error ("remap: spare %s: has %" PRIu64 " bytes, a spare needs at "
-                  "least %" PRIu64, s->config->spare_path, s->file.size,
-                  SPARE_MIN_SIZE);
+    startup_refuse ("remap: spare %s: has %" PRIu64 " bytes, a spare needs at "
+                    "least %" PRIu64, s->config->spare_path, s->file.size,
+                    SPARE_MIN_SIZE);
     return -1;
   }
   if (s->config->spare_size != -1 &&
       spare_file_extend (&s->file, s->config->spare_size, &message))
     return fail (&message);
   if (s->file.is_block && s->file.size < SPARE_MIN_SIZE) {
-    nbdkit_error ("remap: spare %s: has %" PRIu64 " bytes, a spare needs at "
-                  "least %" PRIu64, s->config->spare_path, s->file.size,
-                  SPARE_MIN_SIZE);
+    startup_refuse ("remap: spare %s: has %" PRIu64 " bytes, a spare needs at "
+                    "least %" PRIu64, s->config->spare_path, s->file.size,
+                    SPARE_MIN_SIZE);
     return -1;
   }
   if (s->content != SPARE_UNFINISHED &&
       getrandom (s->identity.uuid, sizeof s->identity.uuid, 0) !=
       sizeof s->identity.uuid) {
-    nbdkit_error ("remap: getrandom: %m");
+    startup_refuse ("remap: getrandom: %m");
     return -1;
   }
   spare_uuid_set_version (s->identity.uuid);
@@ -185,13 +185,13 @@ look_at_spare (struct spare_setup *s)
     return fail (&message);
   if (spare_probe (&s->file.device, size, spare_file_next_data,
                    &s->content, &s->identity, &message)) {
-    nbdkit_error ("remap: spare %s: %s", s->config->spare_path, message.text);
+    startup_refuse ("remap: spare %s: %s", s->config->spare_path, message.text);
     return -1;
   }
   if (s->content == SPARE_FOREIGN) {
-    nbdkit_error ("remap: spare %s: is neither blank nor a spare: it holds "
-                  "something else and is left alone; erase it first if it "
-                  "is to be a spare", s->config->spare_path);
+    startup_refuse ("remap: spare %s: is neither blank nor a spare: it holds "
+                    "something else and is left alone; erase it first if it "
+                    "is to be a spare", s->config->spare_path);
     return -1;
   }
   return 0;
@@ -220,9 +220,9 @@ growth_failed (const struct spare_setup *s, const struct spare_status *st,
                uint64_t size, const struct message *why)
 {
   if (s->config->spare_size != -1) {
-    nbdkit_error ("remap: spare %s: can't be enlarged from %" PRIu64 " to %"
-                  PRIu64 " bytes: %s", s->config->spare_path, st->size, size,
-                  why->text);
+    startup_refuse ("remap: spare %s: can't be enlarged from %" PRIu64 " to %"
+                    PRIu64 " bytes: %s", s->config->spare_path, st->size, size,
+                    why->text);
     return -1;
   }
   nbdkit_error ("remap: warning: spare %s: stays at %" PRIu64 " bytes: %s",
@@ -261,7 +261,7 @@ prepare (struct spare_setup *s)
 
   s->map = map_new ();
   if (s->map == NULL) {
-    nbdkit_error ("remap: malloc: %m");
+    startup_refuse ("remap: malloc: %m");
     return -1;
   }
   if (s->content != SPARE_VALID)
@@ -270,7 +270,7 @@ prepare (struct spare_setup *s)
     return -1;
   if (spare_load (&s->device.device, s->file.size, false, &env, s->map,
                   &s->spare, &message)) {
-    nbdkit_error ("remap: spare %s: %s", s->config->spare_path, message.text);
+    startup_refuse ("remap: spare %s: %s", s->config->spare_path, message.text);
     return -1;
   }
   return check_growth (s);
@@ -300,8 +300,8 @@ format_spare (struct spare_setup *s, uint64_t main_size)
   err = spare_format (&s->device.device, size, whole, &s->identity, &env,
                       s->map, &s->spare, &message);
   if (err) {
-    nbdkit_error ("remap: spare %s: can't be created: %s",
-                  s->config->spare_path, message.text);
+    startup_refuse ("remap: spare %s: can't be created: %s",
+                    s->config->spare_path, message.text);
     return -1;
   }
   return 0;
@@ -312,10 +312,10 @@ check_size (const struct spare_setup *s, uint64_t main_size)
 {
   if (s->identity.main_size == main_size)
     return 0;
-  nbdkit_error ("remap: spare %s belongs to a disk of %" PRIu64 " bytes, but "
-                "main has %" PRIu64 " bytes: this is another disk, or it "
-                "has shrunk or grown", s->config->spare_path,
-                s->identity.main_size, main_size);
+  startup_refuse ("remap: spare %s belongs to a disk of %" PRIu64 " bytes, but "
+                  "main has %" PRIu64 " bytes: this is another disk, or it "
+                  "has shrunk or grown", s->config->spare_path,
+                  s->identity.main_size, main_size);
   return -1;
 }
 
@@ -330,7 +330,7 @@ start (struct spare_setup *s, uint64_t main_size)
   if (check_size (s, main_size) == -1)
     return -1;
   if (spare_start (s->spare, &message)) {
-    nbdkit_error ("remap: spare %s: %s", s->config->spare_path, message.text);
+    startup_refuse ("remap: spare %s: %s", s->config->spare_path, message.text);
     return -1;
   }
   if (s->grow_to == 0)
@@ -347,7 +347,7 @@ spare_setup_open (const struct remap_config *config, struct events *events)
   struct spare_setup *s = calloc (1, sizeof *s);
 
   if (s == NULL) {
-    nbdkit_error ("calloc: %m");
+    startup_refuse ("calloc: %m");
     return NULL;
   }
   s->config = config;

@@ -4,10 +4,15 @@
 
 #include <config.h>
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <nbdkit-filter.h>
 #include "startup.h"
+
+/* Room for two paths. */
+static char why[2 * PATH_MAX + 1024];
 
 void
 startup_say (const char *fs, ...)
@@ -19,4 +24,27 @@ startup_say (const char *fs, ...)
   vfprintf (stderr, fs, args);
   fprintf (stderr, "\n");
   va_end (args);
+}
+
+void
+startup_refuse (const char *fs, ...)
+{
+  va_list args;
+
+  va_start (args, fs);
+  vsnprintf (why, sizeof why, fs, args);
+  va_end (args);
+  nbdkit_error ("%s", why);
+}
+
+void
+startup_refused (const char *text)
+{
+  snprintf (why, sizeof why, "%s", text);
+}
+
+const char *
+startup_why (void)
+{
+  return why[0] ? why : NULL;
 }

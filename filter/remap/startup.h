@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * What is said to the person who starts the server, and is no error: nbdkit's
- * own messages of that kind would need -v.
+ * What is said to the person who starts the server: what is no error, for which
+ * nbdkit's own messages would need -v; and why the server is refused, which is
+ * kept for whoever looks for it later.
+ *
+ * For the one thread that starts the server.
  */
 
 #ifndef REMAP_STARTUP_H
@@ -11,5 +14,15 @@
 /* A line on the standard error. */
 extern void startup_say (const char *fs, ...)
   __attribute__ ((format (printf, 1, 2)));
+
+/* As nbdkit_error: the server won't start, and this is why. */
+extern void startup_refuse (const char *fs, ...)
+  __attribute__ ((format (printf, 1, 2)));
+
+/* The same for what somebody else has printed already. */
+extern void startup_refused (const char *why);
+
+/* What was said last; NULL: nothing. */
+extern const char *startup_why (void);
 
 #endif /* REMAP_STARTUP_H */

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "log.h"
+#include "startup.h"
 #include "thread.h"
 #include "ticker.h"
 
@@ -96,7 +97,7 @@ ticker_new (void)
     goto out_of_memory;
   t->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (t->wake_fd == -1) {
-    nbdkit_error ("remap: eventfd: %m");
+    startup_refuse ("remap: eventfd: %m");
     free (t);
     return NULL;
   }
@@ -107,7 +108,7 @@ ticker_new (void)
   free (t);
 
  out_of_memory:
-  nbdkit_error ("remap: malloc: %s", strerror (ENOMEM));
+  startup_refuse ("remap: malloc: %s", strerror (ENOMEM));
   return NULL;
 }
 
@@ -131,7 +132,7 @@ ticker_start (struct ticker *t, struct engine *engine,
   err = thread_start (&t->thread, run, t);
   t->runs = err == 0;
   if (err)
-    nbdkit_error ("remap: pthread_create: %s", strerror (err));
+    startup_refuse ("remap: pthread_create: %s", strerror (err));
   return err ? -1 : 0;
 }
 

@@ -92,6 +92,57 @@ gone ()
 }
 eventually gone || fail "files were left: $(ls -A run)"
 
+# One that was refused leaves its reason, in the background too, where only main's
+# size tells it.
+truncate -s 16M larger.img
+refused_by_hand ()
+{
+  rm -f bg.sock bg.pid
+  nbdkit -U bg.sock -P bg.pid --filter=remap file "$1" spare=hand.spare \
+         remap-control="$tmp/bg.ctl" >/dev/null 2>&1 || :
+  eventually listed_refused || fail "it isn't listed: $(cat list.out)"
+}
+listed_refused ()
+{
+  remapctl list >list.out && grep -qE "^$tmp/bg.ctl +0  not started: " list.out
+}
+refused_by_hand larger.img
+assert_grep 'not started: spare .* belongs to a disk of 8388608 bytes' list.out
+ctl 3 status --all
+assert_grep "^$tmp/bg.ctl: not started: spare .* belongs to a disk" out
+ctl 0 status --all --prometheus
+assert_grep "^nbdkit_remap_up\{server=\"$tmp/bg.ctl\"\} 0$" out
+ctl 0 list --json
+assert_equal "$(json out '[(s["pid"], s["running"], "belongs" in s["refused"]) for s in r]')" \
+  "[(0, False, True)]" "list --json"
+# Until it starts.  A second one at the same socket is not this server's affair.
+start_nbdkit hand --filter=remap file main.img spare=hand.spare \
+             remap-control="$tmp/bg.ctl"
+eventually announced 1 || fail "it isn't announced: $(ls run)"
+says "^$tmp/bg.ctl +$pid  ok " 0 list
+expect_failure nbdkit -U - --filter=remap file main.img spare=hand2.spare \
+               remap-control="$tmp/bg.ctl" --run true
+stop_nbdkit hand
+[ -z "$(ls -A run)" ] || fail "files were left: $(ls -A run)"
+# Or somebody forgets it; or before it is in the background, with no directory
+# for the socket any more.
+expect_failure nbdkit -U - --filter=remap file main.img spare=hand.spare \
+               spare-size=1 remap-control="$tmp/bg.ctl" --run true
+says 'no servers' 0 list
+expect_failure nbdkit -U - --filter=remap file main.img spare=nowhere/spare \
+               remap-control="$tmp/bg.ctl" --run true
+says 'not started: .*nowhere/spare' 0 list
+says 'was not running; .* is forgotten' 3 stop "$tmp/bg.ctl"
+says 'was not started by create' 2 stop "$tmp/bg.ctl"
+says 'no servers' 0 list
+mkdir gone
+expect_failure nbdkit -U - --filter=remap file main.img spare=nowhere/spare \
+               remap-control="$tmp/gone/ctl" --run true
+says 'gone/ctl +0  not started: .*nowhere/spare' 0 list
+rmdir gone
+says 'no servers' 0 list
+[ -z "$(ls -A run)" ] || fail "files were left: $(ls -A run)"
+
 # ---- users without a run-time directory --------------------------------
 # Another user, who has nothing but an environment like cron's.
 requires_root

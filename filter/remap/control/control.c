@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/announce.h"
+#include "host/refused.h"
 #include "control/background.h"
 #include "control/control.h"
 #include "control/peers.h"
@@ -115,6 +116,7 @@ int
 control_start (struct control *c, const struct control_target *target,
                struct message *message)
 {
+  const char *path;
   int err = ENOMEM;
 
   c->target = *target;
@@ -128,9 +130,12 @@ control_start (struct control *c, const struct control_target *target,
   if (err == 0)
     err = thread_start (&c->thread, serve, c);
   c->thread_runs = err == 0;
-  if (err == 0)
-    announce (&c->announcement, c->socket[DOOR_CONTROL].fd != -1
-              ? c->socket[DOOR_CONTROL].path : c->socket[DOOR_STATUS].path);
+  if (err == 0) {
+    path = c->socket[DOOR_CONTROL].fd != -1
+      ? c->socket[DOOR_CONTROL].path : c->socket[DOOR_STATUS].path;
+    announce (&c->announcement, path);
+    refused_forget (path);
+  }
   else
     message_set (message, "remap: the control socket can't be served: %s",
                  strerror (err));
