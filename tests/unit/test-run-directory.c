@@ -222,6 +222,7 @@ test_long (void)
   /* The longest one. */
   path[PATH_MAX - 1 - strlen ("/nbdkit-remap")] = '\0';
   strcpy (xdg, path);
+  setup (ME);
   there_is (xdg, ME, S_IFDIR | 0700);
   setenv ("XDG_RUNTIME_DIR", path, 1);
   strcat (path, "/nbdkit-remap");
