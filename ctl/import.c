@@ -146,17 +146,25 @@ send_ranges (struct import *im)
 
   if (im->nr_ranges == 0)
     return STATUS_DONE;
-  reply = client_request (im->client, &status, "import %s%s", im->as,
-                          im->text);
+  reply = client_ask (im->client, &status, "import %s%s", im->as, im->text);
   if (reply == NULL)
     return status;
   r.root = reply;
+  /* It may have done a part, and said so. */
+  if (status != STATUS_DONE)
+    print_refusal (reply);
+  if (status != STATUS_DONE && json_object_get (reply, "done") == NULL) {
+    json_decref (reply);
+    return status;
+  }
   im->done += get_uint (&r, "done");
   im->left += get_uint (&r, "left");
   im->lost += get_uint (&r, "lost");
   json_decref (reply);
   if (r.bad)
     return STATUS_NO_SERVER;
+  if (status != STATUS_DONE)
+    return status;
   im->sent += im->sectors;
   im->len = im->sectors = im->nr_ranges = 0;
   show_progress (im, false);

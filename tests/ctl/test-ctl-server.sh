@@ -142,3 +142,14 @@ says 'no such socket' 3 status
 says 'sound' 0 check spare.img
 ctl 0 table --spare spare.img --badblocks --block-size 512 10000 6000
 diff many.list out
+
+# A spare that becomes full midway: what was done by then is counted.
+start_nbdkit small --filter=remap file main.img spare=small.img spare-size=1M \
+             remap-control="$tmp/control"
+ctl 0 status --json
+free=$(json out 'r["spare"]["free"]')
+printf '0x0 ? 1\n0x0 0x400000 -\n' >much.map
+says 'no room' 1 import --as=remap much.map
+assert_grep "^much.map: 8192 bad sectors listed; $free moved to the spare, 0 are" \
+            out
+stop_nbdkit small
