@@ -33,8 +33,8 @@ extern int process_await (const struct held_process *p, unsigned seconds);
 
 extern void process_release (struct held_process *p);
 
-/* The process that listens at the Unix socket PATH; 0: none does; -1: some does,
- * but its number isn't known.  False: this user can't connect to it.
+/* The process that listens at the Unix socket PATH; 0: none does; -1: some
+ * does, but its number isn't known.  False: this user can't connect to it.
  */
 extern bool listener_pid (const char *path, long *pid);
 

@@ -238,8 +238,8 @@ stop_by_hand (const char *control)
            "start is forgotten", control);
     return STATUS_NO_SERVER;
   }
-  error ("the server at %s was not started by create: 'list' says which process "
-         "it is, if it runs", control);
+  error ("the server at %s was not started by create: 'list' says which "
+         "process it is, if it runs", control);
   return STATUS_USAGE;
 }
 

@@ -104,7 +104,7 @@ refused_by_hand ()
 }
 listed_refused ()
 {
-  remapctl list >list.out && grep -qE "^$tmp/bg.ctl +0  not started: " list.out
+  remapctl list >list.out && grep -qE "^$tmp/bg.ctl +-  not started: " list.out
 }
 refused_by_hand larger.img
 assert_grep 'not started: spare .* belongs to a disk of 8388608 bytes' list.out
@@ -138,7 +138,7 @@ says 'no servers' 0 list
 mkdir gone
 expect_failure nbdkit -U - --filter=remap file main.img spare=nowhere/spare \
                remap-control="$tmp/gone/ctl" --run true
-says 'gone/ctl +0  not started: .*nowhere/spare' 0 list
+says 'gone/ctl +-  not started: .*nowhere/spare' 0 list
 rmdir gone
 says 'no servers' 0 list
 [ -z "$(ls -A run)" ] || fail "files were left: $(ls -A run)"

@@ -14,12 +14,12 @@
 #include "control/reply.h"
 #include "control/target.h"
 
-/* Executes a request that control_parse has accepted, and returns the reply,
- * a line of LEN bytes, in malloc'd memory (NULL: out of memory).  A request that is slow (control_is_slow) may be
- * executed by any thread, several at once, and ends soon after STOP has
- * become true; all others are for the thread that the target's samples
- * belong to.  TOLD: an event has said that it is under way, so that another one
- * is to say how far it has come; NULL: it never does.
+/* Executes a request that control_parse has accepted, and returns the reply, a
+ * line of LEN bytes, in malloc'd memory (NULL: out of memory).  A request that
+ * is slow (control_is_slow) may be executed by any thread, several at once,
+ * and ends soon after STOP has become true; all others are for the thread that
+ * the target's samples belong to.  TOLD: an event has said that it is under
+ * way, so that another one is to say how far it has come; NULL: it never does.
  */
 extern char *control_execute (struct control_target *t,
                               struct control_request *rq,

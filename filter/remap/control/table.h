@@ -13,8 +13,8 @@
 #include "control/protocol.h"
 #include "control/target.h"
 
-/* A page of the table, in malloc'd memory: a line of LEN bytes.  Ends early when
- * STOP has become true.  Any thread.  NULL: out of memory.
+/* A page of the table, in malloc'd memory: a line of LEN bytes.  Ends early
+ * when STOP has become true.  Any thread.  NULL: out of memory.
  */
 extern char *control_table (struct control_target *t,
                             const struct control_request *rq,
