@@ -42,7 +42,7 @@ for name in alive lossy killed; do
 done
 ctl 0 -n lossy import --as=lost <(printf '0x0 ? 1\n0x0 0x200 -\n')
 remapctl format other.spare main-size=8M label='an"other\' >/dev/null
-ctl 9 create main_dev=main.img spare_dev=other.spare dm_name=refused
+ctl 5 create main_dev=main.img spare_dev=other.spare dm_name=refused
 kill_server ()
 {
   local pid
