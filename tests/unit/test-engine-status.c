@@ -4,7 +4,7 @@
  * What operators are told: health and its reasons, errors in words, and
  * what is bad (promises 12, 17 and 18 of remap-promises(7)).
  *
- * Linked with --wrap for range_lock_shared.
+ * Linked with --wrap for range_lock_looking.
  */
 
 #include <config.h>
@@ -17,26 +17,26 @@
 
 static struct engine_rig rig;
 
-/* What happens just before a shared lock is taken, once. */
-static void (*before_shared) (void);
+/* What happens just before a shared lock is taken to look, once. */
+static void (*before_looking) (void);
 
-extern uint64_t __real_range_lock_shared (struct range_lock *l,
-                                          struct shared_hold *hold,
-                                          uint64_t start, uint64_t end);
-extern uint64_t __wrap_range_lock_shared (struct range_lock *l,
-                                          struct shared_hold *hold,
-                                          uint64_t start, uint64_t end);
+extern uint64_t __real_range_lock_looking (struct range_lock *l,
+                                           struct shared_hold *hold,
+                                           uint64_t start, uint64_t end);
+extern uint64_t __wrap_range_lock_looking (struct range_lock *l,
+                                           struct shared_hold *hold,
+                                           uint64_t start, uint64_t end);
 
 uint64_t
-__wrap_range_lock_shared (struct range_lock *l, struct shared_hold *hold,
-                          uint64_t start, uint64_t end)
+__wrap_range_lock_looking (struct range_lock *l, struct shared_hold *hold,
+                           uint64_t start, uint64_t end)
 {
-  void (*f) (void) = before_shared;
+  void (*f) (void) = before_looking;
 
-  before_shared = NULL;
+  before_looking = NULL;
   if (f)
     f ();
-  return __real_range_lock_shared (l, hold, start, end);
+  return __real_range_lock_looking (l, hold, start, end);
 }
 
 /* The reasons of a status that is made up, one after the other. */
@@ -245,9 +245,9 @@ test_verify_moved (void)
 {
   rig_init (&rig, NULL);
   set_state (&rig, 20, 8, REMAPPED, 2);
-  before_shared = give_back;
+  before_looking = give_back;
   CU_ASSERT_EQUAL (verify (20, 8), 0);
-  CU_ASSERT_PTR_NULL (before_shared);
+  CU_ASSERT_PTR_NULL (before_looking);
   CU_ASSERT (result_is (8, 0, 1) && res.first_bad == 22);
   CU_ASSERT_STRING_EQUAL (states (&rig, 20, 8), "DDDDDDDD");
   rig_end (&rig);
