@@ -143,8 +143,11 @@ engine_explain (struct engine *e, int err, struct message *message)
       message_set (message, "main is lost: it doesn't answer, or the disk "
                    "is gone");
     else if (err == ESHUTDOWN)
-      message_set (message, "main was lost while this was done, and is back: "
-                   "try again");
+      /* nbdkit ends calls to main so, before it says that it ends; and those
+       * that wait for a main that is lost are ended so.
+       */
+      message_set (message, "stopped: the server is ending, or main was lost "
+                   "for a while: then try again");
     else if (spare_failed (e->spare))
       message_set (message, "the spare has failed: replace or repair it, "
                    "and restart the server");
