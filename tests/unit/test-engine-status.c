@@ -94,6 +94,18 @@ test_reasons (void)
   CU_ASSERT (tells (&st, "2 sectors are lost: main can't read them"));
   CU_ASSERT (tells (&st, "2 sectors were weak: main read them only"));
 
+  st = ok;
+  st.room = 1000;
+  st.promised = 1000;
+  CU_ASSERT_STRING_EQUAL (reasons (&st), "");
+  st.promised = 1001;
+  CU_ASSERT (tells (&st, "1000 bytes free"));
+  CU_ASSERT (tells (&st, "need 1001"));
+  st = ok;
+  st.main_silent = true;
+  CU_ASSERT (tells (&st, "page cache"));
+  st.totals.lost = st.spare.counters[COUNT_WEAK] = 2;
+
   /* All of them fit, the worst first. */
   st.main_lost = st.spare.failed = st.spare.full = true;
   CU_ASSERT_EQUAL (strncmp (reasons (&st), "main is lost", 12), 0);
@@ -101,6 +113,25 @@ test_reasons (void)
   CU_ASSERT (tells (&st, "\nthe spare is full"));
   CU_ASSERT (tells (&st, "\n2 sectors are lost"));
   CU_ASSERT (tells (&st, "\n2 sectors were weak"));
+}
+
+/* The filesystem has less than the free slots need: nothing has failed yet. */
+static void
+test_room (void)
+{
+  struct engine_status st;
+
+  rig_init (&rig, NULL);
+  engine_note_room (rig.e, 100000, 100000);
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_OK);
+  engine_note_room (rig.e, 99999, 100000);
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_DEGRADED);
+  engine_get_status (rig.e, &st);
+  CU_ASSERT_EQUAL (st.room, 99999);
+  CU_ASSERT (tells (&st, "99999 bytes free"));
+  engine_note_room (rig.e, UINT64_MAX, 100000);
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_OK);
+  rig_end (&rig);
 }
 
 /* The last slot is gone, though nobody was refused one. */
@@ -290,6 +321,7 @@ main (int argc, char *argv[])
     { "verify slots (promise 17)", test_verify_slots },
     { "verify what moves", test_verify_moved },
     { "unmap what can't be read (promise 17)", test_unmap_unreadable },
+    { "room in the spare's filesystem (promise 17)", test_room },
     { NULL }
   };
 

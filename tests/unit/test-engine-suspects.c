@@ -415,6 +415,70 @@ test_stays_away (void)
   rig_end (&r);
 }
 
+/* As many as a server can have under way, and not any number. */
+static void
+test_many (void)
+{
+  unsigned n = 0;
+  uint64_t done;
+
+  begin (NULL, 0, 2);
+  for (unsigned i = 0; i < 2000; i++)
+    suspects_add (r.e, SEC (2 * i), SEC (2 * i + 1));
+  for (unsigned i = 0; i < 2000; i++) {
+    const enum suspicion is = suspects_look (r.e, SEC (2 * i), SEC (2 * i + 1),
+                                             &done);
+
+    CU_ASSERT_EQUAL (is, i < 1024 ? SUSPECT : NO_SUSPECT);
+    n += is == SUSPECT;
+  }
+  CU_ASSERT_EQUAL (n, 1024);
+  suspects_clear (r.e, 0, 4 * MIB);
+  CU_ASSERT_FALSE (suspects_any (r.e));
+  suspects_add (r.e, SEC (3000), SEC (3001));
+  CU_ASSERT_EQUAL (suspects_look (r.e, SEC (3000), SEC (3001), &done),
+                   SUSPECT);
+  suspects_clear (r.e, 0, 4 * MIB);
+  rig_end (&r);
+}
+
+static enum suspicion
+lost_with (sector_t sector)
+{
+  uint64_t done;
+
+  suspects_lost (r.e, SEC (sector), SEC (sector + 1));
+  return suspects_look (r.e, SEC (sector), SEC (sector + 1), &done);
+}
+
+/* More blocks than are counted: that with which main was lost most often isn't
+ * the one that is forgotten.
+ */
+static void
+test_counted (void)
+{
+  begin (NULL, 0, 3);
+  for (unsigned i = 0; i < NR_LOSSES; i++)
+    CU_ASSERT_EQUAL (lost_with (10 * i), GUILTY);
+  CU_ASSERT_EQUAL (lost_with (0), GUILTY);
+  for (unsigned i = 0; i < 2 * NR_LOSSES; i++)
+    CU_ASSERT_EQUAL (lost_with (1000 + 10 * i), GUILTY);
+  CU_ASSERT_EQUAL (lost_with (0), CONDEMNED);
+  /* One that has answered since begins anew, and so do its neighbours not. */
+  CU_ASSERT_EQUAL (lost_with (3000), GUILTY);
+  CU_ASSERT_EQUAL (lost_with (3000), GUILTY);
+  CU_ASSERT_EQUAL (lost_with (3001), GUILTY);
+  CU_ASSERT_EQUAL (lost_with (3001), GUILTY);
+  suspects_clear (r.e, SEC (3000), SEC (3001));
+  CU_ASSERT_EQUAL (lost_with (3000), GUILTY);
+  CU_ASSERT_EQUAL (lost_with (3001), CONDEMNED);
+  suspects_clear (r.e, 0, 4 * MIB);
+  CU_ASSERT_FALSE (suspects_any (r.e));
+  CU_ASSERT_EQUAL (lost_with (3001), GUILTY);
+  suspects_clear (r.e, 0, 4 * MIB);
+  rig_end (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -433,6 +497,8 @@ main (int argc, char *argv[])
     { "trims and prefetches (promise 12)", test_hints },
     { "nothing left to ask (promise 12)", test_nothing_left },
     { "main stays away (promise 12)", test_stays_away },
+    { "as many as can be", test_many },
+    { "more than are counted", test_counted },
     { NULL }
   };
 

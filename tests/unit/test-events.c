@@ -135,6 +135,14 @@ test_late_tick (void)
   events_tick (ev, false);
   CU_ASSERT_EQUAL (count_from (ev, 0, &e), 3);
   CU_ASSERT_EQUAL (e.range[0].start, 70);
+
+  /* Nothing has happened in its time: the next one is told at once. */
+  clock_ms += 60000;
+  lose (ev, 90, 1);
+  CU_ASSERT_EQUAL (count_from (ev, 0, &e), 4);
+  CU_ASSERT_EQUAL (e.range[0].start, 90);
+  CU_ASSERT_STRING_EQUAL (e.text, "sectors 90-90 (offset 0xb400, 512 bytes): "
+                          "can't be read from main: LOST");
   events_free (ev);
 }
 
@@ -197,7 +205,29 @@ test_texts (void)
   CU_ASSERT_STRING_EQUAL (e.to, "done");
   CU_ASSERT_STRING_EQUAL (e.text, "");
 
+  /* Once in its time: it isn't said how often. */
+  events_tell (ev, EVENT_MAIN_ERROR, "error 4");
+  events_tick (ev, true);
+  CU_ASSERT_EQUAL (count_from (ev, 0, &e), 14);
+  CU_ASSERT_STRING_EQUAL (e.text, "error 4");
+  CU_ASSERT_EQUAL (e.times, 1);
+
+  /* A reason that this program doesn't know is counted with the sectors. */
+  events_tell_sectors (ev, EVENT_LATE, (enum change_reason) 99, 5, 7);
+  CU_ASSERT_EQUAL (count_from (ev, 0, &e), 15);
+  CU_ASSERT_EQUAL (e.count, 7);
+  for (unsigned why = 0; why <= WHY_LAST; why++)
+    CU_ASSERT_EQUAL (e.why[why], 0);
+  events_free (ev);
+
+  /* Nobody waits for them. */
+  ev = events_new (&(struct events_config) { .now_ms = test_now });
+  CU_ASSERT_PTR_NOT_NULL_FATAL (ev);
+  lose (ev, 1, 1);
+  CU_ASSERT_EQUAL (count_from (ev, 0, &e), 1);
+
   /* Nobody wants to know. */
+  events_tell_change (NULL, EVENT_JOB_END, "x", NULL, "done", NULL);
   events_tell (NULL, EVENT_START, "x");
   lose (NULL, 1, 1);
   events_tick (NULL, true);
@@ -385,6 +415,56 @@ test_main (void)
   CU_ASSERT_STRING_EQUAL (news (&e), "");
   tick (1000);
   CU_ASSERT_STRING_EQUAL (news (&e), "main.writable ");
+
+  /* Twice between two looks is told once. */
+  for (unsigned i = 0; i < 2; i++) {
+    sim_fail (rig.main, SIM_WRITE, 1, EROFS);
+    CU_ASSERT_EQUAL (rig_write (&rig, 0, 512, 2), EROFS);
+    CU_ASSERT_EQUAL (rig_write (&rig, 0, 512, 2), 0);
+  }
+  CU_ASSERT_STRING_EQUAL (news (&e), "main.readonly ");
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "main.writable ");
+  rig_end (&rig);
+}
+
+/* Lost and found before anybody has looked: the health was never another one,
+ * as far as anybody knows.
+ */
+static void
+test_main_before (void)
+{
+  struct event e;
+
+  rig_init (&rig, NULL);
+  seen = 0;
+  sim_gone (rig.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
+  sim_gone (rig.main, 0);
+  rig.now_ms += 1000;
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+  tick (0);
+  CU_ASSERT_STRING_EQUAL (news (&e), "main.lost main.back health ");
+  CU_ASSERT_STRING_EQUAL (e.from, "unknown");
+  CU_ASSERT_STRING_EQUAL (e.to, "ok");
+
+  /* Twice, and a look in between. */
+  sim_gone (rig.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
+  tick (0);
+  sim_gone (rig.main, 0);
+  rig.now_ms += 1000;
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+  sim_gone (rig.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
+  sim_gone (rig.main, 0);
+  rig.now_ms += 1000;
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+  news (&e);
+  tick (0);
+  CU_ASSERT_STRING_EQUAL (news (&e), "health ");
+  CU_ASSERT_STRING_EQUAL (e.from, "main-lost");
+  CU_ASSERT_STRING_EQUAL (e.to, "ok");
   rig_end (&rig);
 }
 
@@ -582,6 +662,7 @@ main (int argc, char *argv[])
     { "a flood", test_flood },
     { "sectors", test_sectors },
     { "main (promise 12)", test_main },
+    { "main before anybody looks (promise 12)", test_main_before },
     { "main hangs", test_hangs },
     { "main hangs for long", test_hang_for_long },
     { "the spare (promise 18)", test_spare },

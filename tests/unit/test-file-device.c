@@ -115,6 +115,19 @@ test_open (void)
   finish (&sf);
 }
 
+/* All of a device is there: it has no room to speak of. */
+static void
+test_room (void)
+{
+  struct spare_room room = { .free = 77 };
+  struct spare_file sf;
+
+  make (&sf, 4096, 0);
+  CU_ASSERT_EQUAL (spare_file_room (&sf, &room), ENOTBLK);
+  CU_ASSERT_EQUAL (room.free, 77);
+  finish (&sf);
+}
+
 static void
 check_error (int sector, uint64_t offset, int err, const char *says)
 {
@@ -414,6 +427,7 @@ main (int argc, char *argv[])
     { "no more than needed", test_least },
     { "errors (promise 17)", test_errors },
     { "parts of a sector together (promise 17)", test_together },
+    { "room (promise 17)", test_room },
     { NULL }
   };
 

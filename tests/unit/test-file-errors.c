@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/statvfs.h>
 
 #include "engine-rig.h"
 #include "fail-malloc.h"
@@ -32,6 +33,20 @@ char *
 __wrap_strdup (const char *s)
 {
   return strdup_fails ? NULL : __real_strdup (s);
+}
+
+static int statvfs_fails;       /* an errno, or 0 */
+
+extern int __real_fstatvfs (int fd, struct statvfs *fs);
+extern int __wrap_fstatvfs (int fd, struct statvfs *fs);
+
+int
+__wrap_fstatvfs (int fd, struct statvfs *fs)
+{
+  if (statvfs_fails == 0)
+    return __real_fstatvfs (fd, fs);
+  errno = statvfs_fails;
+  return -1;
 }
 
 static char dir[4096];
@@ -350,6 +365,35 @@ test_blank (void)
   finish (&sf);
 }
 
+/* What there is for the spare, and what it has. */
+static void
+test_room (void)
+{
+  struct spare_room room, more;
+  uint8_t buf[4096] = { 1 };
+  struct spare_file sf;
+  struct statvfs fs;
+
+  make (&sf, 4096, 3 * MIB);
+  CU_ASSERT_EQUAL (statvfs (dir, &fs), 0);
+  CU_ASSERT_EQUAL (spare_file_room (&sf, &room), 0);
+  CU_ASSERT_EQUAL (room.total, (uint64_t) fs.f_blocks * fs.f_frsize);
+  CU_ASSERT (room.free <= room.total);
+  CU_ASSERT_EQUAL (device_pwrite (&sf.device, buf, sizeof buf, MIB), 0);
+  CU_ASSERT_EQUAL (device_flush (&sf.device), 0);
+  CU_ASSERT_EQUAL (spare_file_room (&sf, &more), 0);
+  CU_ASSERT (more.allocated >= room.allocated + sizeof buf);
+  CU_ASSERT (more.allocated < 3 * MIB);
+
+  statvfs_fails = EIO;
+  CU_ASSERT_EQUAL (spare_file_room (&sf, &room), EIO);
+  statvfs_fails = 0;
+  call_fail (CALL_FSTAT, 1, ESTALE, 1);
+  CU_ASSERT_EQUAL (spare_file_room (&sf, &room), ESTALE);
+  CU_ASSERT_EQUAL (spare_file_room (&sf, &room), 0);
+  finish (&sf);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -363,6 +407,7 @@ main (int argc, char *argv[])
     { "room (promise 17)", test_allocate },
     { "making it longer (promise 23)", test_extend },
     { "blank (promise 21)", test_blank },
+    { "room that there is (promise 17)", test_room },
     { NULL }
   };
 
