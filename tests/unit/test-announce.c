@@ -13,7 +13,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,88 +22,10 @@
 
 #include <CUnit/Basic.h>
 
+#include "fail-files.h"
 #include "fail-syscall.h"
 #include "host/announce.h"
 #include "run-tests.h"
-
-/* The Nth of these fails (1: the next one); 0: none does. */
-static unsigned asprintf_fails, mkostemp_fails, write_fails, rename_fails;
-
-extern int __wrap_asprintf (char **text, const char *fs, ...);
-extern int __wrap___asprintf_chk (char **text, int flag, const char *fs, ...);
-extern int __real_mkostemp (char *path, int flags);
-extern int __wrap_mkostemp (char *path, int flags);
-extern ssize_t __real_write (int fd, const void *buf, size_t count);
-extern ssize_t __wrap_write (int fd, const void *buf, size_t count);
-extern int __real_rename (const char *from, const char *to);
-extern int __wrap_rename (const char *from, const char *to);
-
-static bool
-fails (unsigned *countdown)
-{
-  return *countdown > 0 && --*countdown == 0;
-}
-
-static int __attribute__ ((format (printf, 2, 0)))
-print (char **text, const char *fs, va_list args)
-{
-  if (fails (&asprintf_fails)) {
-    *text = (char *) "undefined";
-    return -1;
-  }
-  return vasprintf (text, fs, args);
-}
-
-int __attribute__ ((format (printf, 2, 3)))
-__wrap_asprintf (char **text, const char *fs, ...)
-{
-  va_list args;
-  int r;
-
-  va_start (args, fs);
-  r = print (text, fs, args);
-  va_end (args);
-  return r;
-}
-
-/* With _FORTIFY_SOURCE. */
-int __attribute__ ((format (printf, 3, 4)))
-__wrap___asprintf_chk (char **text, int flag, const char *fs, ...)
-{
-  va_list args;
-  int r;
-
-  va_start (args, fs);
-  r = print (text, fs, args);
-  va_end (args);
-  return r;
-}
-
-int
-__wrap_mkostemp (char *path, int flags)
-{
-  if (fails (&mkostemp_fails)) {
-    errno = ENOSPC;
-    return -1;
-  }
-  return __real_mkostemp (path, flags);
-}
-
-ssize_t
-__wrap_write (int fd, const void *buf, size_t count)
-{
-  return __real_write (fd, buf, fails (&write_fails) ? count / 2 : count);
-}
-
-int
-__wrap_rename (const char *from, const char *to)
-{
-  if (fails (&rename_fails)) {
-    errno = EIO;
-    return -1;
-  }
-  return __real_rename (from, to);
-}
 
 static char dir[1024], path[1100];
 static int descriptor;

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -365,6 +366,42 @@ test_blank (void)
   finish (&sf);
 }
 
+/* A file that isn't there, where there is no directory for it: it is said, if
+ * that is so and can be known.
+ */
+static void
+check_missing (const char *name, bool no_directory)
+{
+  struct spare_file sf;
+  struct message m;
+
+  CU_ASSERT_EQUAL (spare_file_open (&sf, name, 0, false, false, &m), ENOENT);
+  CU_ASSERT_EQUAL (strstr (m.text, "its directory doesn't exist") != NULL,
+                   no_directory);
+  CU_ASSERT_EQUAL (sf.fd, -1);
+}
+
+static void
+test_missing (void)
+{
+  char name[2 * PATH_MAX];
+
+  setup ();
+  check_missing (path, false);
+  snprintf (name, sizeof name, "%s/nowhere/spare", dir);
+  check_missing (name, true);
+  call_fail (CALL_STAT, 1, EACCES, 1);
+  check_missing (name, false);
+  check_missing ("remap-no-such-spare", false);
+  check_missing ("/remap-no-such-spare", false);
+  memset (name, 'x', sizeof name);
+  name[0] = name[sizeof name - 10] = '/';
+  name[sizeof name - 1] = '\0';
+  call_fail (CALL_OPEN, 1, ENOENT, 1);
+  check_missing (name, false);
+  cleanup ();
+}
+
 /* What there is for the spare, and what it has. */
 static void
 test_room (void)
@@ -399,6 +436,7 @@ main (int argc, char *argv[])
 {
   static const struct unit_test tests[] = {
     { "opening (promise 23)", test_open },
+    { "missing (promise 23)", test_missing },
     { "created by two (promise 21)", test_create_race },
     { "not in its place (promise 22)", test_not_in_place },
     { "interrupted and in pieces (promise 23)", test_pieces },
