@@ -237,6 +237,24 @@ test_counters (void)
   rig_end (&r);
 }
 
+/* Of a block that stays bad the LOST sectors are reported, and no others. */
+static void
+test_retry_reports (void)
+{
+  const struct rig_options o = { .block = 4096 };
+  struct engine_rig r;
+
+  rig_init (&r, &o);
+  set_state (&r, 11, 1, LOST, 0);
+  set_state (&r, 13, 2, LOST, 0);
+  sim_bad (r.main, SIM_READ, 8, 8, EIO);
+  CU_ASSERT_EQUAL (retry (&r, 8, 8), 0);
+  CU_ASSERT (result_is (0, 5, 3));
+  CU_ASSERT_EQUAL (res.first_bad, 11);
+  CU_ASSERT_STRING_EQUAL (states (&r, 8, 8), "DDDLDLLD");
+  rig_end (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -249,6 +267,7 @@ main (int argc, char *argv[])
     { "forget", test_forget },
     { "stop", test_stop },
     { "counters", test_counters },
+    { "retry a block", test_retry_reports },
     { NULL }
   };
 

@@ -381,6 +381,7 @@ test_main (void)
   tick (1000);
   CU_ASSERT_STRING_EQUAL (news (&e), "health ");
   CU_ASSERT_STRING_EQUAL (e.to, "main-lost");
+  CU_ASSERT_PTR_NULL (strstr (e.text, "is back"));
   sim_gone (rig.main, 0);
   tick (1000);
   CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
@@ -415,6 +416,17 @@ test_main (void)
   CU_ASSERT_STRING_EQUAL (news (&e), "");
   tick (1000);
   CU_ASSERT_STRING_EQUAL (news (&e), "main.writable ");
+
+  /* It isn't over before a write has succeeded. */
+  sim_fail (rig.main, SIM_WRITE, 1, EROFS);
+  CU_ASSERT_EQUAL (rig_write (&rig, 0, 512, 2), EROFS);
+  CU_ASSERT_STRING_EQUAL (news (&e), "main.readonly ");
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "health ");
+  CU_ASSERT_STRING_EQUAL (e.to, "critical");
+  CU_ASSERT_EQUAL (rig_write (&rig, 0, 512, 2), 0);
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "main.writable health ");
 
   /* Twice between two looks is told once. */
   for (unsigned i = 0; i < 2; i++) {
@@ -619,6 +631,49 @@ test_thin (void)
   rig_end (&rig);
 }
 
+/* A spare without room below it, for a slot or for a record: that it has room
+ * again is told when that has been tried.
+ */
+static void
+test_spare_room (void)
+{
+  struct engine_result result;
+  struct event e;
+
+  begin (NULL);
+  memdev_set_room (rig.mem, 0);
+  sim_bad (rig.main, SIM_MODIFY, 30, 2, EIO);
+  CU_ASSERT_EQUAL (rig_write (&rig, SEC (30), 512, 2), ENOSPC);
+  CU_ASSERT_STRING_EQUAL (news (&e), "spare.full ");
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "health ");
+  CU_ASSERT_STRING_EQUAL (e.to, "critical");
+  memdev_set_room (rig.mem, UINT64_MAX);
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "");
+  CU_ASSERT_EQUAL (rig_write (&rig, SEC (30), 512, 2), 0);
+  news (&e);
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "spare.room health ");
+  CU_ASSERT_STRING_EQUAL (e.to, "ok");
+
+  memdev_fail (rig.mem, MEMDEV_WRITE, 1, ENOSPC, true);
+  CU_ASSERT_EQUAL (engine_declare_lost (rig.e, 40, 8, WHY_IMPORT, NULL,
+                                        &result), ENOSPC);
+  memdev_fail (rig.mem, 0, 0, 0, false);
+  CU_ASSERT_STRING_EQUAL (news (&e), "spare.full ");
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "health ");
+  CU_ASSERT_STRING_EQUAL (e.to, "critical");
+  CU_ASSERT_EQUAL (engine_declare_lost (rig.e, 40, 8, WHY_IMPORT, NULL,
+                                        &result), 0);
+  CU_ASSERT_STRING_EQUAL (news (&e), "sector.lost ");
+  tick (1000);
+  CU_ASSERT_STRING_EQUAL (news (&e), "spare.room health ");
+  CU_ASSERT_STRING_EQUAL (e.to, "degraded");
+  rig_end (&rig);
+}
+
 /* The spare's device is gone: told once, and passed on as it is. */
 static void
 test_spare_gone (void)
@@ -667,6 +722,7 @@ main (int argc, char *argv[])
     { "main hangs for long", test_hang_for_long },
     { "the spare (promise 18)", test_spare },
     { "a thin spare", test_thin },
+    { "the spare has no room (promise 18)", test_spare_room },
     { "the spare's disk is gone", test_spare_gone },
     { NULL }
   };

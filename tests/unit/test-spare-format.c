@@ -79,6 +79,7 @@ test_identity (void)
   CU_ASSERT_EQUAL (r.m->writes + r.m->allocates, 0);
 
   id.main_size = INT64_MAX;
+  id.grows = true;
   CU_ASSERT_EQUAL_FATAL (spare_format (&r.m->dev, MIB, false, &id, &r.env,
                                        r.map, &r.spare, &r.message), 0);
   CU_ASSERT_EQUAL (id.uuid[5], 0xff);
@@ -88,6 +89,7 @@ test_identity (void)
   CU_ASSERT_EQUAL (memcmp (spare_get_identity (r.spare)->uuid, id.uuid, 16),
                    0);
   CU_ASSERT_EQUAL (spare_get_identity (r.spare)->main_size, INT64_MAX);
+  CU_ASSERT (spare_get_identity (r.spare)->grows);
   rig_close (&r, true);
 
   /* Sizes that no spare has. */

@@ -82,6 +82,28 @@ test_new (void)
   }
 }
 
+/* Each piece of storage may be what there is no room for: nothing is written,
+ * and it can be made later.
+ */
+static void
+test_no_room (void)
+{
+  for (unsigned n = 1; n <= 2; n++) {
+    struct rig r;
+
+    rig_init (&r, memdev_new (4096 * MIB));
+    memdev_fail (r.m, MEMDEV_ALLOCATE, n, ENOSPC, false);
+    CU_ASSERT_EQUAL (rig_format (&r, r.m->size), ENOSPC);
+    CU_ASSERT_EQUAL (r.m->fail_hits, 1);
+    CU_ASSERT_EQUAL (r.m->allocates, n);
+    CU_ASSERT_EQUAL (r.m->writes, 0);
+    CU_ASSERT_PTR_NOT_NULL (strstr (r.message.text, strerror (ENOSPC)));
+    memdev_fail (r.m, 0, 0, 0, false);
+    CU_ASSERT_EQUAL_FATAL (rig_format (&r, r.m->size), 0);
+    rig_free (&r);
+  }
+}
+
 /* Room is made before the log comes to it, in both areas. */
 static void
 test_ahead (void)
@@ -207,6 +229,7 @@ main (int argc, char *argv[])
     { "room behind a checkpoint (promise 17)", test_ahead_of_checkpoint },
     { "room behind a moved log (promise 17)", test_ahead_of_growth },
     { "LOST on a full filesystem (promises 17, 18)", test_full },
+    { "no room for a new one (promise 17)", test_no_room },
     { NULL }
   };
 
