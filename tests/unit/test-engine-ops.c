@@ -255,6 +255,117 @@ test_retry_reports (void)
   rig_end (&r);
 }
 
+/* Where one block of many refuses, each is tried alone: another one that
+ * returns something else is bad as well.
+ */
+static void
+test_unmap_singly (void)
+{
+  struct engine_rig r;
+
+  rig_init (&r, NULL);
+  set_state (&r, 8, 8, REMAPPED, 2);
+  sim_bad (r.main, SIM_MODIFY, 13, 1, EIO);
+  r.main->hook = lie;
+  r.main->hook_opaque = r.main;
+  CU_ASSERT_EQUAL (unmap (&r, 8, 8), 0);
+  CU_ASSERT (result_is (6, 0, 2));
+  CU_ASSERT_EQUAL (res.first_bad, 10);
+  CU_ASSERT_STRING_EQUAL (states (&r, 8, 8), "DDRDDRDD");
+  r.main->hook = NULL;
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (8), SEC (8), 2), 0);
+  rig_end (&r);
+}
+
+/* A read that times out leaves in doubt what was written before it. */
+static void
+test_unmap_late (void)
+{
+  struct engine_status st;
+  struct engine_rig r;
+
+  rig_init (&r, NULL);
+  set_state (&r, 8, 8, REMAPPED, 2);
+  sim_bad (r.main, SIM_READ, 13, 1, ETIMEDOUT);
+  CU_ASSERT_EQUAL (unmap (&r, 8, 8), 0);
+  CU_ASSERT (result_is (0, 8, 0));
+  CU_ASSERT_STRING_EQUAL (states (&r, 8, 8), "RRRRRRRR");
+  engine_get_status (r.e, &st);
+  CU_ASSERT_EQUAL (st.late, 8);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (8), SEC (8), 2), 0);
+  rig_end (&r);
+}
+
+/* What is gathered is taken away at the first read of main; what becomes of
+ * the next one.
+ */
+struct thief {
+  struct engine_rig *r;
+  enum { THIEF_LEAVES, THIEF_SPOILS, THIEF_UNPLUGS } then;
+  unsigned reads;
+};
+
+static void
+steal (void *opaque, enum sim_op op, uint64_t offset, uint64_t count)
+{
+  struct thief *t = opaque;
+  struct exclusive_hold hold;
+
+  /* Not of those that are asked for a sign of life. */
+  if (op != SIM_READ || offset != SEC (8))
+    return;
+  t->reads++;
+  if (t->reads == 1) {
+    range_lock_exclusive (t->r->e->ranges, &hold, offset, offset + count);
+    range_unlock_exclusive (t->r->e->ranges, &hold);
+  }
+  else if (t->then == THIEF_SPOILS)
+    sim_bad (t->r->main, SIM_READ, sector_of (offset), 1, EIO);
+  else if (t->then == THIEF_UNPLUGS)
+    sim_gone (t->r->main, ENODEV);
+}
+
+static bool
+stop_then (void *opaque)
+{
+  const struct thief *t = opaque;
+
+  return t->reads > 1;
+}
+
+static void
+check_stolen (int then, bool stops, int err, const char *after)
+{
+  struct engine_rig r;
+  struct thief t = { .r = &r, .then = then };
+  const struct engine_watch watch = { .stop = stop_then, .opaque = &t };
+
+  rig_init (&r, NULL);
+  set_state (&r, 8, 2, LOST, 0);
+  r.main->hook = steal;
+  r.main->hook_opaque = &t;
+  CU_ASSERT_EQUAL (engine_retry (&r.conn, 8, 1, stops ? &watch : NULL, &res),
+                   err);
+  r.main->hook = NULL;
+  sim_gone (r.main, 0);
+  CU_ASSERT (t.reads >= 2);
+  CU_ASSERT_EQUAL (res.done, *after == 'R');
+  CU_ASSERT_STRING_EQUAL (states (&r, 8, 2), after);
+  rig_check_idle (&r);
+  rig_end (&r);
+}
+
+static void
+test_retry_singly (void)
+{
+  check_stolen (THIEF_LEAVES, false, 0, "RL");
+  check_stolen (THIEF_LEAVES, true, ECANCELED, "RL");
+  check_stolen (THIEF_SPOILS, false, 0, "LL");
+  CU_ASSERT (result_is (0, 0, 1) && res.first_bad == 8);
+  check_stolen (THIEF_UNPLUGS, false, EIO, "LL");
+  CU_ASSERT (result_is (0, 0, 0));
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -268,6 +379,9 @@ main (int argc, char *argv[])
     { "stop", test_stop },
     { "counters", test_counters },
     { "retry a block", test_retry_reports },
+    { "unmap block by block", test_unmap_singly },
+    { "unmap times out", test_unmap_late },
+    { "retry block by block", test_retry_singly },
     { NULL }
   };
 
