@@ -480,6 +480,30 @@ test_main_before (void)
   rig_end (&rig);
 }
 
+/* Another disk in its place: told once for as long as it is there. */
+static void
+test_other_disk (void)
+{
+  struct event e;
+
+  begin (NULL);
+  sim_gone (rig.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
+  CU_ASSERT_STRING_EQUAL (news (&e), "main.lost ");
+  sim_gone (rig.main, 0);
+  rig.main->probed_size = rig.main->size + 4096;
+  for (unsigned i = 0; i < 3; i++) {
+    rig.now_ms += 1000;
+    CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
+    CU_ASSERT_STRING_EQUAL (news (&e), i == 0 ? "main.other " : "");
+  }
+  rig.main->probed_size = rig.main->size;
+  rig.now_ms += 1000;
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+  CU_ASSERT_STRING_EQUAL (news (&e), "main.back ");
+  rig_end (&rig);
+}
+
 /* A drive that doesn't answer isn't well, and so it is told. */
 static void
 test_hangs (void)
@@ -718,6 +742,7 @@ main (int argc, char *argv[])
     { "sectors", test_sectors },
     { "main (promise 12)", test_main },
     { "main before anybody looks (promise 12)", test_main_before },
+    { "another disk (promise 12)", test_other_disk },
     { "main hangs", test_hangs },
     { "main hangs for long", test_hang_for_long },
     { "the spare (promise 18)", test_spare },
