@@ -373,6 +373,35 @@ test_damaged_copy (void)
   rig_free (&r);
 }
 
+/* More commits were made while the length was counted than are copied in one
+ * step: all of them are there.
+ */
+static void
+test_copied_in_pieces (void)
+{
+  const struct checkpoint *c;
+  unsigned steps = 0;
+  uint64_t digest;
+  struct rig r;
+
+  make_due (&r);
+  CU_ASSERT_EQUAL (do_scattered (&r, CHANGE_LOST, 50000, 1000), 0);
+  finish (&r);
+  r.spare->piece = 2;
+  go_to (&r, PIECES_COPY);
+  c = r.spare->checkpoint;
+  CU_ASSERT (c->copy_end - c->copied > 2 * c->piece);
+  for (; r.spare->checkpoint != NULL && steps < 20; steps++) {
+    CU_ASSERT_EQUAL (c->stage, PIECES_COPY);
+    CU_ASSERT_EQUAL (do_change (&r, CHANGE_ZERO, 40000 + 2 * steps, 1, 0), 0);
+  }
+  CU_ASSERT (steps > 2 && steps < 20);
+  digest = rig_digest (&r);
+  kill_and_load (&r);
+  CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  rig_free (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -384,6 +413,7 @@ main (int argc, char *argv[])
     { "pieces that fail (promise 15)", test_failing },
     { "what a crash has left (promise 15)", test_does_not_come_back },
     { "a damaged page (promise 15)", test_damaged_copy },
+    { "copied in several pieces (promise 15)", test_copied_in_pieces },
     { NULL }
   };
 
