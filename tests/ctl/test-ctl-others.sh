@@ -15,9 +15,12 @@ fi
 . "$(dirname "$0")/ctl.sh"
 requires_root
 requires_program setpriv
-uid=29574 group=29575
-for dir in "/tmp/nbdkit-remap-$uid" "/run/user/$uid"; do
-  [ ! -e "$dir" ] || skip "needs a user without files"
+# A user who has no files there, of another run for example.
+uid=29574 group=29999
+while [ -e "/tmp/nbdkit-remap-$uid" ] || [ -e "/tmp/nbdkit-remap-$uid-public" ] ||
+      [ -e "/run/user/$uid" ]; do
+  uid=$((uid + 1))
+  [ $uid -lt $group ] || fail "all these users have files"
 done
 [ -n "${REMAP_TEST_INNER:-}" ] || skip "needs a mount namespace"
 mount -t tmpfs tmpfs /run || skip "can't mount a /run of its own"
@@ -26,7 +29,8 @@ unset REMAP_RUNTIME_DIR
 own=$(mktemp -d /tmp/remap-own-XXXXXX)
 remove_own ()
 {
-  rm -rf --one-file-system "$own"
+  rm -rf --one-file-system "$own" "/tmp/nbdkit-remap-$uid" \
+     "/tmp/nbdkit-remap-$uid-public"
 }
 cleanup_fn remove_own
 chown $uid "$own"
