@@ -106,7 +106,9 @@ nbdkit -f -U "$tmp/stuck.sock" -P "$tmp/stuck.pid" --filter=remap \
        baddisk-list=bad.txt remap-control=ctl.sock \
        </dev/null >fifo 2>&1 &
 pid=$!
+nbdkit_pids[stuck]=$pid
 eventually has_text stuck.pid || fail "it doesn't start"
+nbdkit_threads[stuck]=$(count_threads "$pid")
 URI="nbd+unix:///?socket=$tmp/stuck.sock" client <<'PY'
 is_(outcome(read, 100), "EIO")
 def told():
@@ -115,7 +117,11 @@ eventually(told, "the event")
 for i in range(100):
     is_(read(8 + i % 50), orig(8 + i % 50))
 PY
+# A sanitizer's report would wait for the pipe for ever.
+! is_instrumented || await_idle stuck
+unset "nbdkit_pids[stuck]"
 kill "$pid"
+eventually has_ended "$pid" || { kill -s KILL "$pid"; fail "it doesn't end"; }
 status=0
 wait "$pid" || status=$?
 assert_equal "$status" 0 "the end of a server whose log stands still"
