@@ -95,6 +95,14 @@ control_encode (json_t *reply, size_t *len)
   return text.s;
 }
 
+bool
+control_says_ok (const char *line)
+{
+  static const char yes[] = "{\"ok\":true";
+
+  return line != NULL && strncmp (line, yes, strlen (yes)) == 0;
+}
+
 void
 put_number (json_t *object, const char *key, uint64_t n)
 {

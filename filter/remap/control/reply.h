@@ -10,8 +10,9 @@
 #ifndef REMAP_CONTROL_REPLY_H
 #define REMAP_CONTROL_REPLY_H
 
-#include <stdint.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <jansson.h>
 
@@ -25,6 +26,9 @@ extern json_t *control_text (const char *text);
  * the reference is taken over.  NULL: out of memory.
  */
 extern char *control_encode (json_t *reply, size_t *len);
+
+/* Does this line begin as those of control_ok do?  LINE may be NULL. */
+extern bool control_says_ok (const char *line);
 
 /* Puts a number into an object. */
 extern void put_number (json_t *object, const char *key, uint64_t n);
