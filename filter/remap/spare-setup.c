@@ -102,8 +102,8 @@ open_spare (struct spare_setup *s)
                          s->config->spare_offset, s->config->spare_create,
                          false, &message);
   if (err == ENOENT && !s->config->spare_create) {
-    nbdkit_error ("remap: %s: is its filesystem mounted? (With "
-                  "spare-create=no none is created)", message.text);
+    startup_refuse ("remap: %s: is its filesystem mounted? (With "
+                    "spare-create=no none is created)", message.text);
     return -1;
   }
   if (err)

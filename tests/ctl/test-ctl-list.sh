@@ -132,6 +132,10 @@ says 'no servers' 0 list
 expect_failure nbdkit -U - --filter=remap file main.img spare=nowhere/spare \
                remap-control="$tmp/bg.ctl" --run true
 says 'not started: .*nowhere/spare' 0 list
+# What is said last counts: a spare whose filesystem isn't mounted.
+expect_failure nbdkit -U - --filter=remap file main.img spare=away.spare \
+               spare-create=no remap-control="$tmp/bg.ctl" --run true
+says 'not started: .*away.spare.* is its filesystem mounted' 0 list
 says 'was not running; .* is forgotten' 3 stop "$tmp/bg.ctl"
 says 'was not started by create' 2 stop "$tmp/bg.ctl"
 says 'no servers' 0 list
