@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "host/parent.h"
 #include "create/devices.h"
 #include "text.h"
 
@@ -96,20 +97,6 @@ look_at (struct target *t, const char *arg)
   return err;
 }
 
-/* A spare that doesn't exist is created; its directory isn't. */
-static bool
-has_directory (const char *path)
-{
-  const char *slash = strrchr (path, '/');
-  char *dir = text_of ("%.*s", slash ? (int) (slash - path) + 1 : 0, path);
-  struct stat st;
-  const bool r = slash == NULL ||
-                 (stat (dir, &st) == 0 && S_ISDIR (st.st_mode));
-
-  free (dir);
-  return r;
-}
-
 static const char *
 why_not (int err)
 {
@@ -150,7 +137,8 @@ create_look (struct create *c)
     error ("create: spare_dev=%s: %s", c->spare_arg, why_not (err));
     return CREATE_SPARE;
   }
-  if (err == ENOENT && !has_directory (c->spare.path)) {
+  /* A spare that doesn't exist is created; its directory isn't. */
+  if (err == ENOENT && parent_is_missing (c->spare.path)) {
     error ("create: spare_dev=%s: its directory doesn't exist", c->spare.path);
     return CREATE_SPARE;
   }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/parent.h"
 #include "host/refused.h"
 #include "host/run-directory.h"
 
@@ -39,21 +40,6 @@ path_of (const char *dir, const char *control)
                 hash (control)) == -1)
     return NULL;
   return path;
-}
-
-/* Is the directory of a file there? */
-static bool
-has_directory (const char *file)
-{
-  char dir[sizeof ((struct refused *) 0)->control];
-  char *slash;
-
-  snprintf (dir, sizeof dir, "%s", file);
-  slash = strrchr (dir, '/');
-  if (slash == NULL)
-    return false;
-  slash[slash == dir] = '\0';
-  return access (dir, F_OK) == 0;
 }
 
 void
@@ -119,7 +105,7 @@ refused_read (const char *path, struct refused *r)
   why[strcspn (why, "\n")] = '\0';
   strcpy (r->control, text);
   message_set (&r->why, "%s", why);
-  if (has_directory (r->control))
+  if (!parent_is_missing (r->control))
     return true;
   unlink (path);
   return false;

@@ -40,7 +40,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,6 +51,7 @@
 
 #include "base/bytes.h"
 #include "host/directio.h"
+#include "host/parent.h"
 #include "host/sparefile.h"
 
 static bool
@@ -150,21 +150,6 @@ static const struct device_ops file_ops = {
   .allocate = file_allocate,
 };
 
-/* Is the directory there, in which the file isn't? */
-static bool
-has_directory (const char *path)
-{
-  char dir[PATH_MAX];
-  const char *slash = strrchr (path, '/');
-  struct stat st;
-
-  if (slash == NULL || slash == path || slash - path >= PATH_MAX)
-    return true;
-  memcpy (dir, path, slash - path);
-  dir[slash - path] = '\0';
-  return stat (dir, &st) == 0 || errno != ENOENT;
-}
-
 /* Nothing is created through a symbolic link (O_EXCL doesn't): where it
  * leads may be somebody else's choice.
  */
@@ -190,7 +175,7 @@ open_or_create (struct spare_file *sf, int flags, bool create,
   if (err == EEXIST)
     message_set (message, "spare %s: is a symbolic link to a file that does "
                  "not exist: nothing is created through a link", sf->path);
-  else if (err == ENOENT && !has_directory (sf->path))
+  else if (err == ENOENT && parent_is_missing (sf->path))
     message_set (message, "spare %s: its directory doesn't exist", sf->path);
   else
     message_set (message, "spare %s: can't open%s: %s", sf->path,

@@ -20,6 +20,7 @@
 #include <CUnit/Basic.h>
 
 #include "fail-files.h"
+#include "host/parent.h"
 #include "host/refused.h"
 #include "run-tests.h"
 
@@ -294,6 +295,29 @@ test_strange (void)
   cleanup ();
 }
 
+/* The directory of a file. */
+static void
+test_parent (void)
+{
+  char text[1200];
+
+  setup ();
+  snprintf (text, sizeof text, "%s/file", dir);
+  CU_ASSERT (!parent_is_missing (text));
+  snprintf (text, sizeof text, "%s/nowhere/file", dir);
+  CU_ASSERT (parent_is_missing (text));
+  /* It is a file. */
+  make_file ("");
+  snprintf (text, sizeof text, "%s/file", path);
+  CU_ASSERT (parent_is_missing (text));
+  snprintf (text, sizeof text, "%s/nowhere/file", path);
+  CU_ASSERT (parent_is_missing (text));
+  CU_ASSERT_EQUAL (unlink (path), 0);
+  CU_ASSERT (!parent_is_missing ("file"));
+  CU_ASSERT (!parent_is_missing ("/file"));
+  cleanup ();
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -302,6 +326,7 @@ main (int argc, char *argv[])
     { "of a user with two directories", test_other },
     { "it can't be", test_not_noted },
     { "strange files", test_strange },
+    { "the directory of a file", test_parent },
     { NULL }
   };
 
