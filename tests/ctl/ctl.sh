@@ -16,6 +16,16 @@ data=$abs_top_srcdir/tests/ctl/data
 export REMAP_RUNTIME_DIR=$tmp/run REMAP_LOG_DIR=$tmp/log TZ=UTC COLUMNS=72
 unset REMAP_CONTROL NO_COLOR
 
+# stop_all [DIRECTORY]: ends the servers of create in a run-time directory
+# (default: run).
+stop_all ()
+{
+  local pid
+  for pid in "${1:-run}"/*.pid; do
+    [ ! -e "$pid" ] || remapctl stop "$(basename "$pid" .pid)"
+  done
+}
+
 # ctl STATUS ARG...: remapctl must end with this status.  Its output is in
 # out, its errors, one line at most, in err.
 ctl ()

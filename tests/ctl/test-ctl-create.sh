@@ -10,13 +10,6 @@
 # shellcheck source-path=SCRIPTDIR disable=SC2154
 . "$(dirname "$0")/ctl.sh"
 
-stop_all ()
-{
-  local pid
-  for pid in run/*.pid; do
-    [ ! -e "$pid" ] || remapctl stop "$(basename "$pid" .pid)"
-  done
-}
 cleanup_fn stop_all
 
 truncate -s 100M main.img

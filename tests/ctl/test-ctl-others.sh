@@ -50,14 +50,7 @@ as ()
    test -x "$abs_top_builddir/ctl/remapctl") ||
   skip "another user can't execute what was built"
 
-stop_all ()
-{
-  local pid
-  for pid in /run/nbdkit-remap/*.pid; do
-    [ ! -e "$pid" ] || remapctl stop "$(basename "$pid" .pid)"
-  done
-}
-cleanup_fn stop_all
+cleanup_fn stop_all /run/nbdkit-remap
 
 truncate -s 8M main.img
 ctl 0 create main_dev=main.img spare_dev=disk.spare dm_name=disk \

@@ -65,13 +65,6 @@ done
 
 # ---- what is typed ----------------------------------------------------
 
-stop_all ()
-{
-  local pid
-  for pid in run/*.pid; do
-    [ ! -e "$pid" ] || remapctl stop "$(basename "$pid" .pid)"
-  done
-}
 cleanup_fn stop_all
 
 # As README says, in the run-time directory of this test.
