@@ -345,24 +345,26 @@ server_names (void)
   return all;
 }
 
-struct names
-server_announcements (void)
+static struct names
+paths_of (const char *suffix)
 {
   struct names all = { 0 };
 
-  list_files (ANNOUNCE_SUFFIX, false, &all);
+  list_files (suffix, false, &all);
   names_sort (&all);
   return all;
 }
 
 struct names
+server_announcements (void)
+{
+  return paths_of (ANNOUNCE_SUFFIX);
+}
+
+struct names
 server_refusals (void)
 {
-  struct names all = { 0 };
-
-  list_files (REFUSED_SUFFIX, false, &all);
-  names_sort (&all);
-  return all;
+  return paths_of (REFUSED_SUFFIX);
 }
 
 void
