@@ -125,6 +125,17 @@ test_no_wait (void)
   rig_end (&r);
 }
 
+/* Two reads and a write are at main, until gate 0 is opened. */
+static void
+three_under_way (struct job *j)
+{
+  sim_close (r.main, 0, SIM_READ | SIM_WRITE, 0, MIB, false);
+  job_start (&j[0], &r, JOB_READ, 0, 65536, 1);
+  job_start (&j[1], &r, JOB_READ, 65536, 65536, 1);
+  job_start (&j[2], &r, JOB_WRITE, 131072, 65536, 2);
+  sim_wait (r.main, 0, 3);
+}
+
 /* Main goes and comes back for a reason of its own, with calls under way: they
  * are asked alone once, and nothing becomes of it.
  */
@@ -134,11 +145,7 @@ test_innocent (void)
   struct job j[3];
 
   begin (NULL, 60000, 2);
-  sim_close (r.main, 0, SIM_READ | SIM_WRITE, 0, MIB, false);
-  job_start (&j[0], &r, JOB_READ, 0, 65536, 1);
-  job_start (&j[1], &r, JOB_READ, 65536, 65536, 1);
-  job_start (&j[2], &r, JOB_WRITE, 131072, 65536, 2);
-  sim_wait (r.main, 0, 3);
+  three_under_way (j);
   sim_gone (r.main, ENODEV);
   sim_open (r.main, 0);
   for (int i = 0; i < 3; i++)
@@ -159,11 +166,7 @@ test_all_suspected (void)
   uint64_t done;
 
   begin (NULL, 0, 2);
-  sim_close (r.main, 0, SIM_READ | SIM_WRITE, 0, MIB, false);
-  job_start (&j[0], &r, JOB_READ, 0, 65536, 1);
-  job_start (&j[1], &r, JOB_READ, 65536, 65536, 1);
-  job_start (&j[2], &r, JOB_WRITE, 131072, 65536, 2);
-  sim_wait (r.main, 0, 3);
+  three_under_way (j);
   sim_gone (r.main, EIO);
   sim_open (r.main, 0);
   for (int i = 0; i < 3; i++)

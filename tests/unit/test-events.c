@@ -368,6 +368,17 @@ test_sectors (void)
   rig_end (&rig);
 }
 
+/* Main goes away, and is back at the next request. */
+static void
+lose_and_find (void)
+{
+  sim_gone (rig.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
+  sim_gone (rig.main, 0);
+  rig.now_ms += 1000;
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+}
+
 /* The health is told although main was lost and found between two looks. */
 static void
 test_main (void)
@@ -392,11 +403,7 @@ test_main (void)
 
   tick (10000);
   CU_ASSERT_STRING_EQUAL (news (&e), "");
-  sim_gone (rig.main, ENODEV);
-  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
-  sim_gone (rig.main, 0);
-  rig.now_ms += 1000;
-  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+  lose_and_find ();
   tick (0);
   CU_ASSERT_STRING_EQUAL (news (&e), "main.lost main.back health health ");
   CU_ASSERT_STRING_EQUAL (e.from, "main-lost");
@@ -450,11 +457,7 @@ test_main_before (void)
 
   rig_init (&rig, NULL);
   seen = 0;
-  sim_gone (rig.main, ENODEV);
-  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
-  sim_gone (rig.main, 0);
-  rig.now_ms += 1000;
-  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+  lose_and_find ();
   tick (0);
   CU_ASSERT_STRING_EQUAL (news (&e), "main.lost main.back health ");
   CU_ASSERT_STRING_EQUAL (e.from, "unknown");
@@ -467,11 +470,7 @@ test_main_before (void)
   sim_gone (rig.main, 0);
   rig.now_ms += 1000;
   CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
-  sim_gone (rig.main, ENODEV);
-  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
-  sim_gone (rig.main, 0);
-  rig.now_ms += 1000;
-  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+  lose_and_find ();
   news (&e);
   tick (0);
   CU_ASSERT_STRING_EQUAL (news (&e), "health ");

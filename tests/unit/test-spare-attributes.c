@@ -274,6 +274,21 @@ test_flags (void)
   rig_free (&r);
 }
 
+/* A spare with as many attributes "many" as it may hold, of a byte each. */
+static void
+make_full (struct rig *r)
+{
+  struct change_list list = { 0 };
+  struct attribute a = { .tag = "many", .len = 1,
+                         .data = (const uint8_t *) "x" };
+
+  rig_make (r, 64 * MIB);
+  for (a.key = 0; a.key < ATTRIBUTES_MAX; a.key++)
+    CU_ASSERT_EQUAL_FATAL (change_list_add_attribute (&list, &a), 0);
+  CU_ASSERT_EQUAL (spare_commit (r->spare, &list, NULL), 0);
+  change_list_free (&list);
+}
+
 /* As many as a spare may hold, and one more. */
 static void
 test_limits (void)
@@ -284,11 +299,7 @@ test_limits (void)
   struct spare_status st;
   struct rig r;
 
-  rig_make (&r, 64 * MIB);
-  for (a.key = 0; a.key < ATTRIBUTES_MAX; a.key++)
-    CU_ASSERT_EQUAL_FATAL (change_list_add_attribute (&list, &a), 0);
-  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
-  change_list_free (&list);
+  make_full (&r);
   CU_ASSERT_EQUAL (do_attribute (&r, "more", 0, 0, content, 1), ENOSPC);
   CU_ASSERT_EQUAL (do_attribute (&r, "many", 5, 0, NULL, 0), 0);
   CU_ASSERT_EQUAL (do_attribute (&r, "more", 0, 0, content, 1), 0);
@@ -344,11 +355,7 @@ test_limits_within (void)
   struct spare_status st;
   struct rig r;
 
-  rig_make (&r, 64 * MIB);
-  for (a.key = 0; a.key < ATTRIBUTES_MAX; a.key++)
-    CU_ASSERT_EQUAL_FATAL (change_list_add_attribute (&list, &a), 0);
-  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
-  change_list_free (&list);
+  make_full (&r);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     for (int j = 0; j < 5; j++) {
       a.key = cases[i].change[j].key;
@@ -406,17 +413,12 @@ test_hostile_places (void)
 {
   uint64_t words[SPARE_PAGE / 8], place;
   uint8_t *page = (uint8_t *) words;
-  struct change_list list = { 0 };
   struct attribute a = { .tag = "many", .len = 1,
                          .data = (const uint8_t *) "x" };
   struct log_page info;
   struct rig r;
 
-  rig_make (&r, 64 * MIB);
-  for (a.key = 0; a.key < ATTRIBUTES_MAX; a.key++)
-    CU_ASSERT_EQUAL_FATAL (change_list_add_attribute (&list, &a), 0);
-  CU_ASSERT_EQUAL (spare_commit (r.spare, &list, NULL), 0);
-  change_list_free (&list);
+  make_full (&r);
   place = r.spare->hdr.area[0].offset + r.spare->pos * SPARE_PAGE;
   CU_ASSERT_EQUAL (do_attribute (&r, "many", 0, 0, "y", 1), 0);
   rig_close (&r, true);
