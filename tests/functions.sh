@@ -194,6 +194,13 @@ eventually ()
   done
 }
 
+# await_log REGEX FILE: the log of a server that runs says so in the end: it is
+# written by a thread that nobody waits for.
+await_log ()
+{
+  eventually grep -qE -e "$1" "$2" || assert_grep "$1" "$2"
+}
+
 # Commands for it: exists FILE, is_missing FILE, has_text FILE.
 exists ()
 {

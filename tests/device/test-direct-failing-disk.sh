@@ -93,7 +93,7 @@ moved = {s for b in new_bad for s in range(b // per_block * per_block,
 for s in [*range(2048), *range(12000, 13000)]:
     is_(raw(s) == orig(s), s in moved, s)
 PY
-  assert_grep 'write of .* bytes at .*: Input/output error' disk.log
+  await_log 'write of .* bytes at .*: Input/output error' disk.log
   crash
   serve_direct "$method"
   client <<'PY'

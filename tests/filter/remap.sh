@@ -138,7 +138,7 @@ through_a_drop ()
   fi
   drive_returns
   wait "$job" || status=$?
-  assert_grep 'main is back' disk.log
+  await_log 'main is back' disk.log
   return "$status"
 }
 

@@ -29,7 +29,7 @@ PY
 }
 
 # broken WHAT COMMAND...: a spare in use is changed by a command, used
-# further, and the server killed.
+# further, and the server killed, after it has said $warning.
 broken ()
 {
   local what=$1
@@ -46,8 +46,10 @@ h.flush()
 PY
   "$@"
   use
+  [ -z "$warning" ] || await_log "$warning" disk.log
   crash
 }
+warning=
 size=8M
 
 random_file noise $((8 << 20))
@@ -83,8 +85,8 @@ broken "emptied" truncate -s 0 spare.img
 # In a small spare the log is written anew soon, from memory: that heals what
 # was broken of it, and a warning says so.
 size=2M
+warning="pages of the spare's log can't be read any more"
 broken "a small log" overwrite 16 30
-assert_grep "pages of the spare's log can't be read any more" disk.log
 serve
 client <<'PY'
 is_(read(111, 9), pattern(111, 1, 9))
