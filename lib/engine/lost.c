@@ -167,10 +167,7 @@ main_went_away (struct engine *e, int err)
                  "resumes when it answers again", strerror (err));
 }
 
-/* A call of this request has failed, and main is lost: it was under way when
- * that happened, since nothing is asked of a main that is lost.
- */
-static void
+void
 failed_with_main (struct request *r)
 {
   r->met_lost = true;
@@ -203,6 +200,8 @@ life_of_main (struct request *r, int err)
   pthread_mutex_unlock (&e->ask_mutex);
   if (life == MAIN_DEAD)
     failed_with_main (r);
+  else if (life == MAIN_ALIVE)
+    r->unjudged = false;
   return life;
 }
 
@@ -428,7 +427,7 @@ lost_again_slowly (struct request *r, int *err)
     *err = ESHUTDOWN;
     return false;
   }
-  /* What it wrote before main was lost is written again. */
-  r->wrote_main = false;
+  /* What it asked before main was lost is asked again. */
+  r->wrote_main = r->unjudged = false;
   return true;
 }

@@ -35,6 +35,11 @@ main_is_lost (const struct engine *e)
  */
 extern void main_went_away (struct engine *e, int err);
 
+/* A call of this request has failed, and main is lost: it was under way when
+ * that happened, since nothing is asked of a main that is lost.
+ */
+extern void failed_with_main (struct request *r);
+
 /* A call to main has failed with ERR.  True if that is a media error, and main
  * is alive: something else could be read from it after that.  The calls of
  * several requests that have failed by then are judged together.

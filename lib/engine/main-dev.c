@@ -77,6 +77,7 @@ main_failed (struct request *r, enum engine_stat stat, int err,
     }
     break;
   case ERROR_MEDIA:
+    r->unjudged = true;
     break;
   }
   return err;

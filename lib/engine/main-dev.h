@@ -51,12 +51,16 @@ note_written (struct engine *e)
     atomic_store (&e->main_written, true);
 }
 
-/* Is main lost?  Then it isn't asked, and the request may have to wait. */
+/* Is main lost?  Then it isn't asked, and the request may have to wait.  What
+ * the request asked before, and failed, maybe was under way when main went.
+ */
 static inline bool
 main_met_lost (struct request *r)
 {
   if (!main_is_lost (r->e))
     return false;
+  if (r->unjudged)
+    failed_with_main (r);
   r->met_lost = true;
   return true;
 }

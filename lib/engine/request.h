@@ -20,6 +20,8 @@ struct request {
   struct engine_conn *conn;
   uint64_t start, end;                  /* bytes, for the canaries */
   bool met_lost;                        /* it needs main, which is lost */
+  bool unjudged;                        /* a call has failed since it was found
+                                         * that main is alive */
   bool wrote_main, wrote_slots;         /* what FUA has to flush */
   unsigned zero_flags;                  /* of DEVICE_*, for main */
   unsigned failing_pieces;              /* calls that main refused */

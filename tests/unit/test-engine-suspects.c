@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "engine-rig.h"
+#include "engine/lost.h"
+#include "engine/main-dev.h"
 #include "engine/marks.h"
 #include "engine/suspects.h"
 #include "spare/history.h"
@@ -177,6 +179,31 @@ test_all_suspected (void)
     CU_ASSERT_EQUAL (done, start + 65536);
   }
   sim_gone (r.main, 0);
+  rig_end (&r);
+}
+
+/* The same, found by another call between the one that failed and the next of
+ * its request.
+ */
+static void
+test_found_between (void)
+{
+  struct request q;
+  char buf[512];
+  uint64_t done;
+
+  begin (NULL, 0, 2);
+  request_init (&q, &r.conn, 0, 65536);
+  CU_ASSERT_EQUAL (main_failed (&q, STAT_MAIN_READ_ERRORS, EIO, 0, 65536), EIO);
+  main_went_away (r.e, EIO);
+  CU_ASSERT_EQUAL (main_read (&q, buf, 0, 512), ENODEV);
+  CU_ASSERT_EQUAL (suspects_look (r.e, 0, 65536, &done), SUSPECT);
+  CU_ASSERT_EQUAL (done, 65536);
+
+  /* One that hadn't failed isn't suspected. */
+  request_init (&q, &r.conn, MIB, 65536);
+  CU_ASSERT_EQUAL (main_read (&q, buf, MIB, MIB + 512), ENODEV);
+  CU_ASSERT_EQUAL (suspects_look (r.e, MIB, MIB + 65536, &done), NO_SUSPECT);
   rig_end (&r);
 }
 
@@ -491,6 +518,7 @@ main (int argc, char *argv[])
     { "requests that don't wait (promise 12)", test_no_wait },
     { "a main that only went away (promise 2)", test_innocent },
     { "all that was under way (promise 12)", test_all_suspected },
+    { "found by another call (promise 12)", test_found_between },
     { "alone (promise 12)", test_alone },
     { "a call that hangs (promise 12)", test_company },
     { "writes and zeroes (promises 3, 9)", test_write },
