@@ -14,6 +14,7 @@
  *   next             the layer below, as a device of lib/
  *   own-connection   the same for requests that no client has made
  *   extents          block status
+ *   spare-watch      whether the spare still is what it was
  *   ticker           looks after the engine, hands on its events
  *   log              events as lines
  *   thread           how the filter's own threads begin
@@ -33,6 +34,7 @@ struct control;
 struct engine;
 struct own_connection;
 struct spare_setup;
+struct spare_watch;
 struct ticker;
 
 struct remap {
@@ -52,6 +54,7 @@ struct remap {
   struct own_connection *own;           /* likewise */
   struct spare_setup *spare;            /* likewise */
   struct control *control;              /* from get_ready to cleanup, or NULL */
+  struct spare_watch *watch;            /* from after_fork to cleanup */
   struct engine *engine;                /* from after_fork to unload */
 };
 

@@ -25,6 +25,7 @@
 #include "server.h"
 #include "spare-setup.h"
 #include "startup.h"
+#include "spare-watch.h"
 #include "ticker.h"
 
 static void
@@ -166,6 +167,13 @@ close_control (struct remap *remap)
   if (remap->control)
     control_close (remap->control);
   remap->control = NULL;
+}
+
+static void
+stop_watching (struct remap *remap)
+{
+  spare_watch_stop (remap->watch);
+  remap->watch = NULL;
 }
 
 /* ---- start and end ----------------------------------------------------- */
@@ -340,6 +348,9 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
   if (ticker_start (remap->ticker, remap->engine, look, news,
                     remap) == -1)
     goto error;
+  remap->watch = spare_watch_start (remap->spare, remap->engine);
+  if (remap->watch == NULL)
+    goto error;
   return 0;
 
  error:
@@ -357,6 +368,7 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
 void
 server_cleanup (struct remap *remap)
 {
+  stop_watching (remap);
   ticker_stop (remap->ticker);
   events_tell (ticker_events (remap->ticker), EVENT_STOP, "the server ends");
   close_control (remap);
@@ -366,6 +378,7 @@ server_cleanup (struct remap *remap)
 void
 server_stop (struct remap *remap)
 {
+  stop_watching (remap);
   ticker_stop (remap->ticker);
   close_control (remap);
   if (remap->spare)

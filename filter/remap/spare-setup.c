@@ -22,6 +22,7 @@
 #include <nbdkit-filter.h>
 
 #include "base/bytes.h"
+#include "host/spare-place.h"
 #include "host/sparefile.h"
 #include "engine/spare-dev.h"
 #include "spare-enlarge.h"
@@ -457,6 +458,23 @@ spare_setup_get_room (const struct spare_setup *s, uint64_t *free,
   if (st.size > room.allocated)
     *promised = min_u64 (st.slots_free * SECTOR_SIZE,
                          st.size - room.allocated);
+}
+
+/* What lies beyond the end of a file that was cut off fails to be read.  It
+ * must stay so: a write there would fill what is before it with zeroes, which
+ * nobody has written (promise 1).
+ */
+bool
+spare_setup_is_in_place (struct spare_setup *s, struct message *message)
+{
+  struct spare_status st;
+  enum spare_place place;
+
+  spare_get_status (s->spare, &st);
+  place = spare_place_look (&s->file, st.size, message);
+  if (place == SPARE_CUT_OFF)
+    spare_fail (s->spare);
+  return place == SPARE_IN_PLACE;
 }
 
 void

@@ -40,6 +40,12 @@ extern int spare_setup_grow (struct spare_setup *setup, uint64_t size,
 extern void spare_setup_get_room (const struct spare_setup *setup,
                                   uint64_t *free, uint64_t *promised);
 
+/* Is the spare where it was, and all of it?  If not, MESSAGE says what has
+ * happened; and if it has lost a part it fails.  One thread at a time.
+ */
+extern bool spare_setup_is_in_place (struct spare_setup *setup,
+                                     struct message *message);
+
 /* From now on the spare grows by itself, if it is to; GROWN is called after
  * each growth, in a thread of its own.  Returns 0, or -1 after nbdkit_error.
  */

@@ -79,6 +79,7 @@ engine_new (const struct engine_config *config, struct map *map,
   pthread_mutex_init (&e->probe_mutex, NULL);
   pthread_mutex_init (&e->ask_mutex, NULL);
   pthread_mutex_init (&e->cleared_mutex, NULL);
+  pthread_mutex_init (&e->spare_place_mutex, NULL);
   canaries_init (&e->canaries, config->main_size, config->main_block,
                  config->main_cache);
   e->ranges = range_lock_new (config->main_block);
@@ -112,6 +113,7 @@ engine_free (struct engine *e)
   range_lock_free (e->flushes);
   range_lock_free (e->ranges);
   canaries_destroy (&e->canaries);
+  pthread_mutex_destroy (&e->spare_place_mutex);
   pthread_mutex_destroy (&e->cleared_mutex);
   pthread_mutex_destroy (&e->ask_mutex);
   pthread_mutex_destroy (&e->probe_mutex);

@@ -244,6 +244,11 @@ extern void engine_spare_grown (struct engine *e);
 extern void engine_note_room (struct engine *e, uint64_t free,
                               uint64_t promised);
 
+/* Why the spare isn't where it was, or not all of it, and what can be done;
+ * NULL: it is.  What has changed is told.  For one thread at a time.
+ */
+extern void engine_note_place (struct engine *e, const char *problem);
+
 /* Status. */
 enum engine_stat {
   STAT_READS, STAT_READ_BYTES, STAT_WRITES, STAT_WRITE_BYTES,
@@ -286,6 +291,8 @@ struct engine_status {
   uint64_t last_error, last_loss;       /* of main, of a sector: seconds since
                                          * 1970, or 0 */
   uint64_t room, promised;     /* as engine_note_room has it */
+  struct message spare_place;  /* as engine_note_place has it; "": it is where
+                                * it was */
   struct map_totals totals;
   struct spare_status spare;
   uint64_t stat[NR_ENGINE_STATS];       /* since they were cleared */
@@ -296,7 +303,7 @@ extern void engine_get_status (struct engine *e, struct engine_status *st);
 extern const char *engine_health_name (enum engine_health health);
 
 /* Why health isn't ok, in words, the worst first; returns how many. */
-#define ENGINE_MAX_REASONS 11
+#define ENGINE_MAX_REASONS 12
 extern unsigned engine_health_reasons (const struct engine_status *st,
                                        struct message *reasons);
 

@@ -49,7 +49,7 @@ enum event_kind {
   EVENT_SPARE_FULL, EVENT_SPARE_ROOM,
   EVENT_SPARE_THIN,             /* more is promised than there is room for */
   EVENT_SPARE_ENOUGH,
-  EVENT_SPARE_FAILED, EVENT_SPARE_GONE,
+  EVENT_SPARE_FAILED, EVENT_SPARE_GONE, EVENT_SPARE_BACK,
 
   /* Summed up. */
   EVENT_LOST,                   /* sectors that main can't read, */

@@ -178,6 +178,8 @@ struct engine {
 
   /* A record found no room, or the spare had no slot, the last time. */
   _Atomic uint64_t room, promised;      /* see engine_note_room */
+  pthread_mutex_t spare_place_mutex;    /* guards SPARE_PLACE */
+  struct message spare_place;           /* see engine_note_place */
   atomic_bool spare_short;
 
   struct told told;

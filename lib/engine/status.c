@@ -40,6 +40,9 @@ engine_get_status (struct engine *e, struct engine_status *st)
   st->late = marks_count (&e->late);
   st->room = atomic_load (&e->room);
   st->promised = atomic_load (&e->promised);
+  pthread_mutex_lock (&e->spare_place_mutex);
+  st->spare_place = e->spare_place;
+  pthread_mutex_unlock (&e->spare_place_mutex);
   spare_get_status (e->spare, &st->spare);
   stats_get (e, st->ever, st->stat);
   st->in_flight = flight_count (e, &st->oldest_ms);
@@ -50,7 +53,8 @@ engine_get_status (struct engine *e, struct engine_status *st)
   if (st->main_lost)
     st->health = HEALTH_MAIN_LOST;
   else if (sp->failed || sp->full || sp->slots_free == 0 ||
-           st->spare_short || (st->main_refuses && !st->readonly_to_spare))
+           st->spare_short || st->spare_place.text[0] != '\0' ||
+           (st->main_refuses && !st->readonly_to_spare))
     st->health = HEALTH_CRITICAL;
   else if (st->main_refuses || st->main_hangs || st->main_silent ||
            st->late > 0 || st->totals.lost > 0 ||
@@ -86,6 +90,8 @@ engine_health_reasons (const struct engine_status *st,
     message_set (&reasons[n++], "the spare has failed: nothing can be "
                  "remapped before it was replaced or repaired and the "
                  "server restarted");
+  if (st->spare_place.text[0] != '\0')
+    reasons[n++] = st->spare_place;
   if (sp->full || sp->slots_free == 0)
     message_set (&reasons[n++], "the spare is full: %" PRIu64 " of %" PRIu64
                  " slots are free%s", sp->slots_free, sp->slots_total,

@@ -129,6 +129,25 @@ look_at_room (struct engine *e, const struct engine_status *st)
 }
 
 void
+engine_note_place (struct engine *e, const char *problem)
+{
+  const char *text = problem ? problem : "";
+  bool changed;
+
+  pthread_mutex_lock (&e->spare_place_mutex);
+  changed = strcmp (e->spare_place.text, text) != 0;
+  message_set (&e->spare_place, "%s", text);
+  pthread_mutex_unlock (&e->spare_place_mutex);
+  if (!changed)
+    return;
+  if (problem)
+    events_tell (e->config.events, EVENT_SPARE_GONE, "%s", problem);
+  else
+    events_tell (e->config.events, EVENT_SPARE_BACK, "the spare is back: it is "
+                 "where it was");
+}
+
+void
 engine_tick (struct engine *e)
 {
   struct engine_status st;

@@ -130,6 +130,12 @@ spare_flush (struct spare *s)
   return err;
 }
 
+void
+spare_fail (struct spare *s)
+{
+  spare_set_failed (s);
+}
+
 bool
 spare_failed (const struct spare *s)
 {

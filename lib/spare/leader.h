@@ -6,7 +6,8 @@
  * what the environment of the spare (struct spare_env) provides: the time,
  * random numbers, warnings.
  *
- * spare_flush and spare_failed, in spare.h, are of this unit as well.
+ * spare_flush, spare_fail and spare_failed, in spare.h, are of this unit as
+ * well.
  */
 
 #ifndef REMAP_SPARE_LEADER_H

@@ -233,6 +233,9 @@ extern int spare_flush (struct spare *spare);
  */
 extern bool spare_failed (const struct spare *spare);
 
+/* The caller knows that it has: nothing is written to it any more. */
+extern void spare_fail (struct spare *spare);
+
 /* Rewrites the log into the other area now, all at once. */
 extern int spare_checkpoint (struct spare *spare);
 

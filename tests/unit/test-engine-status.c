@@ -107,6 +107,8 @@ test_reasons (void)
   st.totals.lost = st.spare.counters[COUNT_WEAK] = 2;
 
   /* All of them fit, the worst first. */
+  message_set (&st.spare_place, "it was renamed");
+  CU_ASSERT (tells (&st, "it was renamed"));
   st.main_lost = st.spare.failed = st.spare.full = true;
   CU_ASSERT_EQUAL (strncmp (reasons (&st), "main is lost", 12), 0);
   CU_ASSERT (tells (&st, "\nthe spare has failed"));

@@ -23,6 +23,8 @@
 #include "engine-rig.h"
 #include "fail-malloc.h"
 #include "fail-syscall.h"
+#include "host/blockdev.h"
+#include "host/spare-place.h"
 #include "host/sparefile.h"
 
 #define SIZE MIB
@@ -416,6 +418,34 @@ test_together (void)
   finish (&sf);
 }
 
+/* A disk that is unplugged, and a name that becomes another disk's. */
+static void
+test_place (void)
+{
+  struct spare_file sf;
+  struct message m;
+  char sysfs[4200], node[4300];
+
+  make (&sf, 512, 0);
+  disk_sysfs = "/nowhere";
+  CU_ASSERT_EQUAL (spare_place_look (&sf, SIZE, &m), SPARE_IN_PLACE);
+  fake_device.rdev = makedev (8, 6);
+  CU_ASSERT_EQUAL (spare_place_look (&sf, SIZE, &m), SPARE_ELSEWHERE);
+  CU_ASSERT_PTR_NOT_NULL (strstr (m.text, "something else"));
+  fake_device.rdev = makedev (8, 5);
+
+  snprintf (sysfs, sizeof sysfs, "%s.dir", path);
+  snprintf (node, sizeof node, "%s/8:5", sysfs);
+  CU_ASSERT_EQUAL (mkdir (sysfs, 0700), 0);
+  disk_sysfs = sysfs;
+  CU_ASSERT_EQUAL (spare_place_look (&sf, SIZE, &m), SPARE_UNPLUGGED);
+  CU_ASSERT_PTR_NOT_NULL (strstr (m.text, "disk is gone"));
+  CU_ASSERT_EQUAL (mkdir (node, 0700), 0);
+  CU_ASSERT_EQUAL (spare_place_look (&sf, SIZE, &m), SPARE_IN_PLACE);
+  CU_ASSERT_EQUAL (rmdir (node) | rmdir (sysfs), 0);
+  finish (&sf);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -428,6 +458,7 @@ main (int argc, char *argv[])
     { "errors (promise 17)", test_errors },
     { "parts of a sector together (promise 17)", test_together },
     { "room (promise 17)", test_room },
+    { "where it is while it is in use (promise 22)", test_place },
     { NULL }
   };
 

@@ -20,6 +20,7 @@
 
 #include "engine-rig.h"
 #include "fail-syscall.h"
+#include "host/spare-place.h"
 #include "host/sparefile.h"
 
 /* What another server does between our open and our lock. */
@@ -279,6 +280,60 @@ test_io (void)
   cleanup ();
 }
 
+static bool
+is_at (const struct spare_file *sf, enum spare_place place, const char *says)
+{
+  struct message m = { "" };
+
+  return spare_place_look (sf, MIB, &m) == place && strstr (m.text, says);
+}
+
+/* Promise 22: what becomes of the file while it is in use. */
+static void
+test_place (void)
+{
+  struct spare_file sf;
+  struct message m;
+  char other[4300];
+
+  setup ();
+  snprintf (other, sizeof other, "%s.other", path);
+  CU_ASSERT_EQUAL (open_it (&sf, 4096, true, false, ""), 0);
+  CU_ASSERT_EQUAL (spare_file_extend (&sf, MIB, &m), 0);
+  CU_ASSERT (is_at (&sf, SPARE_IN_PLACE, ""));
+
+  CU_ASSERT_EQUAL (rename (path, other), 0);
+  CU_ASSERT (is_at (&sf, SPARE_ELSEWHERE, "leads nowhere"));
+  CU_ASSERT_EQUAL (symlink ("spare.other", path), 0);
+  CU_ASSERT (is_at (&sf, SPARE_IN_PLACE, ""));
+  CU_ASSERT_EQUAL (unlink (path), 0);
+  CU_ASSERT_EQUAL (symlink ("spare", path), 0);
+  CU_ASSERT (is_at (&sf, SPARE_ELSEWHERE, "leads nowhere"));
+  CU_ASSERT_EQUAL (unlink (path), 0);
+  CU_ASSERT_EQUAL (mkdir (path, 0700), 0);
+  CU_ASSERT (is_at (&sf, SPARE_ELSEWHERE, "something else"));
+  CU_ASSERT_EQUAL (rmdir (path), 0);
+  CU_ASSERT_EQUAL (rename (other, path), 0);
+  CU_ASSERT (is_at (&sf, SPARE_IN_PLACE, ""));
+
+  /* A path that can't be followed says nothing. */
+  call_fail (CALL_STAT, 1, EACCES, 1);
+  CU_ASSERT (is_at (&sf, SPARE_IN_PLACE, ""));
+  call_fail (CALL_FSTAT, 1, EIO, 1);
+  CU_ASSERT (is_at (&sf, SPARE_IN_PLACE, ""));
+
+  CU_ASSERT_EQUAL (truncate (path, MIB + 4095), 0);
+  CU_ASSERT (is_at (&sf, SPARE_CUT_OFF, "to 1052671 bytes and needs 1052672"));
+  CU_ASSERT_EQUAL (truncate (path, 10), 0);
+  CU_ASSERT (is_at (&sf, SPARE_CUT_OFF, "to 10 bytes"));
+  CU_ASSERT_EQUAL (truncate (path, MIB + 4096), 0);
+  CU_ASSERT (is_at (&sf, SPARE_IN_PLACE, ""));
+  CU_ASSERT_EQUAL (unlink (path), 0);
+  CU_ASSERT (is_at (&sf, SPARE_DELETED, "was deleted"));
+  spare_file_close (&sf, false);
+  cleanup ();
+}
+
 /* Promise 21: blank, with holes and without. */
 static void
 test_blank (void)
@@ -359,6 +414,7 @@ main (int argc, char *argv[])
     { "symbolic links (promise 21)", test_symlink },
     { "not a file (promise 23)", test_wrong },
     { "reading and writing (promise 23)", test_io },
+    { "where it is while it is in use", test_place },
     { "blank (promise 21)", test_blank },
     { "room without fallocate (promise 17)", test_allocate_by_writing },
     { NULL }

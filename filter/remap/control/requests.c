@@ -256,6 +256,7 @@ static json_t *
 sync_all (struct control_target *t)
 {
   struct engine_conn *conn;
+  struct engine_status st;
   struct message message;
   int err;
 
@@ -263,7 +264,13 @@ sync_all (struct control_target *t)
     return control_error (message.text);
   err = engine_sync (conn);
   t->put_main (t->opaque);
-  return err ? error_reply (t, err, false) : control_ok ();
+  if (err)
+    return error_reply (t, err, false);
+  engine_get_status (t->engine, &st);
+  if (st.spare_place.text[0] == '\0')
+    return control_ok ();
+  message_set (&message, "all was flushed, but %.400s", st.spare_place.text);
+  return control_error (message.text);
 }
 
 static json_t *

@@ -253,6 +253,8 @@ spare_status (const struct control_target *t, const struct engine_status *st)
   put_number (o, "log_pages", sp->log_pages);
   put_number (o, "log_used", sp->log_used);
   json_object_set_new (o, "failed", json_boolean (sp->failed));
+  json_object_set_new (o, "in_place", json_boolean (
+                         st->spare_place.text[0] == '\0'));
   json_object_set_new (o, "full", json_boolean (sp->full ||
                                                 sp->slots_free == 0));
   put_number (o, "commit_number", sp->commit_number);
