@@ -49,8 +49,9 @@ ORDER = {
         spare.h
         format
         logpage
-        layout identity pages internal
+        layout identity pages stamp internal
         leader
+        ownership
         header slots notes attributes
         carried room
         state

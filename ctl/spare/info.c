@@ -30,6 +30,43 @@ print_line (const char *name, const char *fs, ...)
   putchar ('\n');
 }
 
+static const char *const stamp_names[] = {
+  [SPARE_NEVER_STAMPED] = "none", [SPARE_GIVEN_BACK] = "given-back",
+  [SPARE_HELD] = "held", [SPARE_STAMP_DAMAGED] = "damaged",
+};
+
+static void
+print_owner (struct held_spare *h)
+{
+  struct owner owner;
+  uint64_t renewed;
+  enum spare_stamp stamp = spare_read_stamp (&h->file.device, &owner,
+                                             &renewed);
+
+  if (stamp == SPARE_HELD || stamp == SPARE_GIVEN_BACK)
+    print_line ("owner", "%sprocess %" PRIu64 " of the host \"%s\", %s %s",
+                stamp == SPARE_HELD ? "" : "none; the last one was ",
+                owner.pid, owner.host, stamp == SPARE_HELD ? "last seen"
+                : "until", show_time (renewed).s);
+  else
+    print_line ("owner", "%s", stamp == SPARE_NEVER_STAMPED ? "none"
+                : "its stamp is damaged, or can't be read");
+}
+
+static void
+add_owner (struct held_spare *h, json_t *spare)
+{
+  struct owner owner;
+  uint64_t renewed;
+  enum spare_stamp stamp = spare_read_stamp (&h->file.device, &owner,
+                                             &renewed);
+
+  json_object_set_new (spare, "owner", json_pack (
+                         "{s:s,s:s,s:I,s:I}", "stamp", stamp_names[stamp],
+                         "host", owner.host, "pid", (json_int_t) owner.pid,
+                         "renewed", (json_int_t) renewed));
+}
+
 static void
 print_info (struct held_spare *h)
 {
@@ -59,6 +96,7 @@ print_info (struct held_spare *h)
   print_line ("log", "%" PRIu64 " of %" PRIu64 " pages used", st.log_used,
               st.log_pages);
   print_line ("commit", "%" PRIu64, st.commit_number);
+  print_owner (h);
   if (st.features[0])
     print_line ("features", "%s", st.features);
   print_line ("sectors", "%" PRIu64 " remapped, %" PRIu64 " LOST, %" PRIu64
@@ -108,6 +146,7 @@ print_info_json (struct held_spare *h)
     error ("%s: what it says can't be put into JSON", h->file.path);
     return;
   }
+  add_owner (h, json_object_get (j, "spare"));
   print_json (j);
   json_decref (j);
 }

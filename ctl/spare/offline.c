@@ -5,10 +5,12 @@
 #include <config.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "host/this-process.h"
 #include "spare/offline.h"
 #include "text.h"
 
@@ -19,6 +21,14 @@ warn (void *opaque, const char *text)
 
   if (!h->quiet)
     warning ("spare %s: %s", h->file.path, text);
+}
+
+static void
+waits (void *opaque, const struct owner *other, unsigned ms)
+{
+  warning ("the spare was in use by process %" PRIu64 " of the host \"%s\", "
+           "which did not give it back: waiting up to %u seconds to see if it "
+           "still is", other->pid, other->host, ms / 1000);
 }
 
 int
@@ -62,9 +72,12 @@ int
 hold_load (struct held_spare *h)
 {
   const struct spare_env env = {
-    .warn = warn, .keep_history = h->keep_history, .opaque = h,
+    .warn = warn, .keep_history = h->keep_history,
+    .owner = h->changes ? &h->owner : NULL, .opaque = h,
   };
 
+  this_process_init (&h->owner, spare_file_is_local (&h->file));
+  h->owner.waits = waits;
   h->map = map_new ();
   if (h->map == NULL) {
     message_set (&h->message, "out of memory");
@@ -110,6 +123,7 @@ hold_spare (struct held_spare *h, const char *path, uint64_t offset,
     return false;
   }
   h->keep_history = purpose == HOLD_TO_LIST;
+  h->changes = purpose == HOLD_TO_CHANGE;
   if (hold_load (h)) {
     error ("%s: %s", path, h->message.text);
     hold_close (h);

@@ -20,6 +20,8 @@ struct held_spare {
   struct spare *spare;                  /* NULL before hold_load */
   bool quiet;                           /* warnings aren't printed */
   bool keep_history;                    /* see spare_env */
+  bool changes;                         /* it is stamped */
+  struct owner_env owner;
   struct message message;               /* of the last error */
 };
 

@@ -254,7 +254,8 @@ parameters_set (struct remap_config *config, const char *key,
 }
 
 /* The parameter that names main is "file" of the file plugin, and "device"
- * of the direct plugin.
+ * of the direct plugin.  The offset and partition filters make a part of it
+ * main.
  */
 void
 parameters_note (struct remap_config *config, const char *key,
@@ -268,6 +269,9 @@ parameters_note (struct remap_config *config, const char *key,
     config->directory_key = "directory";
   else if (strcmp (key, "dynamic-export") == 0)
     config->dynamic_export = nbdkit_parse_bool (value) == 1;
+  else if (strcmp (key, "offset") == 0 || strcmp (key, "range") == 0 ||
+           strcmp (key, "partition") == 0)
+    config->main_is_part = true;
 }
 
 int

@@ -34,6 +34,7 @@ struct remap_config {
   char *main_path;                      /* NULL: nothing */
   bool main_is_direct;                  /* opened with O_DIRECT */
   bool main_is_block;                   /* a block device */
+  bool main_is_part;                    /* main is only a part of it */
 
   /* Of which disks there are (main-plugin.h). */
   const char *directory_key;            /* NULL: no directory is given */

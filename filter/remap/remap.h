@@ -8,6 +8,7 @@
  *   parameters       what the command line asks for
  *   command-line     what nbdkit doesn't tell of it
  *   listeners        the sockets that nbdkit listens at
+ *   main-lock        one server for an image
  *   main-plugin      which plugins can be main
  *   server           start and end
  *   spare-setup      the spare, from opening it to using it

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <pthread.h>
+#include <unistd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -24,7 +25,9 @@
 #include "base/bytes.h"
 #include "host/spare-place.h"
 #include "host/sparefile.h"
+#include "host/this-process.h"
 #include "engine/spare-dev.h"
+#include "main-lock.h"
 #include "spare-enlarge.h"
 #include "spare-growth.h"
 #include "spare-place.h"
@@ -38,6 +41,8 @@ struct spare_setup {
   struct events *events;
   bool started;                 /* what is wrong from now on is an event */
   struct spare_file file;       /* fd -1: not open */
+  struct owner_env owner;       /* of this process */
+  int main_fd;                  /* keeps the lock of an image file, or -1 */
   struct spare_dev device;      /* over FILE's */
   enum spare_content content;
   struct spare_identity identity;
@@ -76,7 +81,29 @@ note_low (void *opaque)
 static struct spare_env
 env_of (struct spare_setup *s)
 {
-  return (struct spare_env) { .warn = warn, .low = note_low, .opaque = s };
+  return (struct spare_env) {
+    .warn = warn, .low = note_low, .owner = &s->owner, .opaque = s
+  };
+}
+
+static void waits (void *opaque, const struct owner *other, unsigned ms);
+
+/* nbdkit may go into the background between looking at the stamp and taking it:
+ * so this is called for both.
+ */
+static void
+learn_who_we_are (struct spare_setup *s)
+{
+  this_process_init (&s->owner, spare_file_is_local (&s->file));
+  s->owner.waits = waits;
+}
+
+static void
+waits (void *opaque, const struct owner *other, unsigned ms)
+{
+  startup_say ("the spare was in use by process %" PRIu64 " of the host \"%s\", "
+               "which did not give it back: waiting up to %u seconds to see if "
+               "it still is", other->pid, other->host, ms / 1000);
 }
 
 static int
@@ -254,8 +281,10 @@ prepare (struct spare_setup *s)
   const struct spare_env env = env_of (s);
   struct message message;
 
-  if (open_spare (s) == -1 || look_at_spare (s) == -1)
+  if (open_spare (s) == -1 || main_lock (s->config, &s->main_fd) == -1 ||
+      look_at_spare (s) == -1)
     return -1;
+  learn_who_we_are (s);
   spare_place_main_label (s->config, s->disk_label, sizeof s->disk_label);
   if (s->label == NULL)
     s->label = s->disk_label;
@@ -326,6 +355,7 @@ start (struct spare_setup *s, uint64_t main_size)
   struct spare_status st;
   struct message message;
 
+  learn_who_we_are (s);
   if (s->content != SPARE_VALID)
     return format_spare (s, main_size);
   if (check_size (s, main_size) == -1)
@@ -355,7 +385,7 @@ spare_setup_open (const struct remap_config *config, struct events *events)
   s->events = events;
   spare_dev_init (&s->device, &s->file.device, events);
   s->label = config->label;
-  s->file.fd = -1;
+  s->file.fd = s->main_fd = -1;
   pthread_mutex_init (&s->grow_mutex, NULL);
   if (prepare (s) == -1) {
     spare_setup_free (s);
@@ -460,6 +490,12 @@ spare_setup_get_room (const struct spare_setup *s, uint64_t *free,
                          st.size - room.allocated);
 }
 
+void
+spare_setup_renew (struct spare_setup *s)
+{
+  spare_renew (s->spare);
+}
+
 /* What lies beyond the end of a file that was cut off fails to be read.  It
  * must stay so: a write there would fill what is before it with zeroes, which
  * nobody has written (promise 1).
@@ -488,6 +524,8 @@ spare_setup_free (struct spare_setup *s)
     map_free (s->map);
   if (s->file.fd != -1)
     spare_file_close (&s->file, unused);
+  if (s->main_fd != -1)
+    close (s->main_fd);
   pthread_mutex_destroy (&s->grow_mutex);
   free (s);
 }

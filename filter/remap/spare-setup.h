@@ -46,6 +46,9 @@ extern void spare_setup_get_room (const struct spare_setup *setup,
 extern bool spare_setup_is_in_place (struct spare_setup *setup,
                                      struct message *message);
 
+/* Renews the owner stamp; to be called every second. */
+extern void spare_setup_renew (struct spare_setup *setup);
+
 /* From now on the spare grows by itself, if it is to; GROWN is called after
  * each growth, in a thread of its own.  Returns 0, or -1 after nbdkit_error.
  */

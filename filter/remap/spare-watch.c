@@ -48,9 +48,11 @@ run (void *arg)
   struct spare_watch *w = arg;
   struct message message;
 
-  while (wait_a_second (w))
+  while (wait_a_second (w)) {
+    spare_setup_renew (w->setup);
     engine_note_place (w->engine, spare_setup_is_in_place (w->setup, &message)
                        ? NULL : message.text);
+  }
   return NULL;
 }
 

@@ -45,6 +45,13 @@ struct device_ops {
    * without changing what it reads as.  NULL: there is always room.
    */
   int (*allocate) (void *ctx, uint64_t offset, uint64_t count);
+
+  /* Spare only: others, on other hosts too, see what was written to the range
+   * before, and what they have written there is seen from now on.  It need not
+   * be durable.  An error means what that of a flush means.  NULL: that is
+   * always so.
+   */
+  int (*share) (void *ctx, uint64_t offset, uint32_t count);
 };
 
 struct device {
@@ -76,6 +83,12 @@ static inline int
 device_allocate (const struct device *d, uint64_t offset, uint64_t count)
 {
   return d->ops->allocate ? d->ops->allocate (d->ctx, offset, count) : 0;
+}
+
+static inline int
+device_share (const struct device *d, uint64_t offset, uint32_t count)
+{
+  return d->ops->share ? d->ops->share (d->ctx, offset, count) : 0;
 }
 
 #endif /* REMAP_DEVICE_H */

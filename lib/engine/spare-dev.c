@@ -54,13 +54,21 @@ ear_allocate (void *ctx, uint64_t offset, uint64_t count)
   return look (sd, device_allocate (sd->below, offset, count));
 }
 
+static int
+ear_share (void *ctx, uint64_t offset, uint32_t count)
+{
+  struct spare_dev *sd = ctx;
+
+  return look (sd, device_share (sd->below, offset, count));
+}
+
 void
 spare_dev_init (struct spare_dev *sd, const struct device *below,
                 struct events *events)
 {
   static const struct device_ops ops = {
     .pread = ear_pread, .pwrite = ear_pwrite, .flush = ear_flush,
-    .allocate = ear_allocate,
+    .allocate = ear_allocate, .share = ear_share,
   };
 
   memset (sd, 0, sizeof *sd);

@@ -5,8 +5,9 @@
  *
  * One user at a time (promise 22 of remap-promises(7)): opening the spare
  * takes flock(2), shared for a reader, and a block device is opened with
- * O_EXCL as well, so that nobody can mount it.  The kernel releases both
- * when the process ends, however it ends.  Between the open and the lock
+ * O_EXCL as well, so that nobody can mount it.  A network's filesystem may pass
+ * on only locks of the other kind: those are taken, too.  The kernel releases
+ * all when the process ends, however it ends.  Between the open and the lock
  * another server may remove the file, if it had created it and gives up: so
  * after locking, the path must still lead to what was opened.  Only the open
  * that has created a file removes it again, and only while it has the lock.
@@ -50,7 +51,10 @@
 #include <linux/fs.h>
 
 #include "base/bytes.h"
+#include "host/blockdev.h"
 #include "host/directio.h"
+#include "host/filesystem.h"
+#include "host/ofd-lock.h"
 #include "host/parent.h"
 #include "host/sparefile.h"
 
@@ -143,11 +147,34 @@ file_allocate (void *ctx, uint64_t offset, uint64_t count)
   return 0;
 }
 
+/* What lies beside the range goes along: a cache holds whole pages, of 64 KiB
+ * at most.
+ */
+static int
+file_share (void *ctx, uint64_t offset, uint32_t count)
+{
+  const struct spare_file *sf = ctx;
+  const uint64_t start = round_down (sf->offset + offset, 65536);
+  const uint64_t end = round_up (sf->offset + offset + count, 65536);
+
+  if (sf->is_block)
+    return 0;
+  if (!sf->read_only &&
+      sync_file_range (sf->fd, start, end - start,
+                       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                       SYNC_FILE_RANGE_WAIT_AFTER) == -1 &&
+      errno != ENOSYS && errno != EINVAL)
+    return errno;
+  posix_fadvise (sf->fd, start, end - start, POSIX_FADV_DONTNEED);
+  return 0;
+}
+
 static const struct device_ops file_ops = {
   .pread = file_pread,
   .pwrite = file_pwrite,
   .flush = file_flush,
   .allocate = file_allocate,
+  .share = file_share,
 };
 
 /* Nothing is created through a symbolic link (O_EXCL doesn't): where it
@@ -262,9 +289,10 @@ is_in_place (const struct spare_file *sf)
 static int
 lock_fd (struct spare_file *sf, struct message *message)
 {
-  int err;
+  int err = flock (sf->fd, (sf->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == -1
+    ? errno : ofd_lock (sf->fd, !sf->read_only);
 
-  if (flock (sf->fd, (sf->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) {
+  if (err == 0) {
     /* Another server that gave up may have removed what it had created,
      * between our open and this lock.
      */
@@ -275,10 +303,9 @@ lock_fd (struct spare_file *sf, struct message *message)
                  "opened: try again", sf->path);
     return EBUSY;
   }
-  err = errno;
   /* Created by us, but somebody else has it now: not ours to remove. */
   sf->created = false;
-  if (err == EWOULDBLOCK) {
+  if (err == EWOULDBLOCK || err == EBUSY) {
     message_set (message, "spare %s: is in use by another server or tool "
                  "(it is locked)", sf->path);
     return EBUSY;
@@ -373,6 +400,18 @@ spare_file_extend (struct spare_file *sf, uint64_t size,
   }
   sf->size = size;
   return 0;
+}
+
+bool
+spare_file_is_local (const struct spare_file *sf)
+{
+  char node[64];
+
+  if (!sf->is_block)
+    return filesystem_is_local (sf->fd);
+  return disk_node (sf->dev, node, sizeof node) &&
+    strncmp (node, "/dev/nbd", 8) != 0 && strncmp (node, "/dev/rbd", 8) != 0 &&
+    strncmp (node, "/dev/drbd", 9) != 0;
 }
 
 int

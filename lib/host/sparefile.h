@@ -66,6 +66,11 @@ extern void spare_file_close (struct spare_file *sf, bool remove);
 extern int spare_file_find_size (struct spare_file *sf,
                                  struct message *message);
 
+/* Can no other host have it open?  That of a disk of this machine, or of a
+ * file on one, as far as can be told; not what a network or FUSE shows.
+ */
+extern bool spare_file_is_local (const struct spare_file *sf);
+
 /* What the filesystem of a regular file has, in bytes. */
 struct spare_room {
   uint64_t total, free;         /* FREE: for whoever runs this */

@@ -29,6 +29,7 @@
 #include "spare/features.h"
 #include "spare/header.h"
 #include "spare/leader.h"
+#include "spare/ownership.h"
 #include "spare/pages.h"
 #include "spare/room.h"
 #include "spare/slots.h"
@@ -270,7 +271,8 @@ lead_commit (struct spare *s)
   bool in_doubt = false;
   int err = 0;
 
-  if (!atomic_load (&s->failed))
+  if (!atomic_load (&s->failed) && ownership_is_ours (s) &&
+      ownership_log_is_ours (s))
     checkpoint_step (s);
   err = atomic_load (&s->failed) ? EIO : choose (&b);
   if (err == 0)

@@ -22,6 +22,7 @@
 #include "spare/layout.h"
 #include "spare/leader.h"
 #include "spare/open.h"
+#include "spare/ownership.h"
 #include "spare/room.h"
 
 /* Room for the headers and the beginning of the log, now (promise 17 of
@@ -174,7 +175,11 @@ make (struct spare *s, uint64_t size, bool whole,
   fill_header (s, whole, id);
   s->number = s->pos = s->bound_then = 1;
   err = spare_set_up (s, message);
-  return err ? err : format (s, message);
+  if (err == 0)
+    err = ownership_await (s, message);
+  if (err == 0)
+    err = format (s, message);
+  return err ? err : ownership_take (s, message);
 }
 
 int

@@ -19,6 +19,7 @@
 #include "spare/errors.h"
 #include "spare/header.h"
 #include "spare/leader.h"
+#include "spare/ownership.h"
 
 /* Which of the two complete headers counts. */
 static int
@@ -99,9 +100,12 @@ int
 header_write (struct spare *s, const struct header *wanted)
 {
   struct header h = *wanted;
-  void *page = malloc (SPARE_PAGE);
+  void *page;
   int err;
 
+  if (!ownership_is_ours (s))
+    return EIO;
+  page = malloc (SPARE_PAGE);
   if (page == NULL)
     return ENOMEM;
   h.sequence = s->hdr.sequence + 1;

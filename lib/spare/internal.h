@@ -12,7 +12,9 @@
  *   identity    what a spare belongs to, UUIDs
  *   changes     lists of changes
  *   pages       reading the pages of a log area
+ *   stamp       the bytes of the owner stamp
  *   leader      being the one that writes; flushing, failing, warning
+ *   ownership   being the one that uses the spare
  *
  *   header      both headers: reading, choosing, writing
  *   slots       where slots are, and which are free
@@ -46,6 +48,7 @@
  *             and so the leader changes these two with `lock` held.
  * lock        Guards the queue of waiting commits, busy, and counters.
  * alloc_lock  Guards the bitmap and all that belongs to it.
+ * ownership's Guards the stamp; it is read and written under it.
  * flush_lock  Serialises flushes of the device.
  *
  * Atomic, and used without a lock: failed, slots_dirty, failures,
@@ -156,6 +159,8 @@ struct spare {
   bool full;
 
   pthread_mutex_t flush_lock;
+
+  struct ownership *ownership;  /* NULL: stamps don't matter */
 };
 
 #endif /* REMAP_SPARE_INTERNAL_H */

@@ -23,6 +23,7 @@
 #include "spare/layout.h"
 #include "spare/leader.h"
 #include "spare/open.h"
+#include "spare/ownership.h"
 #include "spare/replay.h"
 #include "spare/room.h"
 #include "spare/slots.h"
@@ -114,7 +115,9 @@ load (struct spare *s, uint64_t size, struct message *message)
     message_set (message, "the spare can't be flushed");
     return EIO;
   }
-  err = load_header (s, size, message);
+  err = s->read_only ? 0 : ownership_await (s, message);
+  if (err == 0)
+    err = load_header (s, size, message);
   if (err)
     return err;
   err = spare_set_up (s, message);
@@ -136,6 +139,7 @@ spare_free (struct spare *s)
     free (g);
   }
   checkpoint_drop (s);
+  ownership_free (s);
   map_free (s->retired);
   map_free (s->history);
   attributes_free (s);
@@ -223,6 +227,9 @@ spare_start (struct spare *s, struct message *message)
 
   if (s->read_only)
     return 0;
+  err = ownership_take (s, message);
+  if (err)
+    return err;
   s->started = true;
   /* As far as there is any: a spare on a full filesystem can be used. */
   s->room[s->hdr.active] = s->hdr.high_water;
@@ -258,6 +265,8 @@ spare_close (struct spare *s)
      */
     header_write (s, &h);
   }
+  if (s->started)
+    ownership_give_back (s);
   spare_free (s);
 }
 

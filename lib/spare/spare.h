@@ -28,6 +28,7 @@
 #include "base/bytes.h"
 #include "base/device.h"
 #include "base/message.h"
+#include "base/owner.h"
 #include "map/map.h"
 #include "spare/changes.h"
 
@@ -92,6 +93,11 @@ struct spare_env {
    */
   bool keep_history;
 
+  /* Others, on other hosts, may use the spare where locks don't reach: stamps
+   * are looked at, and one is kept in it.  NULL: nothing of that.
+   */
+  const struct owner_env *owner;
+
   void *opaque;
 };
 
@@ -141,8 +147,9 @@ extern int spare_format (const struct device *dev, uint64_t size, bool whole,
 /* Opens a spare: checks all of its metadata, and replays the log into MAP
  * (empty).  It flushes the device first, but writes nothing, see
  * spare_start.  READ_ONLY doesn't even flush, and forbids all that would
- * write (EROFS).  Errors: EINVAL (damaged: MESSAGE says what and where),
- * ENOTSUP, EIO, ENOMEM.
+ * write (EROFS).  Otherwise it may wait for 12 seconds for another owner.
+ * Errors: EINVAL (damaged: MESSAGE says what and where), ENOTSUP, EIO, ENOMEM,
+ * EBUSY (there is another owner).
  */
 extern int spare_load (const struct device *dev, uint64_t size,
                        bool read_only, const struct spare_env *env,
@@ -151,7 +158,8 @@ extern int spare_load (const struct device *dev, uint64_t size,
 
 /* Repairs a header that is bad or behind.  Until this is called nothing
  * is written to a spare that was loaded; call it once the spare's identity
- * was found to be right.  Errors: ENOSPC, EIO.
+ * was found to be right.  It may take 3 seconds, if spare_load has waited.
+ * Errors: ENOSPC, EIO, EBUSY (another owner has come meanwhile).
  */
 extern int spare_start (struct spare *spare, struct message *message);
 
@@ -159,6 +167,25 @@ extern int spare_start (struct spare *spare, struct message *message);
  * frees.  No other call may be under way.
  */
 extern void spare_close (struct spare *spare);
+
+/* Renews the owner stamp if it is time, which whoever holds the spare for a
+ * while calls every second; and finds out if there is another owner: then the
+ * spare has failed.  May wait for the device.
+ */
+extern void spare_renew (struct spare *spare);
+
+/* The owner stamp of a spare, that may be in use. */
+enum spare_stamp {
+  SPARE_NEVER_STAMPED,
+  SPARE_GIVEN_BACK,                     /* by OWNER, at a clean end */
+  SPARE_HELD,                           /* by OWNER, or it was killed */
+  SPARE_STAMP_DAMAGED,                  /* or can't be read */
+};
+
+/* RENEWED: seconds since 1970, by the owner's clock. */
+extern enum spare_stamp spare_read_stamp (const struct device *dev,
+                                          struct owner *owner,
+                                          uint64_t *renewed);
 
 extern const struct spare_identity *spare_get_identity (const struct spare *);
 

@@ -23,6 +23,7 @@
 
 #include "base/bytes.h"
 #include "spare/errors.h"
+#include "spare/ownership.h"
 #include "spare/leader.h"
 #include "spare/slots.h"
 
@@ -190,7 +191,7 @@ spare_store (struct spare *s, struct change_list *list, sector_t sector,
   if (err == ENOSPC && s->env.low != NULL)
     s->env.low (s->env.opaque);
   while (err == 0 && st.count > 0) {
-    if (atomic_load (&s->failed))
+    if (atomic_load (&s->failed) || !ownership_is_ours (s))
       err = EIO;
     else
       err = store_run (&st);
@@ -244,6 +245,8 @@ spare_write (struct spare *s, const void *buf, slot_t slot, uint32_t count)
     return EIO;
   if (count == 0)
     return 0;
+  if (!ownership_is_ours (s))
+    return EIO;
   err = slot_io (s, true, (uint8_t *) buf, slot, count);
   slot_place (g, slot, 1, &offset);
   note_write (s, offset, err);

@@ -92,9 +92,9 @@ assert_no_grep '^nbdkit_remap_health' one.prom
 unset REMAP_CONTROL
 
 # ---- the manual's recipe, with servers that have gone --------------------
-truncate -s 8M main.img other.img
+truncate -s 8M alive.img killed.img other.img hung{1,2,3}.img
 for name in alive killed; do
-  ctl 0 create main_dev=main.img spare_dev=$name.spare dm_name=$name
+  ctl 0 create main_dev=$name.img spare_dev=$name.spare dm_name=$name
 done
 remapctl format other.spare main-size=8M label=another >/dev/null
 # The spare is of another disk.
@@ -162,7 +162,7 @@ says 'which server.*alive, two' 2 ping
 # It costs the others nothing, and three of them no more than one.
 mkdir hung
 for i in 1 2 3; do
-  ctl 0 create main_dev=other.img spare_dev=hung$i.spare dm_name=hung$i
+  ctl 0 create main_dev=hung$i.img spare_dev=hung$i.spare dm_name=hung$i
   kill -STOP "$(cat run/hung$i.pid)"
 done
 continue_all ()

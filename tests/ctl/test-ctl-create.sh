@@ -12,7 +12,7 @@
 
 cleanup_fn stop_all
 
-truncate -s 100M main.img
+truncate -s 100M main.img second.img
 truncate -s 20M spare.img
 
 # ---- 3: arguments -----------------------------------------------------
@@ -144,8 +144,8 @@ ctl 0 remap 2048 -n my_remap
 ctl 0 list
 assert_grep '^my_remap +[0-9]+ +ok +100 MiB +1 remapped, 0 LOST$' out
 
-# A second one: other name, default name and log, a part of the disk.
-ctl 0 create main_dev=main.img main_start=2048 spare_dev=new.spare
+# A second one: other name, default name and log, a part of its disk.
+ctl 0 create main_dev=second.img main_start=2048 spare_dev=new.spare
 assert_grep '^Spare total: +131072 sectors$' out
 assert_grep '^Log file: +.*/log/test_remap.log$' out
 assert_equal "$(ls log)" test_remap.log "the directory for logs"
@@ -168,7 +168,7 @@ ctl 0 status --all --json
 assert_equal "$(json out 'r["my_remap"]["sectors"]["remapped"]')" 1 "--all"
 nbdsh -u "nbd+unix:///?socket=$tmp/run/test_remap.nbd" \
       -c 'h.pwrite(b"x" * 512, 0)'
-assert_equal "$(dd if=main.img bs=512 skip=2048 count=1 status=none |
+assert_equal "$(dd if=second.img bs=512 skip=2048 count=1 status=none |
                   tr -d x | wc -c)" 0 "what is left of sector 2048"
 
 # ---- 6: the name, or the spare, is taken -------------------------------
@@ -244,7 +244,7 @@ assert_grep "^NBD: +nbd://127.0.0.1:$port$" out
 assert_equal "$(nbdinfo --size "nbd://127.0.0.1:$port")" 104857600 "over TCP"
 [ ! -e run/test_remap.nbd ] || fail "a socket besides TCP"
 # What is said, and left, if the port is taken.
-says 'before it was ready: .*in use' 9 create main_dev=main.img \
+says 'before it was ready: .*in use' 9 create main_dev=second.img \
      spare_dev=tcp.spare listen=127.0.0.1:"$port" dm_name=late
 assert_equal "$(find run -name 'late.*')" run/late.failed "what was left"
 [ ! -e tcp.spare ] || fail "a spare was left that nobody has used"
@@ -269,7 +269,7 @@ late ()
 late "remapctl format $tmp/late.spare main-size=100M"
 [ ! -e late.spare ] || fail "a spare was left that nobody has used"
 remapctl format used.spare main-size=104857600 >/dev/null
-start_nbdkit use --filter=remap file main.img spare=used.spare \
+start_nbdkit use --filter=remap file second.img spare=used.spare \
              remap-control="$tmp/use.ctl"
 eventually exists use.ctl || :
 ctl 0 -s use.ctl import --as=lost <(printf '0x0 ? 1\n0x0 0x200 -\n')

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/ctl.sh"
 
 # ---- by hand -----------------------------------------------------------
-truncate -s 8M main.img
+truncate -s 8M main.img other.img named.img
 says 'no servers' 0 list
 says 'no servers' 0 status --all
 start_nbdkit hand --filter=remap file main.img spare=hand.spare \
@@ -34,10 +34,10 @@ ctl 0 map
 ctl 0 status --all --prometheus
 assert_grep "^nbdkit_remap_up\{server=\"$tmp/hand.ctl\"\} 1$" out
 # A second one; and one of create is listed once.
-start_nbdkit other --filter=remap file main.img spare=other.spare \
+start_nbdkit other --filter=remap file other.img spare=other.spare \
              remap-control="$tmp/other.ctl"
 eventually announced 2 || fail "it isn't announced: $(ls run)"
-ctl 0 create main_dev=main.img spare_dev=named.spare dm_name=named
+ctl 0 create main_dev=named.img spare_dev=named.spare dm_name=named
 ctl 0 list
 assert_equal "$(wc -l <out)" 3 "servers"
 assert_grep '^named ' out

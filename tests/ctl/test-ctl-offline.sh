@@ -201,14 +201,24 @@ says 'without a label' 0 info spare.img
 says 'now' 0 relabel spare.img "$(printf '%0255d' 0)"
 # Killed at every write: one label or the other, and sound or repaired.
 cp spare.img kill.img
-for n in 1 2 3; do
+label='0+'
+for n in 1 2 3 4 5; do
   strace -f -qq -o /dev/null -e trace=pwrite64 \
          -e inject=pwrite64:signal=KILL:when="$n" \
          remapctl relabel kill.img "killed-$n" >/dev/null 2>&1 || :
-  says 'label (0+|killed-[12])$' 0 info kill.img
+  says "label ($label|killed-$n)\$" 0 info kill.img
+  label=$(sed -n 's/.*, label //p' out)
+  [ "$n" != 3 ] ||
+    assert_grep '^owner +process [0-9]+ of the host "[^ ]+", last seen ' out
   says 'sound' 0 check kill.img
   remapctl table --csv --spare kill.img | diff before -
 done
+
+# That nobody uses it, and who did, is said.
+says '^owner +none; the last one was process [0-9]+ of ' 0 info spare.img
+remapctl info --json spare.img >out
+assert_equal "$(/usr/bin/python3 -c 'import json, sys
+print(json.load(sys.stdin)["spare"]["owner"]["stamp"])' <out)" given-back "stamp"
 
 # grow: blank space only.
 says 'has 80.0 MiB now' 0 grow --spare spare.img 80M

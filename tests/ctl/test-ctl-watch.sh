@@ -117,9 +117,9 @@ assert_grep 'reasons more' screen
 # All servers: those first that need somebody; one that has gone is no end.
 end_fake
 unset REMAP_CONTROL
-truncate -s 8M main.img
+truncate -s 8M a.img b.img
 for name in a b; do
-  ctl 0 create main_dev=main.img spare_dev=$name.spare dm_name=$name
+  ctl 0 create main_dev=$name.img spare_dev=$name.spare dm_name=$name
 done
 stop_all ()
 {

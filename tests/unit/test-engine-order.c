@@ -467,7 +467,7 @@ test_unmap_and_write (void)
 #define OWNERS 4
 #define STRESS_SECTORS 64
 
-struct owner {
+struct slot_owner {
   struct engine_rig *r;
   unsigned me;
   uint8_t version[STRESS_SECTORS];
@@ -477,7 +477,7 @@ struct owner {
 };
 
 static void
-owner_step (struct owner *o, struct engine_conn *conn, uint64_t *seed)
+owner_step (struct slot_owner *o, struct engine_conn *conn, uint64_t *seed)
 {
   struct engine_rig *r = o->r;
   unsigned s = memdev_random (seed) % STRESS_SECTORS, n = 0;
@@ -520,7 +520,7 @@ owner_step (struct owner *o, struct engine_conn *conn, uint64_t *seed)
 static void *
 owner_thread (void *arg)
 {
-  struct owner *o = arg;
+  struct slot_owner *o = arg;
   struct engine_conn conn;
   uint64_t seed = o->me + 1;
 
@@ -535,7 +535,7 @@ test_stress (void)
 {
   for (uint32_t block = 512; block <= 4096; block *= 8) {
     const struct rig_options opt = { .size = 2 * MIB, .block = block };
-    static struct owner o[OWNERS];
+    static struct slot_owner o[OWNERS];
     struct engine_rig r;
 
     rig_init (&r, &opt);
