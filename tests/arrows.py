@@ -55,11 +55,11 @@ ORDER = {
         header slots notes attributes
         carried room
         state
-        pieces
+        pieces snapshot
         checkpoint
         store batch replay probe history examine
         open commit grow
-        create
+        create backup
     """,
     "lib/engine": """
         errors canaries events alone

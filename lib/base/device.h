@@ -52,6 +52,13 @@ struct device_ops {
    * always so.
    */
   int (*share) (void *ctx, uint64_t offset, uint32_t count);
+
+  /* Spare only: as pread; but of a sector that is written meanwhile it reads
+   * all as it was before, or all as it is after that.  It may hold up writes
+   * for as long as it takes to read that much once more.  NULL: pread does so
+   * anyway.
+   */
+  int (*pread_whole) (void *ctx, void *buf, uint32_t count, uint64_t offset);
 };
 
 struct device {
@@ -89,6 +96,14 @@ static inline int
 device_share (const struct device *d, uint64_t offset, uint32_t count)
 {
   return d->ops->share ? d->ops->share (d->ctx, offset, count) : 0;
+}
+
+static inline int
+device_pread_whole (const struct device *d, void *buf, uint32_t count,
+                    uint64_t offset)
+{
+  return d->ops->pread_whole ? d->ops->pread_whole (d->ctx, buf, count, offset)
+    : d->ops->pread (d->ctx, buf, count, offset);
 }
 
 #endif /* REMAP_DEVICE_H */

@@ -62,6 +62,14 @@ ear_share (void *ctx, uint64_t offset, uint32_t count)
   return look (sd, device_share (sd->below, offset, count));
 }
 
+static int
+ear_pread_whole (void *ctx, void *buf, uint32_t count, uint64_t offset)
+{
+  struct spare_dev *sd = ctx;
+
+  return look (sd, device_pread_whole (sd->below, buf, count, offset));
+}
+
 void
 spare_dev_init (struct spare_dev *sd, const struct device *below,
                 struct events *events)
@@ -69,6 +77,7 @@ spare_dev_init (struct spare_dev *sd, const struct device *below,
   static const struct device_ops ops = {
     .pread = ear_pread, .pwrite = ear_pwrite, .flush = ear_flush,
     .allocate = ear_allocate, .share = ear_share,
+    .pread_whole = ear_pread_whole,
   };
 
   memset (sd, 0, sizeof *sd);

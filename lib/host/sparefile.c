@@ -24,8 +24,10 @@
  * sectors may run side by side, as the core sees to it that they don't touch
  * the same slots: they hold it shared.  A write of a part of a sector could
  * undo what another thread has written beside it meanwhile, and so holds the
- * lock exclusively.  A read takes no lock: nobody writes the slots that it
- * reads.
+ * lock exclusively.  A read takes no lock: what is under way when a client
+ * writes and reads a slot at once may be anything.  Whoever copies the spare
+ * keeps what it reads, though, and so must not see half of a write: it holds
+ * the lock exclusively where one may be under way.
  *
  * After a failed write the page cache may hold what never got to the disk,
  * and a second fsync(2) would say that all is well.  Before a spare is
@@ -93,7 +95,31 @@ file_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
     pthread_rwlock_rdlock (&sf->writing);
   else
     pthread_rwlock_wrlock (&sf->writing);
+  atomic_fetch_add (&sf->begun, 1);
   err = write_unlocked (sf, buf, count, offset);
+  atomic_fetch_add (&sf->ended, 1);
+  pthread_rwlock_unlock (&sf->writing);
+  return err;
+}
+
+/* What is read of the page cache while it is written may be old in its first
+ * half, and new in the other one.  O_DIRECT leaves that to the disk, which
+ * knows sectors.  The first read takes as long as the disk does, and holds up
+ * nobody; the second one has all it needs in the cache.
+ */
+static int
+file_pread_whole (void *ctx, void *buf, uint32_t count, uint64_t offset)
+{
+  struct spare_file *sf = ctx;
+  const uint64_t ended = atomic_load (&sf->ended);
+  const uint64_t begun = atomic_load (&sf->begun);
+  int err = file_pread (sf, buf, count, offset);
+
+  if (err || sf->is_block ||
+      (begun == ended && atomic_load (&sf->begun) == begun))
+    return err;
+  pthread_rwlock_wrlock (&sf->writing);
+  err = file_pread (sf, buf, count, offset);
   pthread_rwlock_unlock (&sf->writing);
   return err;
 }
@@ -175,6 +201,7 @@ static const struct device_ops file_ops = {
   .flush = file_flush,
   .allocate = file_allocate,
   .share = file_share,
+  .pread_whole = file_pread_whole,
 };
 
 /* Nothing is created through a symbolic link (O_EXCL doesn't): where it
@@ -337,6 +364,19 @@ spare_file_find_size (struct spare_file *sf, struct message *message)
   return 0;
 }
 
+/* Whoever wants it exclusively has it next, also where writes never pause. */
+static void
+init_lock (pthread_rwlock_t *lock)
+{
+  pthread_rwlockattr_t attr;
+
+  pthread_rwlockattr_init (&attr);
+  pthread_rwlockattr_setkind_np (&attr,
+                                 PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+  pthread_rwlock_init (lock, &attr);
+  pthread_rwlockattr_destroy (&attr);
+}
+
 int
 spare_file_open (struct spare_file *sf, const char *path, uint64_t offset,
                  bool create, bool read_only, struct message *message)
@@ -347,7 +387,7 @@ spare_file_open (struct spare_file *sf, const char *path, uint64_t offset,
     .fd = -1, .offset = offset, .read_only = read_only,
     .device = { .ops = &file_ops, .ctx = sf }
   };
-  pthread_rwlock_init (&sf->writing, NULL);
+  init_lock (&sf->writing);
   sf->path = strdup (path);
   if (sf->path == NULL) {
     pthread_rwlock_destroy (&sf->writing);

@@ -36,9 +36,11 @@ struct spare_file {
   /* Guards what is on the disk.  Writes of whole sectors hold it shared, as
    * they may run side by side.  What reads, modifies and writes holds it
    * exclusively: nothing else may be written in between, or it would be
-   * undone.  Readers don't take it.
+   * undone.  Readers don't take it, but for those who must see a
+   * sector whole while somebody may write it.
    */
   pthread_rwlock_t writing;
+  atomic_uint_fast64_t begun, ended;    /* writes so far */
   struct device device;
 };
 

@@ -27,8 +27,8 @@
  * machine that takes milliseconds, because a reader that was preempted is
  * waited for, and a client's write waits for its change of the map.  So what
  * has been replaced is collected over many updates, and there is one grace
- * period for all of it; what belongs to the tree that is pinned is collected
- * apart until the map is unpinned.  Nothing but memory needs the grace period:
+ * period for all of it; what belongs to a tree that is pinned is collected
+ * apart until it is unpinned.  Nothing but memory needs the grace period:
  * slots are free at once, spare/batch.h says why.
  *
  * A node's "update" number says whether the open update made it (then it
@@ -137,7 +137,7 @@ put_aside (struct map *map, struct tree *old)
 
   while ((node = map->garbage) != NULL) {
     map->garbage = node->link;
-    if (map->is_pinned && node->update < map->pin_update) {
+    if (map->pins != NULL && node->update < map->pins->update) {
       node->link = map->kept;
       map->kept = node;
     }
@@ -220,8 +220,8 @@ map_free (struct map *map)
     return;
   assert (!map->open);
   map_loader_free (map->loader);
-  if (map->is_pinned)
-    map_unpin (map);
+  while (map->pins != NULL)
+    map_unpin (map, map->pins);
   map_free_tree (map->work.node);
   free_old (map);
   free (map->head.root);
@@ -349,34 +349,40 @@ map_abort (struct map *map)
 }
 
 void
-map_pin (struct map *map)
+map_pin (struct map *map, struct map_pin *pin)
 {
-  assert (!map->open && !map->is_pinned);
-  map->is_pinned = true;
-  map->pinned = map->work.node;
-  map->pin_update = map->update;
+  assert (!map->open);
+  *pin = (struct map_pin) {
+    .next = map->pins, .tree = map->work.node, .update = map->update,
+  };
+  map->pins = pin;
 }
 
 bool
-map_pinned_next (const struct map *map, sector_t start, struct run *run)
+map_pinned_next (const struct map_pin *pin, sector_t start, struct run *run)
 {
-  assert (map->is_pinned);
-  return map_tree_next (map->pinned, start, run);
+  return map_tree_next (pin->tree, start, run);
 }
 
 void
-map_unpin (struct map *map)
+map_unpin (struct map *map, struct map_pin *pin)
 {
-  struct node *node;
+  struct map_pin **p = &map->pins;
+  struct node **n = &map->kept, *node;
 
-  assert (map->is_pinned);
-  map->is_pinned = false;
-  map->pinned = NULL;
-  /* A reader may still be in the newest of them. */
-  while ((node = map->kept) != NULL) {
-    map->kept = node->link;
-    node->link = map->old_nodes;
-    map->old_nodes = node;
-    map->old_bytes += node_size (node);
-  }
+  while (*p != pin)
+    p = &(*p)->next;
+  *p = pin->next;
+  /* What the newest of the others doesn't have, the older ones don't.  A
+   * reader may still be there.
+   */
+  while ((node = *n) != NULL)
+    if (map->pins != NULL && node->update < map->pins->update)
+      n = &node->link;
+    else {
+      *n = node->link;
+      node->link = map->old_nodes;
+      map->old_nodes = node;
+      map->old_bytes += node_size (node);
+    }
 }

@@ -44,6 +44,7 @@
 
 struct map;
 struct tree;
+struct node;
 
 /* What a map begins with: NULL if all sectors are DIRECT. */
 struct map_head {
@@ -116,15 +117,22 @@ extern bool map_update_next (const struct map *map, sector_t start,
 extern void map_publish (struct map *map);
 extern void map_abort (struct map *map);
 
-/* Pins the map as it is now: it can be walked with map_pinned_next, whatever
- * is published meanwhile, until map_unpin.  What updates replace of it takes
- * memory as long: at most as much as the map itself.  One pin at a time; the
- * writer's, and not while an update is open.
+/* Pins the map as it is now: it can be walked with map_pinned_next, by any
+ * thread and whatever is published meanwhile, until map_unpin.  What updates
+ * replace of it takes memory as long: at most as much as the map itself, for
+ * each pin.  The struct is the caller's, and doesn't move.  To pin and unpin is
+ * the writer's, not while an update is open.
  */
-extern void map_pin (struct map *map);
-extern bool map_pinned_next (const struct map *map, sector_t start,
+struct map_pin {
+  struct map_pin *next;
+  const struct node *tree;      /* NULL: all was DIRECT */
+  uint64_t update;              /* its nodes are of earlier ones */
+};
+
+extern void map_pin (struct map *map, struct map_pin *pin);
+extern bool map_pinned_next (const struct map_pin *pin, sector_t start,
                              struct run *run);
-extern void map_unpin (struct map *map);
+extern void map_unpin (struct map *map, struct map_pin *pin);
 
 /* Fills an empty map that no reader can see yet from runs in ascending
  * order that do not overlap, in linear time.  map_load_end must follow;

@@ -106,10 +106,8 @@ struct map {
   struct tree *old_trees;
   uint64_t old_bytes, old_max;
 
-  bool is_pinned;
-  struct node *pinned;   /* the tree that map_pinned_next walks; may be NULL */
-  uint64_t pin_update;   /* its nodes are of earlier updates than this one */
-  struct node *kept;     /* old nodes that belong to it */
+  struct map_pin *pins;  /* the newest first */
+  struct node *kept;     /* old nodes that belong to trees that are pinned */
   bool open, dirty;      /* an update is open; and has changed WORK */
   struct loader *loader; /* between map_load and map_load_end */
 };

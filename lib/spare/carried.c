@@ -10,8 +10,8 @@
 
 #include "spare/carried.h"
 
-static int
-add (struct carried *c, const struct attribute *a)
+int
+carried_put (struct carried *c, const struct attribute *a)
 {
   struct attribute **v = realloc (c->v, (c->n + 1) * sizeof *v);
   struct attribute *copy;
@@ -68,7 +68,7 @@ carried_add_page (struct carried *c, const void *page,
     if (e.kind != CHANGE_ATTRIBUTE)
       continue;
     log_page_get_attribute (page, i, &a);
-    err = add (c, &a);
+    err = carried_put (c, &a);
   }
   return err;
 }

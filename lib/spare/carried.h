@@ -20,6 +20,9 @@ struct carried {
  */
 extern int carried_copy (struct carried *c, const struct spare *s);
 
+/* A takes the place of the one with its tag and key; the same. */
+extern int carried_put (struct carried *c, const struct attribute *a);
+
 /* What the attributes of a page of the log make of them; the page is in order.
  * Returns 0 or ENOMEM.
  */

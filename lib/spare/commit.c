@@ -257,7 +257,7 @@ is_low (struct spare *s)
   bool few;
 
   pthread_mutex_lock (&s->alloc_lock);
-  few = s->nfree < s->nslots / 8;
+  few = s->nfree + s->nkept < s->nslots / 8;
   pthread_mutex_unlock (&s->alloc_lock);
   return few || state_entries_at_most (s) > log / 4 * 3;
 }
@@ -313,6 +313,15 @@ commit_queued (struct spare *s, struct waiter *w)
   }
   pthread_mutex_unlock (&s->lock);
   return w->err;
+}
+
+int
+spare_advance (struct spare *s)
+{
+  struct change_list none = { 0 };
+  struct waiter w = { .list = &none };
+
+  return s->read_only ? EROFS : commit_queued (s, &w);
 }
 
 int

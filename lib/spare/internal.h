@@ -26,6 +26,7 @@
  *   state       the whole state, as entries of the log
  *   carried     the attributes that a checkpoint carries over
  *   pieces      a checkpoint's pages, written piece by piece
+ *   snapshot    a state, written elsewhere while the spare is in use
  *   checkpoint  when one is due, and how it becomes active
  *   store       the contents of slots
  *   batch       what is committed at once, as pages
@@ -39,6 +40,7 @@
  *   grow        growth
  *
  *   create      formatting
+ *   backup      a copy of the spare
  *
  * Locks, in the order in which they are taken:
  *
@@ -98,6 +100,7 @@ enum state_source { STATE_NOW, STATE_UPDATE, STATE_PINNED };
 struct state_walk {
   const struct spare *s;
   enum state_source source;
+  const struct state_pin *pin;  /* of STATE_PINNED */
   const struct notes *notes;    /* may be NULL */
   uint64_t now;
   bool in_map;                  /* past the retired slots */
@@ -155,6 +158,11 @@ struct spare {
   uint64_t *used;               /* a bit for each slot: not to be given out */
   uint64_t *prepared;           /* a bit for each chunk: has room below */
   uint64_t nslots, nfree, nretired;
+  uint64_t *kept;               /* a bit for each slot that waits for a copy
+                                 * to be free, see slots.h; NULL: none does */
+  uint64_t kept_slots;          /* so many bits */
+  uint64_t nkept;
+  bool kept_wanted;             /* given up: slots were needed */
   slot_t cursor;                /* where the next search begins */
   bool full;
 

@@ -296,9 +296,10 @@ spare_get_status (struct spare *s, struct spare_status *st)
 
   pthread_mutex_lock (&s->alloc_lock);
   st->slots_total = s->nslots;
-  st->slots_free = s->nfree;
+  /* Those that wait for a copy are free for whoever needs them. */
+  st->slots_free = s->nfree + s->nkept;
   st->slots_retired = s->nretired;
-  st->slots_used = s->nslots - s->nfree - s->nretired;
+  st->slots_used = s->nslots - st->slots_free - s->nretired;
   st->full = s->full;
   pthread_mutex_unlock (&s->alloc_lock);
 

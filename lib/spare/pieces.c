@@ -46,7 +46,7 @@ walk_again (struct checkpoint *c)
   c->attribute = 0;
   c->next = (struct log_place) { 0 };
   state_walk (&c->walk, c->s, c->of_update ? STATE_UPDATE : STATE_PINNED,
-              c->has_notes ? &c->notes : NULL, c->now);
+              &c->pin, c->has_notes ? &c->notes : NULL, c->now);
 }
 
 /* What the open update adds that isn't in the maps. */
@@ -89,8 +89,7 @@ begin_state (struct checkpoint *c)
   else {
     c->number = s->number;
     memcpy (c->counters, s->counters, sizeof c->counters);
-    map_pin (s->map);
-    map_pin (s->retired);
+    state_pin (s, &c->pin);
     c->pinned = true;
   }
   return 0;
@@ -313,9 +312,7 @@ pieces_free (struct checkpoint *c)
 {
   drop_notes (c);
   carried_free (&c->carried);
-  if (c->pinned) {
-    map_unpin (c->s->map);
-    map_unpin (c->s->retired);
-  }
+  if (c->pinned)
+    state_unpin (c->s, &c->pin);
   free (c->window);
 }

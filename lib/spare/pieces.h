@@ -57,7 +57,8 @@ struct checkpoint {
   uint32_t read, bad;           /* pages of the active area */
   uint64_t now;
 
-  bool pinned;
+  bool pinned;                  /* at PIN */
+  struct state_pin pin;
   uint64_t number, nonce;       /* the checkpoint's */
   uint32_t pin_pos;             /* where the log ended then */
   struct carried carried;

@@ -11,6 +11,12 @@
  * The search goes on where the last one ended, so that a slot that was
  * freed isn't written again at once, and prefers one run of the wanted
  * length.
+ *
+ * While the spare is copied, slots whose sectors go elsewhere aren't free at
+ * once: a second bitmap has them, so that the copy finds in each slot what its
+ * sector held when the copy was begun, or what was written to it since.  A
+ * client's write comes first, though: where it finds no other slot it takes one
+ * of these, and the copy is given up.
  */
 
 #include <config.h>
@@ -172,13 +178,101 @@ slots_give_back (struct spare *s, const struct change_list *list)
       slots_free (s, list->v[i].slot, list->v[i].count);
 }
 
+/* Those that wait are free now.  The caller has alloc_lock. */
+static void
+let_go (struct spare *s)
+{
+  uint64_t i;
+
+  for (i = bit_find (s->kept, 0, s->kept_slots, true); i < s->kept_slots;
+       i = bit_find (s->kept, i + 1, s->kept_slots, true))
+    bit_clear (s->used, i);
+  s->nfree += s->nkept;
+  s->nkept = 0;
+  memset (s->kept, 0, words (s->kept_slots) * sizeof *s->kept);
+}
+
 void
 slots_release (struct spare *s, slot_t slot, uint64_t count)
 {
-  slots_free (s, slot, count);
   pthread_mutex_lock (&s->alloc_lock);
+  for (uint64_t i = slot; i < slot + count; i++) {
+    assert (bit_test (s->used, i));
+    if (s->kept != NULL && !s->kept_wanted && i < s->kept_slots) {
+      bit_set (s->kept, i);
+      s->nkept++;
+      continue;
+    }
+    bit_clear (s->used, i);
+    s->nfree++;
+  }
   s->full = false;
   pthread_mutex_unlock (&s->alloc_lock);
+}
+
+int
+slots_keep_begin (struct spare *s)
+{
+  uint64_t *bits = calloc (words (s->nslots), sizeof *bits);
+
+  if (bits == NULL)
+    return ENOMEM;
+  pthread_mutex_lock (&s->alloc_lock);
+  if (s->kept == NULL) {
+    s->kept = bits;
+    s->kept_slots = s->nslots;
+    s->nkept = 0;
+    s->kept_wanted = false;
+    bits = NULL;
+  }
+  pthread_mutex_unlock (&s->alloc_lock);
+  free (bits);
+  return bits == NULL ? 0 : EBUSY;
+}
+
+bool
+slots_are_kept (struct spare *s)
+{
+  bool kept;
+
+  pthread_mutex_lock (&s->alloc_lock);
+  kept = !s->kept_wanted;
+  pthread_mutex_unlock (&s->alloc_lock);
+  return kept;
+}
+
+void
+slots_keep_end (struct spare *s)
+{
+  pthread_mutex_lock (&s->alloc_lock);
+  let_go (s);
+  free (s->kept);
+  s->kept = NULL;
+  pthread_mutex_unlock (&s->alloc_lock);
+}
+
+/* The caller has alloc_lock. */
+static bool
+have_slots (struct spare *s, uint64_t count)
+{
+  if (s->nfree < count && s->nkept > 0) {
+    s->kept_wanted = true;
+    let_go (s);
+  }
+  return s->nfree >= count;
+}
+
+bool
+slots_want (struct spare *s, uint64_t count)
+{
+  bool enough;
+
+  pthread_mutex_lock (&s->alloc_lock);
+  enough = have_slots (s, count);
+  if (!enough)
+    s->full = true;
+  pthread_mutex_unlock (&s->alloc_lock);
+  return enough;
 }
 
 int
@@ -227,7 +321,7 @@ slots_take (struct spare *s, uint64_t want, slot_t *slot)
   uint64_t i, end, seen = 0, best = 0, offset;
 
   pthread_mutex_lock (&s->alloc_lock);
-  s->full = s->nfree == 0;
+  s->full = !have_slots (s, 1);
   i = s->cursor < s->nslots ? s->cursor : 0;
   while (s->nfree > 0 && best < want &&
          seen < s->nslots + want && (best == 0 || seen < SEARCH_SLOTS)) {

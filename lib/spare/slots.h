@@ -60,6 +60,22 @@ extern void slots_give_back (struct spare *s, const struct change_list *list);
  */
 extern void slots_release (struct spare *s, slot_t slot, uint64_t count);
 
+/* For whoever copies slots that are mapped now: from this call on, those that
+ * are given up wait until slots_keep_end before they are used again.  But if
+ * somebody needs slots, and no others are free, they don't.  For one copy at a
+ * time: EBUSY if there is another one, or ENOMEM.
+ */
+extern int slots_keep_begin (struct spare *s);
+
+/* Have they all waited until now?  If not, what was just read of one may belong
+ * to another sector.
+ */
+extern bool slots_are_kept (struct spare *s);
+extern void slots_keep_end (struct spare *s);
+
+/* For whoever needs so many slots: are they free? */
+extern bool slots_want (struct spare *s, uint64_t count);
+
 /* Makes room in the bitmap for NSLOTS slots; slots_grown then counts the new
  * ones.  The leader's.  Returns 0 or ENOMEM.
  */

@@ -227,6 +227,12 @@ extern int spare_store (struct spare *spare, struct change_list *list,
 extern int spare_commit (struct spare *spare, struct change_list *list,
                          const uint64_t counters[NR_SPARE_COUNTERS]);
 
+/* A commit without changes.  The number of the last commit is what a spare can
+ * be told by from an older copy of it: after this call the copies that there
+ * are, are older.  Errors as above.
+ */
+extern int spare_advance (struct spare *spare);
+
 /* A copy of the first attribute whose tag and key are TAG and KEY or come after
  * them; to be freed.  False if there is none.  True and NULL: out of memory.
  */

@@ -17,7 +17,10 @@ next_run (struct state_walk *w)
   switch (w->source) {
   case STATE_NOW: found = map_next (map, w->next, &w->run); break;
   case STATE_UPDATE: found = map_update_next (map, w->next, &w->run); break;
-  case STATE_PINNED: found = map_pinned_next (map, w->next, &w->run); break;
+  case STATE_PINNED:
+    found = map_pinned_next (w->in_map ? &w->pin->sectors : &w->pin->slots,
+                             w->next, &w->run);
+    break;
   }
   if (found)
     w->next = run_end_sector (&w->run);
@@ -41,11 +44,26 @@ note_at (const struct state_walk *w, uint64_t start, uint64_t *count)
 }
 
 void
+state_pin (struct spare *s, struct state_pin *pin)
+{
+  map_pin (s->map, &pin->sectors);
+  map_pin (s->retired, &pin->slots);
+}
+
+void
+state_unpin (struct spare *s, struct state_pin *pin)
+{
+  map_unpin (s->map, &pin->sectors);
+  map_unpin (s->retired, &pin->slots);
+}
+
+void
 state_walk (struct state_walk *w, const struct spare *s,
-            enum state_source source, const struct notes *notes, uint64_t now)
+            enum state_source source, const struct state_pin *pin,
+            const struct notes *notes, uint64_t now)
 {
   *w = (struct state_walk) {
-    .s = s, .source = source, .notes = notes, .now = now,
+    .s = s, .source = source, .pin = pin, .notes = notes, .now = now,
   };
 }
 
@@ -81,7 +99,7 @@ state_entries (const struct spare *s, enum state_source source)
   struct log_entry e;
   uint64_t n = 0;
 
-  state_walk (&w, s, source, NULL, 0);
+  state_walk (&w, s, source, NULL, NULL, 0);
   while (state_next (&w, &e))
     n++;
   return n;

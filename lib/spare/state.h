@@ -6,7 +6,8 @@
  * ascending.
  *
  * The leader's, who may stop anywhere and go on later: what STATE_PINNED
- * walks doesn't change as long as the maps are pinned.
+ * walks doesn't change as long as the maps are pinned, and any thread may walk
+ * it.
  */
 
 #ifndef REMAP_SPARE_STATE_H
@@ -15,13 +16,23 @@
 #include "spare/internal.h"
 #include "spare/notes.h"
 
-/* Begins at the first entry.  NOTES: reasons and times; where it has none,
- * and if it is NULL, the reason is unknown and the time is NOW, which is at
- * most NOTE_TIME_MAX.
+/* The state of one moment, for STATE_PINNED. */
+struct state_pin {
+  struct map_pin sectors, slots;
+};
+
+/* The leader's, not while an update is open. */
+extern void state_pin (struct spare *s, struct state_pin *pin);
+extern void state_unpin (struct spare *s, struct state_pin *pin);
+
+/* Begins at the first entry.  PIN is for STATE_PINNED, else NULL.  NOTES:
+ * reasons and times; where it has none, and if it is NULL, the reason is unknown
+ * and the time is NOW, which is at most NOTE_TIME_MAX.
  */
 extern void state_walk (struct state_walk *w, const struct spare *s,
-                        enum state_source source, const struct notes *notes,
-                        uint64_t now);
+                        enum state_source source,
+                        const struct state_pin *pin,
+                        const struct notes *notes, uint64_t now);
 
 /* The next entry; false if there is none. */
 extern bool state_next (struct state_walk *w, struct log_entry *e);

@@ -182,12 +182,8 @@ spare_store (struct spare *s, struct change_list *list, sector_t sector,
     return EROFS;
 
   /* Don't begin what can't be finished: clients repeat it for hours. */
-  pthread_mutex_lock (&s->alloc_lock);
-  if (s->nfree < count) {
-    s->full = true;
+  if (!slots_want (s, count))
     err = atomic_load (&s->failed) ? EIO : ENOSPC;
-  }
-  pthread_mutex_unlock (&s->alloc_lock);
   if (err == ENOSPC && s->env.low != NULL)
     s->env.low (s->env.opaque);
   while (err == 0 && st.count > 0) {

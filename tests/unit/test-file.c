@@ -26,6 +26,12 @@
 /* What another server does between our open and our lock. */
 static void (*before_flock) (void);
 
+/* A spare of which sectors are read whole: its reads so far, whether they had
+ * the lock, and the read (from 1) during which something is written.
+ */
+static struct spare_file *whole;
+static unsigned whole_reads, whole_locked, write_during;
+
 /* 1: the next read will set it to 2, and wait for 3, but not long. */
 static atomic_int stage;
 
@@ -36,6 +42,15 @@ hook (enum call call, bool after)
 
   if (call == CALL_FLOCK && !after && before_flock)
     before_flock ();
+  if (call == CALL_PREAD && after && whole) {
+    whole_reads++;
+    if (pthread_rwlock_tryrdlock (&whole->writing) != 0)
+      whole_locked++;
+    else
+      pthread_rwlock_unlock (&whole->writing);
+    if (whole_reads == write_during)
+      CU_ASSERT_EQUAL (device_pwrite (&whole->device, "new", 3, 512), 0);
+  }
   if (call == CALL_PREAD && after && atomic_load (&stage) == 1) {
     atomic_store (&stage, 2);
     for (int i = 0; i < 100 && atomic_load (&stage) != 3; i++)
@@ -402,6 +417,38 @@ test_allocate_by_writing (void)
   cleanup ();
 }
 
+/* What is read while somebody writes is read again, while nobody does. */
+static void
+test_read_whole (void)
+{
+  struct message m = { "" };
+  struct spare_file sf;
+  char buf[1024];
+
+  setup ();
+  CU_ASSERT_EQUAL_FATAL (open_it (&sf, 4096, true, false, ""), 0);
+  CU_ASSERT_EQUAL (spare_file_extend (&sf, 8192, &m), 0);
+  whole = &sf;
+  whole_reads = whole_locked = write_during = 0;
+  CU_ASSERT_EQUAL (device_pread_whole (&sf.device, buf, 1024, 0), 0);
+  CU_ASSERT_EQUAL (whole_reads, 1);
+  CU_ASSERT_EQUAL (whole_locked, 0);
+
+  write_during = 2;
+  CU_ASSERT_EQUAL (device_pread_whole (&sf.device, buf, 1024, 0), 0);
+  CU_ASSERT_EQUAL (whole_reads, 3);
+  CU_ASSERT_EQUAL (whole_locked, 1);
+  CU_ASSERT_STRING_EQUAL (buf + 512, "new");
+
+  /* One that was begun before, and hasn't ended. */
+  atomic_fetch_add (&sf.begun, 1);
+  CU_ASSERT_EQUAL (device_pread_whole (&sf.device, buf, 1024, 0), 0);
+  CU_ASSERT_EQUAL (whole_locked, 2);
+  whole = NULL;
+  spare_file_close (&sf, false);
+  cleanup ();
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -415,6 +462,7 @@ main (int argc, char *argv[])
     { "not a file (promise 23)", test_wrong },
     { "reading and writing (promise 23)", test_io },
     { "where it is while it is in use", test_place },
+    { "reading sectors whole (promise 1)", test_read_whole },
     { "blank (promise 21)", test_blank },
     { "room without fallocate (promise 17)", test_allocate_by_writing },
     { NULL }

@@ -623,7 +623,7 @@ change_some (struct map *map, struct model *m)
 }
 
 static const char *
-compare_pinned (const struct map *map, const struct model *m)
+compare_pinned (const struct map_pin *pin, const struct model *m)
 {
   sector_t at = 0;
   struct run run;
@@ -631,41 +631,52 @@ compare_pinned (const struct map *map, const struct model *m)
   for (size_t i = 0; i < m->n; i++, at = run.start + run.count) {
     const struct run *want = &m->v[i];
 
-    if (!map_pinned_next (map, at, &run) || run.start != want->start
+    if (!map_pinned_next (pin, at, &run) || run.start != want->start
         || run.count != want->count || run.state != want->state
         || run.slot != want->slot)
       return "the pinned map isn't what it was";
   }
-  return map_pinned_next (map, at, &run) ? "more is pinned than was" : NULL;
+  return map_pinned_next (pin, at, &run) ? "more is pinned than was" : NULL;
 }
 
 /* What is pinned stays as it was, whatever happens to the map; nothing is
- * kept after that.
+ * kept after that.  There may be several pins, which end in any order.
  */
 static void
 test_pin (void)
 {
   const long live = alloc_live;
   struct map *map = new_map ();
-  struct model now = { 0 }, then = { 0 };
+  struct model now = { 0 }, then = { 0 }, long_ago = { 0 };
+  struct map_pin pin, old;
 
   for (unsigned round = 0; round < 20; round++) {
+    if (round == 5) {
+      model_copy (&long_ago, &now);
+      map_pin (map, &old);
+      change_some (map, &now);
+    }
     model_copy (&then, &now);
-    map_pin (map);
+    map_pin (map, &pin);
     for (unsigned i = 0; i < 10; i++) {
       change_some (map, &now);
-      ASSERT_FINE (compare_pinned (map, &then));
+      ASSERT_FINE (compare_pinned (&pin, &then));
       ASSERT_FINE (check_map (map, &now));
+      if (round >= 5 && round <= 15)
+        ASSERT_FINE (compare_pinned (&old, &long_ago));
     }
+    if (round == 15)
+      map_unpin (map, &old);
     if (round == 19)
       break;                    /* pinned to the end */
-    map_unpin (map);
-    CU_ASSERT_PTR_NULL (map->kept);
+    map_unpin (map, &pin);
+    CU_ASSERT ((map->kept == NULL) == (round < 5 || round >= 15));
     change_some (map, &now);
   }
   map_free (map);
   model_free (&now);
   model_free (&then);
+  model_free (&long_ago);
   CU_ASSERT_EQUAL (alloc_live, live);
 }
 

@@ -18,6 +18,7 @@
 #include <CUnit/Basic.h>
 
 #include "fail-malloc.h"
+#include "spare/backup.h"
 #include "spare/history.h"
 #include "spare/internal.h"
 #include "spare-testing.h"
@@ -412,6 +413,40 @@ test_probe (void)
   rig_free (&r);
 }
 
+/* A backup: the spare keeps nothing for one that has failed. */
+static void
+test_backup (void)
+{
+  struct memdev *out = memdev_new (MIB);
+  struct backup_result result;
+  struct rig r, copy;
+  unsigned n;
+  int err;
+
+  rig_make (&r, MIB);
+  for (unsigned i = 0; i < 10; i++)
+    CU_ASSERT_EQUAL (do_remap (&r, i * 7, 4, i, 0), 0);
+  CU_ASSERT_EQUAL (do_attribute (&r, "test", 1, 0, "abc", 3), 0);
+  for (n = 1; n < 1000; n++) {
+    malloc_hits = 0;
+    malloc_countdown = n;
+    err = spare_backup (r.spare, &out->dev, NULL, NULL, &result, &r.message);
+    malloc_countdown = 0;
+    if (malloc_hits == 0)
+      break;
+    CU_ASSERT (err == 0 || err == ENOMEM);
+    CU_ASSERT_PTR_NULL (r.spare->kept);
+    CU_ASSERT_FALSE (spare_failed (r.spare));
+  }
+  printf ("(%u allocations) ", n - 1);
+  CU_ASSERT (n > 10 && n < 1000);
+  CU_ASSERT_EQUAL (err, 0);
+  rig_init (&copy, out);
+  CU_ASSERT_EQUAL (rig_load (&copy), 0);
+  rig_free (&copy);
+  rig_free (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -428,6 +463,7 @@ main (int argc, char *argv[])
     { "a commit that needs a checkpoint", test_forced },
     { "a commit that is a checkpoint", test_whole },
     { "growth", test_grow },
+    { "a backup", test_backup },
     { NULL, NULL }
   };
 
