@@ -82,7 +82,7 @@ static const struct command commands[] = {
     "[--dry-run|--unit] main_dev=PATH spare_dev=PATH [main_start=N]\n"
     "            [spare_start=N] [spare_total=N] [dm_name=NAME]\n"
     "            [logfile=PATH] [listen=ADDR:PORT] [spare_same_disk=yes]\n"
-    "            [status_group=GROUP]",
+    "            [status_group=GROUP] [new-spare=yes] [spare-older=yes]",
     "starts a server", .no_json = true },
   { "list", command_list, "", "the servers of this user" },
   { "stop", command_stop, "[--force] NAME",

@@ -4,12 +4,14 @@
 #
 # Serves a disk, or the image of one, through the remap filter:
 #
-#   examples/quickstart.sh [--listen ADDR] [--port N] [DISK [SPARE]]
+#   examples/quickstart.sh [--listen ADDR] [--port N] [--new-spare]
+#                          [DISK [SPARE]]
 #
 # DISK is an image file or a block device.  It is served over NBD on
 # 127.0.0.1 (or ADDR) until this is interrupted; bad sectors go to SPARE,
 # which is created if it doesn't exist (default: DISK.spare; for a device it
-# must be given, and be on another disk).
+# must be given, and be on another disk).  A disk that had a spare gets
+# another one with --new-spare only: what was in the old one is lost then.
 #
 # Without DISK: a demonstration, in a temporary folder, with a disk that
 # only pretends to fail.  It takes less than a minute once all is built.
@@ -22,6 +24,14 @@ set -eu -o pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 listen=127.0.0.1
 port=10809
+new_spare=no
+if [ -n "${REMAP_STATE_DIR:-}" ]; then
+  state=$REMAP_STATE_DIR
+elif [ "$(id -u)" = 0 ]; then
+  state=/var/lib/nbdkit-remap
+else
+  state=${XDG_STATE_HOME:-$HOME/.local/state}/nbdkit-remap
+fi
 
 usage ()
 {
@@ -41,6 +51,7 @@ while [ $# -gt 0 ]; do
               listen=$2; shift ;;
     --port) [ $# -ge 2 ] || die "--port needs a number"
             port=$2; shift ;;
+    --new-spare) new_spare=yes ;;
     -*) die "unknown option: $1 (see --help)" ;;
     *) break ;;
   esac
@@ -148,12 +159,14 @@ serve ()
   if [ -f "$spare" ] && [ -s "$spare" ]; then
     create=no
   fi
+  mkdir -p "$(dirname "$state")"
   private=$(mktemp -d "${TMPDIR:-/tmp}/quickstart-XXXXXX")
   [ -e "$spare" ] || spare_is_new=yes
   trap end_serving EXIT
   trap 'exit 0' INT TERM HUP
   "$run" nbdkit -f -i "$listen" -p "$port" --filter=remap \
          "$plugin" "$disk" spare="$spare" spare-create="$create" \
+         spare-state="$state" spare-new="$new_spare" \
          remap-control="$private/control" &
   server=$!
   until is_serving; do

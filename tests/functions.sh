@@ -41,6 +41,7 @@ cd "$tmp"
 # Where servers with a control socket tell that they are there: not on the
 # machine itself.
 export REMAP_RUNTIME_DIR=$tmp/run
+export REMAP_STATE_DIR=$tmp/state
 
 # Debian's python bindings of libnbd belong to Debian's own python.
 nbdsh ()

@@ -71,6 +71,10 @@ parse_argument (struct create *c, char *argument)
     { "main_start", &c->main_start }, { "spare_start", &c->spare_start },
     { "spare_total", &c->spare_total },
   };
+  const struct { const char *key; bool *on; } switches[] = {
+    { "spare_same_disk", &c->same_disk }, { "new-spare", &c->new_spare },
+    { "spare-older", &c->older_spare },
+  };
   char *value;
 
   for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
@@ -83,11 +87,12 @@ parse_argument (struct create *c, char *argument)
       c->has_total |= numbers[i].n == &c->spare_total;
       return parse_sectors (argument, value, numbers[i].n);
     }
-  if ((value = value_of (argument, "spare_same_disk")) != NULL) {
-    c->same_disk = strcmp (value, "yes") == 0;
-    return c->same_disk || strcmp (value, "no") == 0 ||
-           wrong (argument, "must be yes or no");
-  }
+  for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++)
+    if ((value = value_of (argument, switches[i].key)) != NULL) {
+      *switches[i].on = strcmp (value, "yes") == 0;
+      return *switches[i].on || strcmp (value, "no") == 0 ||
+             wrong (argument, "must be yes or no");
+    }
   if ((value = value_of (argument, "listen")) != NULL)
     return parse_listen (c, argument, value);
   return wrong (argument, strchr (argument, '=') ? "there is no such key "

@@ -60,6 +60,15 @@ create_command (struct create *c)
     add (c, text_of ("spare-size=%" PRIu64, c->spare_total << SECTOR_SHIFT));
   if (c->spare_valid)
     add (c, copy_text ("spare-create=no"));
+  /* The unit has a folder of its own; and what is allowed once isn't for ever.
+   */
+  if (!c->unit) {
+    add (c, text_of ("spare-state=%s", c->state_folder));
+    if (c->new_spare)
+      add (c, copy_text ("spare-new=yes"));
+    if (c->older_spare)
+      add (c, copy_text ("spare-older=yes"));
+  }
   if (c->same_disk || c->main.is_image)
     add (c, copy_text ("spare-same-disk=yes"));
   if (c->label)

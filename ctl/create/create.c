@@ -115,6 +115,8 @@ create (struct create *c)
     status = create_fit (c);
   if (status == 0)
     status = create_choose_log (c);
+  if (status == 0)
+    status = create_choose_state (c);
   if (status)
     return status;
   if (run_directory (!c->dry_run) == NULL)

@@ -41,6 +41,7 @@ struct create {
   const char *listen_address, *listen_port;  /* NULL: a Unix socket */
   uint64_t main_start, spare_start, spare_total;  /* sectors */
   bool has_total, same_disk, dry_run;
+  bool new_spare, older_spare;          /* whatever the state folder says */
   bool unit;                            /* set together with dry_run */
 
   /* devices and fit */
@@ -50,6 +51,7 @@ struct create {
   char *adjusted;                       /* lines of text, "" if nothing was */
 
   char *logfile;
+  char *state_folder;
   char *control, *status, *pid, *nbd;   /* paths */
   char **argv;                          /* of nbdkit, ends with NULL */
   size_t argc;

@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/stat.h>
 
+#include "host/state.h"
 #include "create/log.h"
 #include "text.h"
 
@@ -41,6 +43,32 @@ make_directories (char *path)
       if (!ok || end == '\0')
         return ok;
     }
+}
+
+int
+create_choose_state (struct create *c)
+{
+  char folder[PATH_MAX];
+  struct message message;
+  char *parent;
+  bool ok;
+
+  if (state_folder (folder, &message)) {
+    error ("create: %s", message.text);
+    return CREATE_FILES;
+  }
+  c->state_folder = copy_text (folder);
+  if (c->dry_run)
+    return 0;
+  parent = copy_text (folder);
+  *strrchr (parent, '/') = '\0';
+  ok = (*parent == '\0' || make_directories (parent)) &&
+    (mkdir (folder, 0700) == 0 || errno == EEXIST);
+  free (parent);
+  if (!ok)
+    error ("create: the state folder %s can't be made: %s", folder,
+           strerror (errno));
+  return ok ? 0 : CREATE_FILES;
 }
 
 int

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The log file of a server that is created: one for each name, to which each
- * start appends.
+ * Where a server that is created writes, beside its run-time directory: the log
+ * file, one for each name, to which each start appends; and the state folder,
+ * host/state.h.
  */
 
 #ifndef REMAPCTL_CREATE_LOG_H
@@ -17,7 +18,10 @@
  */
 extern int create_choose_log (struct create *c);
 
-/* Opens it for appending; NULL after a message. */
+/* The same for the state folder. */
+extern int create_choose_state (struct create *c);
+
+/* Opens the log for appending; NULL after a message. */
 extern FILE *create_open_log (const struct create *c);
 
 #endif /* REMAPCTL_CREATE_LOG_H */

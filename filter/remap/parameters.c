@@ -228,6 +228,12 @@ parameters_set (struct remap_config *config, const char *key,
     return parse_offset (&config->spare_offset, key, value);
   else if (strcmp (key, "spare-same-disk") == 0)
     return parse_bool (&config->spare_same_disk, key, value);
+  else if (strcmp (key, "spare-state") == 0)
+    return parse_path (&config->state_folder, key, value);
+  else if (strcmp (key, "spare-new") == 0)
+    return parse_bool (&config->spare_new, key, value);
+  else if (strcmp (key, "spare-older") == 0)
+    return parse_bool (&config->spare_older, key, value);
   else if (strcmp (key, "remap-auto") == 0)
     return parse_bool (&config->auto_remap, key, value);
   else if (strcmp (key, "remap-retries") == 0)
@@ -296,6 +302,8 @@ parameters_free (struct remap_config *config)
   free (config->status_path);
   free (config->spare_path);
   free (config->main_path);
+  free (config->state_folder);
+  config->state_folder = NULL;
   config->control_path = config->status_path = NULL;
   config->spare_path = config->main_path = NULL;
 }

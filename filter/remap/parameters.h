@@ -20,6 +20,8 @@ struct remap_config {
   uint64_t spare_offset;                /* bytes */
   bool spare_create;
   bool spare_same_disk;
+  char *state_folder;                   /* absolute; NULL: none */
+  bool spare_new, spare_older;          /* whatever the folder says */
   bool auto_remap;
   unsigned retries;                     /* of a main block */
   unsigned lost_wait;                   /* seconds */
@@ -57,6 +59,9 @@ struct remap_config {
   "                     filesystem, less 10%)\n" \
   "spare-offset=SIZE    where the spare begins in PATH (default: 0)\n" \
   "spare-same-disk=BOOL the spare may be on the same disk (default: no)\n" \
+  "spare-state=FOLDER   remembers which spare a disk has, and misses it\n" \
+  "spare-new=BOOL       another spare is right for this disk (default: no)\n" \
+  "spare-older=BOOL     an older copy of its spare is right (default: no)\n" \
   "remap-auto=BOOL      remap bad sectors automatically (default: on)\n" \
   "remap-retries=N      how often a bad block is read again (default: 1)\n" \
   "remap-lost=error|zero\n" \

@@ -309,6 +309,21 @@ look_at_main (struct remap *remap, nbdkit_backend *backend,
   return 0;
 }
 
+/* The commit by which an older copy of the spare can be told from it. */
+static void
+tell_start (struct remap *remap)
+{
+  struct spare *spare = spare_setup_spare (remap->spare);
+  char uuid[SPARE_UUID_TEXT];
+  struct spare_status st;
+
+  spare_get_status (spare, &st);
+  spare_uuid_text (spare_get_identity (spare)->uuid, uuid);
+  events_tell (ticker_events (remap->ticker), EVENT_START,
+               "serving main with spare %s, UUID %s, commit %" PRIu64,
+               remap->config.spare_path, uuid, st.commit_number);
+}
+
 int
 server_get_ready (struct remap *remap, int thread_model)
 {
@@ -343,8 +358,7 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
       spare_setup_start_growing (remap->spare, grown, remap) == -1 ||
       start_control (remap, &facts) == -1)
     goto error;
-  events_tell (ticker_events (remap->ticker), EVENT_START,
-               "serving main with spare %s", remap->config.spare_path);
+  tell_start (remap);
   if (ticker_start (remap->ticker, remap->engine, look, news,
                     remap) == -1)
     goto error;

@@ -32,6 +32,7 @@
 #include "spare-growth.h"
 #include "spare-place.h"
 #include "spare-setup.h"
+#include "spare-state.h"
 #include "startup.h"
 
 struct spare_setup {
@@ -40,6 +41,7 @@ struct spare_setup {
   char disk_label[SPARE_LABEL_MAX + 1];
   struct events *events;
   bool started;                 /* what is wrong from now on is an event */
+  struct spare_state *state;    /* NULL: none is kept */
   struct spare_file file;       /* fd -1: not open */
   struct owner_env owner;       /* of this process */
   int main_fd;                  /* keeps the lock of an image file, or -1 */
@@ -162,6 +164,8 @@ prepare_new (struct spare_setup *s)
   struct message message;
   char uuid[SPARE_UUID_TEXT];
 
+  if (spare_state_check_new (s->state) == -1)
+    return -1;
   if (!s->config->spare_create) {
     startup_refuse ("remap: spare %s: is missing or blank, and "
                     "spare-create=no: is its filesystem mounted?",
@@ -192,8 +196,10 @@ prepare_new (struct spare_setup *s)
   }
   spare_uuid_set_version (s->identity.uuid);
   spare_uuid_text (s->identity.uuid, uuid);
-  startup_say ("creating a new spare: %s, UUID %s", s->config->spare_path,
-               uuid);
+  startup_say ("warning: creating a new spare: %s, UUID %s: if this disk has "
+               "had another one, stop this server: without it the disk's old "
+               "data is read where sectors were remapped",
+               s->config->spare_path, uuid);
   return 0;
 }
 
@@ -289,6 +295,9 @@ prepare (struct spare_setup *s)
   if (s->label == NULL)
     s->label = s->disk_label;
 
+  if (spare_state_open (s->config, s->disk_label, &s->state) == -1)
+    return -1;
+
   s->map = map_new ();
   if (s->map == NULL) {
     startup_refuse ("remap: malloc: %m");
@@ -303,6 +312,8 @@ prepare (struct spare_setup *s)
     startup_refuse ("remap: spare %s: %s", s->config->spare_path, message.text);
     return -1;
   }
+  if (spare_state_check (s->state, s->spare) == -1)
+    return -1;
   return check_growth (s);
 }
 
@@ -397,8 +408,10 @@ spare_setup_open (const struct remap_config *config, struct events *events)
 int
 spare_setup_start (struct spare_setup *s, uint64_t main_size)
 {
-  const int r = start (s, main_size);
+  int r = start (s, main_size);
 
+  if (r == 0)
+    r = spare_state_begin (s->state, s->spare, s->map, main_size);
   s->started = true;
   return r;
 }
@@ -518,6 +531,7 @@ spare_setup_free (struct spare_setup *s)
 {
   const bool unused = s->spare == NULL;
 
+  spare_state_free (s->state);
   if (s->spare)
     spare_close (s->spare);
   if (s->map)

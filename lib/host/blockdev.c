@@ -220,6 +220,13 @@ collect (struct disks *disks, dev_t dev, unsigned depth)
 }
 
 bool
+disk_backing_file (dev_t dev, char *path, size_t size)
+{
+  return read_attribute (dev, "loop/backing_file", path, size) &&
+    path[0] == '/';
+}
+
+bool
 disk_label (dev_t dev, char *label, size_t size)
 {
   char partition[16], id[160];

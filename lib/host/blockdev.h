@@ -37,6 +37,11 @@ extern bool disk_node (dev_t dev, char *path, size_t size);
  */
 extern bool disk_is_gone (dev_t dev);
 
+/* The file behind a loop device.  False if it is none, or PATH (SIZE bytes) is
+ * too short.
+ */
+extern bool disk_backing_file (dev_t dev, char *path, size_t size);
+
 /* A number that the kernel shows of the whole disk ("queue/rotational").
  * False if it doesn't.
  */

@@ -26,8 +26,8 @@ extern void state_pin (struct spare *s, struct state_pin *pin);
 extern void state_unpin (struct spare *s, struct state_pin *pin);
 
 /* Begins at the first entry.  PIN is for STATE_PINNED, else NULL.  NOTES:
- * reasons and times; where it has none, and if it is NULL, the reason is unknown
- * and the time is NOW, which is at most NOTE_TIME_MAX.
+ * reasons and times; where it has none, and if it is NULL, the reason is
+ * unknown and the time is NOW, which is at most NOTE_TIME_MAX.
  */
 extern void state_walk (struct state_walk *w, const struct spare *s,
                         enum state_source source,

@@ -24,7 +24,7 @@ for wrong in main_start=x main_start=-1 main_start=1.5 spare_start=1s \
              spare_total=all main_start= colour=red main \
              dm_name= dm_name=.x dm_name=../x dm_name=-x 'dm_name=a/b' \
              dm_name="$(printf '%065d' 0)" listen=10809 listen=:10809 \
-             listen=127.0.0.1:0 listen=127.0.0.1:x listen=127.0.0.1:65536 \
+             listen=127.0.0.1:0 listen=127.0.0.1:x listen=127.0.0.1:65536 new-spare=maybe \
              main_start=99999999999999999999 logfile= --colour; do
   # shellcheck disable=SC2086
   says . 3 create $ok "$wrong"
@@ -76,7 +76,7 @@ says 'nbdkit ended before it was ready: .*(itself|its own spare|locked)' 9 \
 # What is left is the reason, until a server of that name starts.
 assert_equal "$(ls run)" test_remap.failed "what failures have left"
 says '^test_remap .* not started: nbdkit ended before it was ready: ' 0 list
-rm -rf log
+rm -rf log state
 
 # ---- 0 ----------------------------------------------------------------
 # A dry run makes nothing.
@@ -84,21 +84,24 @@ rm -rf log
 ctl 0 create --dry-run $ok dm_name=dry
 assert_equal "$(tail -n 1 out)" "nbdkit -f -P $tmp/run/dry.pid\
  -U $tmp/run/dry.nbd --filter=remap file file=$tmp/main.img\
- spare=$tmp/spare.img remap-status=$tmp/run-public/dry.status\
+ spare=$tmp/spare.img spare-state=$tmp/state remap-status=$tmp/run-public/dry.status\
  remap-control=$tmp/run/dry.ctl" "the command line"
 [ ! -e run-public/dry.status ] || fail "a dry run made a socket"
 [ ! -e log ] || fail "a dry run made the directory for logs"
+[ ! -e state ] || fail "a dry run made the state folder"
 # Without an environment: the places of the installation, or one's own.
 (
-  unset REMAP_LOG_DIR REMAP_RUNTIME_DIR
+  unset REMAP_LOG_DIR REMAP_RUNTIME_DIR REMAP_STATE_DIR
   # shellcheck disable=SC2086
   XDG_RUNTIME_DIR=$tmp/xdg XDG_STATE_HOME=$tmp/state \
     remapctl create --dry-run $ok >out
   if [ "$(id -u)" = 0 ]; then
     assert_grep '^Log file: +/.*/log/nbdkit-remap/test_remap.log$' out
+    assert_grep ' spare-state=/.*/lib/nbdkit-remap ' out
     assert_grep ' -P /run/nbdkit-remap/test_remap.pid ' out
   else
     assert_grep "^Log file: +$tmp/state/nbdkit-remap/test_remap.log$" out
+    assert_grep " spare-state=$tmp/state/nbdkit-remap " out
     assert_grep " -P $tmp/xdg/nbdkit-remap/test_remap.pid " out
   fi
 )
@@ -243,6 +246,13 @@ ctl 0 create main_dev=main.img spare_dev=spare.img listen=127.0.0.1:"$port"
 assert_grep "^NBD: +nbd://127.0.0.1:$port$" out
 assert_equal "$(nbdinfo --size "nbd://127.0.0.1:$port")" 104857600 "over TCP"
 [ ! -e run/test_remap.nbd ] || fail "a socket besides TCP"
+# A disk that has a spare gets another one only if that is said.
+says 'the disk .*main.img has a spare: UUID .*new-spare=yes' 9 \
+     create main_dev=main.img spare_dev=tcp.spare dm_name=late
+[ ! -e tcp.spare ] || fail "another spare was made"
+ctl 0 create --dry-run main_dev=main.img spare_dev=tcp.spare dm_name=late \
+    new-spare=yes spare-older=yes
+assert_grep ' spare-new=yes spare-older=yes ' out
 # What is said, and left, if the port is taken.
 says 'before it was ready: .*in use' 9 create main_dev=second.img \
      spare_dev=tcp.spare listen=127.0.0.1:"$port" dm_name=late

@@ -139,7 +139,9 @@ if [ "$(id -u)" = 0 ] && loop=$(losetup --show -f disk.img 2>/dev/null); then
   mkdir mem
   mount -t tmpfs tmpfs mem
   cleanup_fn umount -l mem
-  serve_and_ask "$loop" mem/device.spare "h.pread(512, 0) == b'x' * 512"
+  # It is the disk that has a spare beside it.
+  refused 'has another spare|disk .* has a spare' "$loop" mem/device.spare
+  serve_and_ask --new-spare "$loop" mem/device.spare "h.pread(512, 0) == b'x' * 512"
   [ -s mem/device.spare ] || fail "no spare was made"
   assert_no_grep 'page cache' serve.out
 fi
