@@ -383,6 +383,41 @@ client_close (struct client *c)
   free (c);
 }
 
+json_t *
+client_request_with (struct client *c, int *status, int fd, const char *line)
+{
+  union {
+    char buf[CMSG_SPACE (sizeof (int))];
+    struct cmsghdr align;
+  } control = { .buf = { 0 } };
+  char first = *line;
+  struct iovec iov = { &first, 1 };
+  struct msghdr m = {
+    .msg_iov = &iov, .msg_iovlen = 1,
+    .msg_control = &control, .msg_controllen = sizeof control,
+  };
+  struct cmsghdr *h = CMSG_FIRSTHDR (&m);
+  ssize_t r;
+
+  h->cmsg_level = SOL_SOCKET;
+  h->cmsg_type = SCM_RIGHTS;
+  h->cmsg_len = CMSG_LEN (sizeof fd);
+  memcpy (CMSG_DATA (h), &fd, sizeof fd);
+  do
+    r = sendmsg (c->fd, &m, MSG_NOSIGNAL);
+  while (r == -1 && errno == EINTR);
+  if (r != 1) {
+    error ("%s: the request can't be sent: %s", c->path,
+           client_why_not (errno));
+    *status = STATUS_NO_SERVER;
+    return NULL;
+  }
+  /* The rest of the line; the reply is as any other. */
+  if (!client_begin (c, status, "%s", line + 1))
+    return NULL;
+  return client_finish (c, status);
+}
+
 bool
 client_begin (struct client *c, int *status, const char *fs, ...)
 {

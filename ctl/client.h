@@ -65,6 +65,12 @@ extern json_t *client_request (struct client *client, int *status,
                                const char *fs, ...)
   __attribute__ ((format (printf, 3, 4)));
 
+/* Sends a request together with a descriptor, and waits for the reply, which may
+ * take as long as it likes.  As client_request.
+ */
+extern json_t *client_request_with (struct client *client, int *status,
+                                    int fd, const char *line);
+
 /* The two halves of client_request: between them whoever asks can do something
  * else.  False, or NULL, after a message; then *STATUS is set.
  */

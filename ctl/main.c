@@ -16,6 +16,7 @@
 #include "spare/info.h"
 #include "spare/make.h"
 #include "spare/relabel.h"
+#include "backup.h"
 #include "create/create.h"
 #include "events.h"
 #include "exit-status.h"
@@ -62,6 +63,8 @@ static const struct command commands[] = {
     "switches automatic remapping" },
   { "grow", command_grow, "SIZE | --spare=PATH [--spare-offset=SIZE] SIZE",
     "enlarges the spare, of a server or offline" },
+  { "backup", command_backup, "[--spare=PATH [--spare-offset=SIZE]] FILE",
+    "a copy of the spare, while it is in use or offline", .no_json = true },
   { "clear_stats", command_clear_stats, "", "sets event counters to zero" },
   { "sync", command_sync, "", "makes everything durable" },
   { "background", command_background, "hold|release [NAME]",

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "spare/arguments.h"
+#include "spare/backup.h"
 #include "spare/info.h"
 #include "spare/offline.h"
 #include "exit-status.h"
@@ -72,6 +73,7 @@ print_info (struct held_spare *h)
 {
   struct spare_status st;
   struct map_totals m;
+  uint64_t commit, time;
 
   spare_get_status (h->spare, &st);
   map_get_totals (h->map, &m);
@@ -97,6 +99,9 @@ print_info (struct held_spare *h)
               st.log_pages);
   print_line ("commit", "%" PRIu64, st.commit_number);
   print_owner (h);
+  if (spare_was_backup (h->spare, &commit, &time))
+    print_line ("backup", "made at %s, as of commit %" PRIu64,
+                show_time (time).s, commit);
   if (st.features[0])
     print_line ("features", "%s", st.features);
   print_line ("sectors", "%" PRIu64 " remapped, %" PRIu64 " LOST, %" PRIu64

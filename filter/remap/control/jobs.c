@@ -46,6 +46,8 @@ job_add (struct control_jobs *jobs, void *peer,
 void
 job_free (struct job *job)
 {
+  if (job->rq.fd != -1)
+    close (job->rq.fd);
   free (job->reply);
   free (job);
 }

@@ -40,7 +40,9 @@ struct control_jobs {
   struct job *list;             /* in the order of their coming */
 };
 
-/* Queues a request.  NULL: out of memory. */
+/* Queues a request, whose descriptor is the job's then.  NULL: out of
+ * memory.
+ */
 extern struct job *job_add (struct control_jobs *jobs, void *peer,
                             const struct control_request *rq);
 

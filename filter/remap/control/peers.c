@@ -43,6 +43,7 @@ struct peer {
   unsigned uid;                 /* of the process that has connected */
   char in[CONTROL_LINE_MAX];
   size_t in_len;
+  int file;                     /* came with what is in IN; -1: none */
   bool again;                   /* lines are left */
   bool eof;                     /* nothing more will come */
   bool closing;                 /* as soon as the reply has gone */
@@ -90,12 +91,21 @@ end_wait (struct peers *ps, struct peer *p)
 }
 
 static void
+drop_file (struct peer *p)
+{
+  if (p->file != -1)
+    close (p->file);
+  p->file = -1;
+}
+
+static void
 close_peer (struct peers *ps, struct peer *p)
 {
   if (p->job)
     job_abandon (p->job);
   p->job = NULL;
   end_wait (ps, p);
+  drop_file (p);
   close (p->fd);
   p->fd = -1;
 }
@@ -137,9 +147,13 @@ execute_line (struct peers *ps, struct peer *p, const char *line, size_t len)
   }
   if (rq.verb == CONTROL_TABLE)
     ps->last_table = clock_now_ms ();
+  if (rq.verb == CONTROL_BACKUP)
+    rq.fd = p->file;
   p->job = job_add (&ps->jobs, p, &rq);
   if (p->job == NULL)
     reply_json (p, NULL);
+  else if (rq.fd != -1)
+    p->file = -1;
   jobs_start (&ps->jobs);
 }
 
@@ -225,12 +239,45 @@ serve_peer (struct peers *ps, struct peer *p)
   }
 }
 
+/* The files that came with a message: the last one is kept, at the control
+ * socket, for the next request.
+ */
+static void
+take_files (struct peer *p, struct msghdr *m)
+{
+  struct cmsghdr *c;
+  int fd;
+
+  for (c = CMSG_FIRSTHDR (m); c; c = CMSG_NXTHDR (m, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+      continue;
+    for (size_t i = 0; CMSG_LEN ((i + 1) * sizeof fd) <= c->cmsg_len; i++) {
+      memcpy (&fd, CMSG_DATA (c) + i * sizeof fd, sizeof fd);
+      drop_file (p);
+      p->file = fd;
+    }
+  }
+  if (p->door != DOOR_CONTROL || p->draining)
+    drop_file (p);
+}
+
 static void
 read_peer (struct peers *ps, struct peer *p)
 {
+  union {
+    char buf[CMSG_SPACE (sizeof (int))];
+    struct cmsghdr align;
+  } control;
+  struct iovec iov = { p->in + p->in_len, sizeof p->in - p->in_len };
+  struct msghdr m = {
+    .msg_iov = &iov, .msg_iovlen = 1,
+    .msg_control = &control, .msg_controllen = sizeof control,
+  };
   ssize_t r;
 
-  r = recv (p->fd, p->in + p->in_len, sizeof p->in - p->in_len, MSG_DONTWAIT);
+  r = recvmsg (p->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (r != -1)
+    take_files (p, &m);
   if (r == -1 && (errno == EINTR || errno == EAGAIN))
     return;
   if (r == -1) {
@@ -330,6 +377,7 @@ accept_peer (struct peers *ps, unsigned door)
     return;
   }
   p->fd = fd;
+  p->file = -1;
   p->door = door;
   p->uid = who.uid;
   p->next = ps->list;

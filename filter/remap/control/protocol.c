@@ -55,6 +55,8 @@ static const struct {
   [CONTROL_EVENTS] = { "events", "events [SINCE [wait]]", SINCE, false, true },
   [CONTROL_BACKGROUND] = { "background", "background hold|release [NAME]",
                            HOLD, false, true },
+  [CONTROL_BACKUP] = { "backup", "backup (with an empty file)",
+                       NOTHING, true },
 };
 
 bool
@@ -425,6 +427,7 @@ control_parse (const char *line, size_t len, struct control_request *rq,
   int err;
 
   memset (rq, 0, sizeof *rq);
+  rq->fd = -1;
   err = split (line, len, &w, message);
   if (err)
     return err;

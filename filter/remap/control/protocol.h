@@ -27,7 +27,7 @@ enum control_verb {
   CONTROL_MAP, CONTROL_REMAP, CONTROL_VERIFY, CONTROL_UNMAP, CONTROL_RETRY,
   CONTROL_FORGET_LOST, CONTROL_IMPORT, CONTROL_SET_AUTO_REMAP,
   CONTROL_CLEAR_STATS, CONTROL_GROW,
-  CONTROL_SYNC, CONTROL_EVENTS, CONTROL_BACKGROUND,
+  CONTROL_SYNC, CONTROL_EVENTS, CONTROL_BACKGROUND, CONTROL_BACKUP,
   NR_CONTROL_VERBS
 };
 
@@ -55,6 +55,7 @@ struct control_request {
   /* Of whoever asks; the caller of control_parse fills it in. */
   bool at_status;      /* at the status socket */
   unsigned uid;
+  int fd;              /* backup: the file that came with it; -1: none */
 };
 
 /* Parses one line, without its \n.  Any bytes.  Returns 0, or EINVAL: then

@@ -60,6 +60,8 @@
 #include "control/status.h"
 #include "control/table.h"
 #include "engine/events.h"
+#include "host/copy-file.h"
+#include "spare/backup.h"
 
 #define MAX_BAD_RUNS 100        /* in one reply */
 #define MAX_CLIENTS 100         /* in one reply */
@@ -273,6 +275,35 @@ sync_all (struct control_target *t)
   return control_error (message.text);
 }
 
+static bool
+is_told_to_stop (void *opaque)
+{
+  return atomic_load ((const atomic_bool *) opaque);
+}
+
+/* Into a file of whoever asks, who gives it its size and its name. */
+static json_t *
+backup (struct control_target *t, const struct control_request *rq,
+        const atomic_bool *stop)
+{
+  struct backup_result res;
+  struct message message;
+  struct copy_file file;
+  json_t *reply;
+
+  if (copy_file_init (&file, rq->fd, &message) != 0 ||
+      spare_backup (t->spare, &file.device, is_told_to_stop, (void *) stop,
+                    &res, &message) != 0)
+    return control_error (message.text);
+  reply = control_ok ();
+  put_number (reply, "size", res.size);
+  put_number (reply, "commit_number", res.commit);
+  put_number (reply, "sectors", res.sectors);
+  put_number (reply, "lost", res.lost);
+  json_object_set_new (reply, "older", json_boolean (res.is_older));
+  return reply;
+}
+
 static json_t *
 ping (struct control_target *t)
 {
@@ -429,6 +460,8 @@ execute (struct control_target *t, struct control_request *rq,
     return grow (t, rq);
   case CONTROL_SYNC:
     return sync_all (t);
+  case CONTROL_BACKUP:
+    return backup (t, rq, stop);
   default:
     return handle_range (t, rq, stop, told);
   }
