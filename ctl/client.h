@@ -65,8 +65,8 @@ extern json_t *client_request (struct client *client, int *status,
                                const char *fs, ...)
   __attribute__ ((format (printf, 3, 4)));
 
-/* Sends a request together with a descriptor, and waits for the reply, which may
- * take as long as it likes.  As client_request.
+/* Sends a request together with a descriptor, and waits for the reply, which
+ * may take as long as it likes.  As client_request.
  */
 extern json_t *client_request_with (struct client *client, int *status,
                                     int fd, const char *line);

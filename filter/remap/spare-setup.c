@@ -28,9 +28,9 @@
 #include "host/this-process.h"
 #include "engine/spare-dev.h"
 #include "main-lock.h"
+#include "placement.h"
 #include "spare-enlarge.h"
 #include "spare-growth.h"
-#include "spare-place.h"
 #include "spare-setup.h"
 #include "spare-state.h"
 #include "startup.h"
@@ -103,9 +103,9 @@ learn_who_we_are (struct spare_setup *s)
 static void
 waits (void *opaque, const struct owner *other, unsigned ms)
 {
-  startup_say ("the spare was in use by process %" PRIu64 " of the host \"%s\", "
-               "which did not give it back: waiting up to %u seconds to see if "
-               "it still is", other->pid, other->host, ms / 1000);
+  startup_say ("the spare was in use by process %" PRIu64 " of the host "
+               "\"%s\", which did not give it back: waiting up to %u seconds "
+               "to see if it still is", other->pid, other->host, ms / 1000);
 }
 
 static int
@@ -126,7 +126,7 @@ open_spare (struct spare_setup *s)
   int err;
 
   if (stat (s->config->spare_path, &st) == 0 &&
-      spare_place_check (s->config, &st) == -1)
+      placement_check (s->config, &st) == -1)
     return -1;
   err = spare_file_open (&s->file, s->config->spare_path,
                          s->config->spare_offset, s->config->spare_create,
@@ -142,7 +142,10 @@ open_spare (struct spare_setup *s)
     startup_refuse ("remap: spare %s: stat: %m", s->config->spare_path);
     return -1;
   }
-  return spare_place_check (s->config, &st);
+  if (placement_check (s->config, &st) == -1)
+    return -1;
+  placement_warn (s->config, s->file.fd, &st);
+  return 0;
 }
 
 static int
@@ -291,7 +294,7 @@ prepare (struct spare_setup *s)
       look_at_spare (s) == -1)
     return -1;
   learn_who_we_are (s);
-  spare_place_main_label (s->config, s->disk_label, sizeof s->disk_label);
+  placement_main_label (s->config, s->disk_label, sizeof s->disk_label);
   if (s->label == NULL)
     s->label = s->disk_label;
 

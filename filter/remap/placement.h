@@ -4,8 +4,8 @@
  * Where main and its spare lie: not on one disk, and what the disk is called.
  */
 
-#ifndef REMAP_SPARE_PLACE_H
-#define REMAP_SPARE_PLACE_H
+#ifndef REMAP_PLACEMENT_H
+#define REMAP_PLACEMENT_H
 
 #include <stddef.h>
 #include <sys/stat.h>
@@ -16,14 +16,20 @@
  * (promise 22 of remap-promises(7)).  SPARE_ST: what the spare's path leads
  * to.  Returns 0, or -1 after nbdkit_error.
  */
-extern int spare_place_check (const struct remap_config *config,
-                              const struct stat *spare_st);
+extern int placement_check (const struct remap_config *config,
+                            const struct stat *spare_st);
+
+/* Warns of a spare in memory, and of one that an image shares a filesystem
+ * with.  FD: the spare's; SPARE_ST: what fstat says of it.
+ */
+extern void placement_warn (const struct remap_config *config, int fd,
+                            const struct stat *spare_st);
 
 /* Learns main's label (serial number, WWN) if its path leads to a block
  * device, into LABEL of SIZE bytes; leaves that as it is otherwise.  Warns of
  * a device that is read through the page cache.
  */
-extern void spare_place_main_label (const struct remap_config *config,
-                                    char *label, size_t size);
+extern void placement_main_label (const struct remap_config *config,
+                                  char *label, size_t size);
 
-#endif /* REMAP_SPARE_PLACE_H */
+#endif /* REMAP_PLACEMENT_H */

@@ -9,7 +9,8 @@
 #include <nbdkit-filter.h>
 
 #include "host/blockdev.h"
-#include "spare-place.h"
+#include "host/filesystem.h"
+#include "placement.h"
 #include "startup.h"
 
 /* What main's path leads to; false if it isn't known, or not there. */
@@ -29,8 +30,8 @@ is_same_object (const struct stat *a, const struct stat *b)
 }
 
 int
-spare_place_check (const struct remap_config *config,
-                   const struct stat *spare_st)
+placement_check (const struct remap_config *config,
+                 const struct stat *spare_st)
 {
   struct stat st;
 
@@ -53,8 +54,25 @@ spare_place_check (const struct remap_config *config,
 }
 
 void
-spare_place_main_label (const struct remap_config *config, char *label,
-                        size_t size)
+placement_warn (const struct remap_config *config, int fd,
+                const struct stat *spare_st)
+{
+  struct stat st;
+
+  if (filesystem_is_memory (fd))
+    startup_say ("warning: spare %s: is in memory, and is gone at the next "
+                 "power cut, with all that was moved there: put it on a disk",
+                 config->spare_path);
+  else if (S_ISREG (spare_st->st_mode) && stat_main (config, &st) &&
+           S_ISREG (st.st_mode) && st.st_dev == spare_st->st_dev)
+    startup_say ("warning: spare %s: lies on the filesystem that main (%s) is "
+                 "on: if its disk fails, both may be lost: put the spare on "
+                 "another disk", config->spare_path, config->main_path);
+}
+
+void
+placement_main_label (const struct remap_config *config, char *label,
+                      size_t size)
 {
   struct stat st;
 
