@@ -47,6 +47,7 @@ ORDER = {
         errors features attribute
         changes
         spare.h
+        sample
         format
         logpage
         layout identity pages stamp internal
@@ -65,8 +66,8 @@ ORDER = {
         errors canaries events alone
         engine.h
         internal
-        request log blocks marks stats places spare-dev
-        in-flight
+        request log blocks marks stats places spare-dev recognise
+        in-flight samples
         suspects
         lost
         main-dev record

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "engine/recognise.h"
 #include "spare/arguments.h"
 #include "spare/check.h"
 #include "spare/examine.h"
@@ -202,6 +203,8 @@ static int
 check (struct check *c, const char *path, uint64_t offset)
 {
   struct held_spare *h = &c->h;
+  struct sample v[SAMPLES_MAX];
+  unsigned samples;
   int err;
 
   err = hold_open (h, path, offset, 0, HOLD_TO_READ);
@@ -226,9 +229,13 @@ check (struct check *c, const char *path, uint64_t offset)
        "within the spare, and don't overlap", h->file.size);
   check_log (c);
   check_slots (c);
+  if (recognise_list (h->spare, v, &samples) != 0)
+    samples = 0;
   printf ("not verified: the content of slots, which has no checksums; and "
           "that it is the right disk's (%s)\n",
-          h->id.label[0] ? "compare the label" : "only its size is known");
+          h->id.label[0] ? "compare the label"
+          : samples > 0 ? "a server compares samples of it when it starts"
+          : "only its size is known");
   printf ("%s: %s\n", path, c->status == CHECK_SOUND ? "sound"
           : "damaged, but readable");
  out:

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "engine/recognise.h"
 #include "spare/arguments.h"
 #include "spare/backup.h"
 #include "spare/info.h"
@@ -68,9 +69,19 @@ add_owner (struct held_spare *h, json_t *spare)
                          "renewed", (json_int_t) renewed));
 }
 
+static unsigned
+samples_of (struct held_spare *h)
+{
+  struct sample v[SAMPLES_MAX];
+  unsigned n;
+
+  return recognise_list (h->spare, v, &n) == 0 ? n : 0;
+}
+
 static void
 print_info (struct held_spare *h)
 {
+  const unsigned samples = samples_of (h);
   struct spare_status st;
   struct map_totals m;
   uint64_t commit, time;
@@ -87,6 +98,9 @@ print_info (struct held_spare *h)
               h->id.main_size, show_bytes (h->id.main_size).s,
               h->id.label[0] ? ", label " : ", without a label",
               h->id.label);
+  if (h->id.label[0] == '\0' || samples > 0)
+    print_line ("samples", "%u of what that disk held, to recognise it",
+                samples);
   print_line ("size", "%" PRIu64 " bytes (%s)%s", st.size,
               show_bytes (st.size).s,
               st.whole ? ", grows with what contains it" : "");
@@ -125,11 +139,12 @@ print_info_json (struct held_spare *h)
   spare_get_status (h->spare, &st);
   map_get_totals (h->map, &m);
 #define N(x) (json_int_t) (x)
-  j = json_pack ("{s:b,s:{s:I,s:s},"
+  j = json_pack ("{s:b,s:{s:I,s:s,s:I},"
                  "s:{s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s},"
                  "s:{s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}",
                  "ok", 1,
                  "main", "size", N (h->id.main_size), "label", h->id.label,
+                 "samples", N (samples_of (h)),
                  "spare", "path", h->file.path, "offset", N (h->file.offset),
                  "uuid", show_uuid (h->id.uuid).s,
                  "created", N (h->id.created), "size", N (st.size),

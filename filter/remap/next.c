@@ -12,6 +12,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include "next.h"
 
@@ -260,30 +261,74 @@ next_cache (void *ctx, uint32_t count, uint64_t offset)
   return result (r, err);
 }
 
+static nbdkit_next *
+open_to_look (nbdkit_backend *backend, bool readonly,
+              struct main_facts *facts)
+{
+  nbdkit_next *next = nbdkit_next_context_open (backend, readonly, "", 1);
+  int64_t size;
+  int can_write = 0;
+
+  if (next == NULL)
+    return NULL;
+  if (next->prepare (next) == 0) {
+    size = next->get_size (next);
+    if (!readonly)
+      can_write = next->can_write (next);
+    facts->size = size;
+    facts->can_write = can_write == 1;
+    if (size != -1 && can_write != -1 &&
+        next->block_size (next, &facts->minimum, &facts->preferred,
+                          &facts->maximum) == 0)
+      return next;
+    next->finalize (next);
+  }
+  nbdkit_next_context_close (next);
+  return NULL;
+}
+
+static int
+close_look (nbdkit_next *next)
+{
+  int r = next->finalize (next);
+
+  nbdkit_next_context_close (next);
+  return r;
+}
+
 int
 next_look_at_main (nbdkit_backend *backend, bool readonly,
                    struct main_facts *facts)
 {
-  nbdkit_next *next = nbdkit_next_context_open (backend, readonly, "", 1);
-  int64_t size = -1;
-  int r = -1, can_write = 0;
+  nbdkit_next *next = open_to_look (backend, readonly, facts);
 
-  if (next == NULL)
+  return next == NULL ? -1 : close_look (next);
+}
+
+int
+next_first_look (nbdkit_backend *backend, bool readonly,
+                 struct first_look *look)
+{
+  struct connection *c = &look->connection;
+  int r;
+
+  memset (c, 0, sizeof *c);
+  c->next = open_to_look (backend, readonly, &look->facts);
+  if (c->next == NULL)
     return -1;
-  if (next->prepare (next) == 0) {
-    size = next->get_size (next);
-    if (size != -1)
-      r = next->block_size (next, &facts->minimum, &facts->preferred,
-                            &facts->maximum);
-    if (r == 0 && !readonly) {
-      can_write = next->can_write (next);
-      r = can_write == -1 ? -1 : 0;
-    }
-    if (next->finalize (next) == -1)
-      r = -1;
+  r = c->next->can_flush (c->next);
+  if (r == -1) {
+    close_look (c->next);
+    return -1;
   }
-  nbdkit_next_context_close (next);
-  facts->size = size;
-  facts->can_write = can_write == 1;
-  return r;
+  c->can_flush = r;
+  c->ops = next_ops;
+  look->main_dev = (struct device) { .ops = &c->ops, .ctx = c };
+  return 0;
+}
+
+int
+next_look_ends (struct first_look *look)
+{
+  return close_look (look->connection.next);
 }

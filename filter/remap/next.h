@@ -39,9 +39,8 @@ extern int connection_prepare (struct connection *c, nbdkit_next *next,
 /* For engine_cache; CTX is a struct connection. */
 extern int next_cache (void *ctx, uint32_t count, uint64_t offset);
 
-/* What main says of itself, in bytes, over a connection that is opened for
- * this question alone.  MAXIMUM is UINT32_MAX if there is none, the others of
- * the three are 0 if it doesn't say.  Returns 0, or -1 after nbdkit_error.
+/* What main says of itself, in bytes.  MAXIMUM is UINT32_MAX if there is none,
+ * the others of the three are 0 if it doesn't say.
  */
 struct main_facts {
   uint64_t size;
@@ -49,6 +48,21 @@ struct main_facts {
   bool can_write;                       /* false if READONLY */
 };
 
+/* A connection for reading and flushing, when there is no client and no engine;
+ * no other connection of ours is open meanwhile.  They return 0, or -1 after
+ * nbdkit_error.
+ */
+struct first_look {
+  struct connection connection;
+  struct device main_dev;
+  struct main_facts facts;
+};
+
+extern int next_first_look (nbdkit_backend *backend, bool readonly,
+                            struct first_look *look);
+extern int next_look_ends (struct first_look *look);
+
+/* The facts alone.  Returns 0, or -1 after nbdkit_error. */
 extern int next_look_at_main (nbdkit_backend *backend, bool readonly,
                               struct main_facts *facts);
 

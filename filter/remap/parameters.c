@@ -226,6 +226,10 @@ parameters_set (struct remap_config *config, const char *key,
     return parse_grow (config, value);
   else if (strcmp (key, "spare-offset") == 0)
     return parse_offset (&config->spare_offset, key, value);
+  else if (strcmp (key, "spare-main-grown") == 0)
+    return parse_bool (&config->main_grown, key, value);
+  else if (strcmp (key, "spare-main-changed") == 0)
+    return parse_bool (&config->main_changed, key, value);
   else if (strcmp (key, "spare-same-disk") == 0)
     return parse_bool (&config->spare_same_disk, key, value);
   else if (strcmp (key, "spare-state") == 0)

@@ -20,6 +20,7 @@ struct remap_config {
   uint64_t spare_offset;                /* bytes */
   bool spare_create;
   bool spare_same_disk;
+  bool main_grown, main_changed;        /* the operator says so */
   char *state_folder;                   /* absolute; NULL: none */
   bool spare_new, spare_older;          /* whatever the folder says */
   bool auto_remap;
@@ -58,6 +59,10 @@ struct remap_config {
   "spare-max=SIZE       how large it may become (default: as large as the\n" \
   "                     filesystem, less 10%)\n" \
   "spare-offset=SIZE    where the spare begins in PATH (default: 0)\n" \
+  "spare-main-grown=BOOL the disk has grown since the spare was made\n" \
+  "spare-main-changed=BOOL\n" \
+  "                     the disk isn't as the spare knows it, and is the\n" \
+  "                     right one all the same\n" \
   "spare-same-disk=BOOL the spare may be on the same disk (default: no)\n" \
   "spare-state=FOLDER   remembers which spare a disk has, and misses it\n" \
   "spare-new=BOOL       another spare is right for this disk (default: no)\n" \

@@ -252,9 +252,12 @@ sleep_ms (void *opaque, unsigned ms)
  * sector costs one of them (promise 2 of remap-promises(7)).
  */
 static int
-start_engine (struct remap *remap, const struct main_facts *facts)
+start_engine (struct remap *remap, const struct main_facts *facts,
+              const struct device *main_dev)
 {
-  const struct engine_config ec = {
+  const bool writable =
+    !remap->config.lost_zero && command_line_is_read_only () == 0;
+  struct engine_config ec = {
     .main_size = facts->size,
     .main_block = facts->minimum > SECTOR_SIZE ? facts->minimum : SECTOR_SIZE,
     .main_max = facts->maximum,
@@ -267,6 +270,9 @@ start_engine (struct remap *remap, const struct main_facts *facts)
     .sleep_ms = sleep_ms, .log = log_engine,
     .events = ticker_events (remap->ticker),
   };
+  const struct main_reader main = {
+    .dev = main_dev, .size = ec.main_size, .block = ec.main_block,
+  };
   struct spare *spare;
   char uuid[SPARE_UUID_TEXT];
 
@@ -275,9 +281,12 @@ start_engine (struct remap *remap, const struct main_facts *facts)
                     "serve");
     return -1;
   }
-  if (spare_setup_start (remap->spare, facts->size) == -1)
+  if (spare_setup_start (remap->spare, &main, writable) == -1)
     return -1;
   spare = spare_setup_spare (remap->spare);
+  /* A server that was killed may have left writes in a cache. */
+  ec.new_samples = writable && spare_get_identity (spare)->label[0] == '\0';
+  ec.main_flushed = ec.new_samples && device_flush (main_dev) == 0;
   remap->engine = engine_new (&ec, spare_setup_map (remap->spare), spare);
   if (remap->engine == NULL) {
     startup_refuse ("remap: malloc: %m");
@@ -290,23 +299,31 @@ start_engine (struct remap *remap, const struct main_facts *facts)
   return 0;
 }
 
-/* A disk that only root may write to, or that is switched to read-only: whoever
- * starts the server is told, and not only its clients.
+/* Main is open until the engine is there.  A disk that only root may write to,
+ * or that is switched to read-only: whoever starts the server is told, and not
+ * only its clients.
  */
 static int
 look_at_main (struct remap *remap, nbdkit_backend *backend,
-              struct main_facts *facts)
+              struct first_look *look)
 {
   const bool write = own_may_write (remap->own);
+  int r;
 
-  if (next_look_at_main (backend, !write, facts) == -1)
+  if (next_first_look (backend, !write, look) == -1) {
+    startup_refused ("main can't be opened: nbdkit's messages say why");
     return -1;
+  }
   if (write)
-    own_note_can_write (remap->own, facts->can_write);
-  if (write && !facts->can_write)
+    own_note_can_write (remap->own, look->facts.can_write);
+  if (write && !look->facts.can_write)
     nbdkit_error ("remap: warning: main can't be written (permissions, or a "
                   "read-only disk): it is served read-only");
-  return 0;
+  /* The engine's and status's word for no maximum is 0. */
+  if (look->facts.maximum == UINT32_MAX)
+    look->facts.maximum = 0;
+  r = start_engine (remap, &look->facts, &look->main_dev);
+  return next_look_ends (look) == -1 ? -1 : r;
 }
 
 /* The commit by which an older copy of the spare can be told from it. */
@@ -344,19 +361,12 @@ server_get_ready (struct remap *remap, int thread_model)
 int
 server_after_fork (struct remap *remap, nbdkit_backend *backend)
 {
-  struct main_facts facts;
+  struct first_look first;
 
   own_start (remap->own, backend);
-  if (look_at_main (remap, backend, &facts) == -1) {
-    startup_refused ("main can't be opened: nbdkit's messages say why");
-    goto error;
-  }
-  /* The engine's and status's word for no maximum is 0. */
-  if (facts.maximum == UINT32_MAX)
-    facts.maximum = 0;
-  if (start_engine (remap, &facts) == -1 ||
+  if (look_at_main (remap, backend, &first) == -1 ||
       spare_setup_start_growing (remap->spare, grown, remap) == -1 ||
-      start_control (remap, &facts) == -1)
+      start_control (remap, &first.facts) == -1)
     goto error;
   tell_start (remap);
   if (ticker_start (remap->ticker, remap->engine, look, news,

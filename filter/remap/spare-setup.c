@@ -27,6 +27,7 @@
 #include "host/sparefile.h"
 #include "host/this-process.h"
 #include "engine/spare-dev.h"
+#include "main-identity.h"
 #include "main-lock.h"
 #include "placement.h"
 #include "spare-enlarge.h"
@@ -352,32 +353,26 @@ format_spare (struct spare_setup *s, uint64_t main_size)
 }
 
 static int
-check_size (const struct spare_setup *s, uint64_t main_size)
+start (struct spare_setup *s, const struct main_reader *main, bool writable)
 {
-  if (s->identity.main_size == main_size)
-    return 0;
-  startup_refuse ("remap: spare %s belongs to a disk of %" PRIu64 " bytes, but "
-                  "main has %" PRIu64 " bytes: this is another disk, or it "
-                  "has shrunk or grown", s->config->spare_path,
-                  s->identity.main_size, main_size);
-  return -1;
-}
-
-static int
-start (struct spare_setup *s, uint64_t main_size)
-{
+  struct main_identity identity = {
+    .config = s->config, .spare = s->spare, .map = s->map,
+    .writable = writable,
+  };
   struct spare_status st;
   struct message message;
 
   learn_who_we_are (s);
   if (s->content != SPARE_VALID)
-    return format_spare (s, main_size);
-  if (check_size (s, main_size) == -1)
+    return format_spare (s, main->size);
+  if (main_identity_check (&identity, main) == -1)
     return -1;
   if (spare_start (s->spare, &message)) {
     startup_refuse ("remap: spare %s: %s", s->config->spare_path, message.text);
     return -1;
   }
+  if (main_identity_settle (&identity, main) == -1)
+    return -1;
   if (s->grow_to == 0)
     return 0;
   spare_get_status (s->spare, &st);
@@ -409,12 +404,13 @@ spare_setup_open (const struct remap_config *config, struct events *events)
 }
 
 int
-spare_setup_start (struct spare_setup *s, uint64_t main_size)
+spare_setup_start (struct spare_setup *s, const struct main_reader *main,
+                   bool writable)
 {
-  int r = start (s, main_size);
+  int r = start (s, main, writable);
 
   if (r == 0)
-    r = spare_state_begin (s->state, s->spare, s->map, main_size);
+    r = spare_state_begin (s->state, s->spare, s->map, main->size);
   s->started = true;
   return r;
 }

@@ -10,6 +10,7 @@
 
 #include "base/message.h"
 #include "engine/events.h"
+#include "engine/recognise.h"
 #include "map/map.h"
 #include "spare/spare.h"
 #include "parameters.h"
@@ -21,8 +22,11 @@
 extern struct spare_setup *spare_setup_open (
   const struct remap_config *config, struct events *events);
 
-/* In after_fork: the rest.  Returns 0, or -1 after nbdkit_error. */
-extern int spare_setup_start (struct spare_setup *setup, uint64_t main_size);
+/* In after_fork: the rest.  WRITABLE: the server isn't read-only, for certain.
+ * Returns 0, or -1 after nbdkit_error.
+ */
+extern int spare_setup_start (struct spare_setup *setup,
+                              const struct main_reader *main, bool writable);
 
 /* From spare_setup_start on. */
 extern struct map *spare_setup_map (const struct spare_setup *setup);

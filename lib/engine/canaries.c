@@ -13,7 +13,8 @@
  * most CANARY_REGIONS regions, each access marks those that it touches, and
  * a block of a region that has no mark is the canary; then that region has
  * one, too.  The marks are relaxed atomics that are written once each, since
- * every request of a client passes here.
+ * every request of a client passes here.  They also say where there is a sample
+ * of main (samples.c), which costs other requests nothing that way.
  *
  * If main is known to be read past any cache it is the disk that answers, and
  * the block that answered last may be asked again, which costs a dying disk
@@ -70,6 +71,71 @@ canaries_destroy (struct canaries *c)
   pthread_mutex_destroy (&c->mutex);
 }
 
+/* Sets and clears bits of the regions of a byte range; what is sampled isn't
+ * quiet, whoever comes first.  Returns the bits that they had.
+ */
+static unsigned
+change_regions (struct canaries *c, uint64_t offset, uint64_t count,
+                unsigned set, unsigned clear)
+{
+  const uint32_t last = (offset + count - 1) >> c->region_shift;
+  unsigned char bits, wanted;
+  unsigned had = 0;
+
+  for (uint32_t r = offset >> c->region_shift; r <= last; r++) {
+    bits = atomic_load_explicit (&c->region[r], memory_order_relaxed);
+    do {
+      wanted = (bits & ~clear) | set;
+      if (wanted & REGION_SAMPLED)
+        wanted &= ~REGION_QUIET;
+    } while (wanted != bits &&
+             !atomic_compare_exchange_weak (&c->region[r], &bits, wanted));
+    had |= bits;
+  }
+  return had;
+}
+
+unsigned
+canaries_touch (struct canaries *c, uint64_t offset, uint64_t count)
+{
+  return change_regions (c, offset, count, REGION_TOUCHED | REGION_QUIET, 0);
+}
+
+unsigned
+canaries_trim (struct canaries *c, uint64_t offset, uint64_t count)
+{
+  return change_regions (c, offset, count,
+                         REGION_TOUCHED | REGION_TRIMMED | REGION_QUIET, 0);
+}
+
+void
+canaries_sample (struct canaries *c, uint64_t offset, uint64_t count,
+                 bool is_there)
+{
+  change_regions (c, offset, count, is_there ? REGION_SAMPLED : 0,
+                  is_there ? 0 : REGION_SAMPLED);
+}
+
+unsigned
+canaries_bits (const struct canaries *c, uint64_t offset, uint64_t count)
+{
+  const uint32_t last = (offset + count - 1) >> c->region_shift;
+  unsigned bits = 0;
+
+  for (uint32_t r = offset >> c->region_shift; r <= last; r++)
+    bits |= atomic_load_explicit (&c->region[r], memory_order_relaxed);
+  return bits;
+}
+
+void
+canaries_listen (struct canaries *c)
+{
+  for (uint32_t r = 0; r < c->nr_regions; r++)
+    atomic_fetch_and_explicit (&c->region[r],
+                               (unsigned char) ~REGION_QUIET,
+                               memory_order_relaxed);
+}
+
 /* Knuth's MMIX generator: another place each time will do. */
 static uint64_t
 next_random (struct canaries *c)
@@ -118,8 +184,10 @@ static bool
 region_is (const struct canaries *c, const struct canary_choice *choice,
            uint32_t region, bool touched)
 {
-  if (touched != atomic_load_explicit (&c->touched[region],
-                                       memory_order_relaxed))
+  const unsigned bits = atomic_load_explicit (&c->region[region],
+                                              memory_order_relaxed);
+
+  if (touched != ((bits & REGION_TOUCHED) != 0))
     return false;
   for (unsigned i = 0; i < choice->n; i++)
     if (choice->picked[i] >> c->region_shift == region)

@@ -32,7 +32,7 @@ struct canaries {
   enum main_cache cache;
   unsigned region_shift;
   uint32_t nr_regions;
-  atomic_bool touched[CANARY_REGIONS];
+  atomic_uchar region[CANARY_REGIONS];  /* bits of REGION_* */
 
   pthread_mutex_t mutex;                /* guards what follows */
   uint64_t random;
@@ -44,22 +44,45 @@ extern void canaries_init (struct canaries *c, uint64_t size, uint32_t block,
                            enum main_cache cache);
 extern void canaries_destroy (struct canaries *c);
 
-/* Marks the byte range as touched.  COUNT >= 1.  Any thread. */
-static inline void
-canaries_touch (struct canaries *c, uint64_t offset, uint64_t count)
-{
-  uint32_t last = (offset + count - 1) >> c->region_shift;
-  uint32_t r = offset >> c->region_shift;
+/* What is known of a region, as bits.  QUIET: nothing new would be known by a
+ * request within it.
+ */
+#define REGION_QUIET 1U
+#define REGION_TOUCHED 2U
+#define REGION_TRIMMED 4U
+#define REGION_SAMPLED 8U               /* see samples.h */
 
-  /* As a rule there is one, and it is marked. */
-  if (r == last && atomic_load_explicit (&c->touched[r],
-                                         memory_order_relaxed))
-    return;
-  do {
-    if (!atomic_load_explicit (&c->touched[r], memory_order_relaxed))
-      atomic_store_explicit (&c->touched[r], true, memory_order_relaxed);
-  } while (r++ < last);
+/* Does the byte range lie in one region, which is quiet?  As a rule it does,
+ * and then that is all that a request has to do here.
+ */
+static inline bool
+canaries_quiet (const struct canaries *c, uint64_t offset, uint64_t count)
+{
+  const uint32_t r = offset >> c->region_shift;
+
+  return r == (offset + count - 1) >> c->region_shift &&
+    (atomic_load_explicit (&c->region[r], memory_order_relaxed) &
+     REGION_QUIET);
 }
+
+/* Marks the regions of a byte range: touched, and trimmed too.  They are quiet
+ * from then on, unless there is a sample.  Returns the bits that they had, all
+ * together.  COUNT >= 1.  Any thread.
+ */
+extern unsigned canaries_touch (struct canaries *c, uint64_t offset,
+                                uint64_t count);
+extern unsigned canaries_trim (struct canaries *c, uint64_t offset,
+                               uint64_t count);
+
+/* A sample lies there, or none does any more.  Any thread. */
+extern void canaries_sample (struct canaries *c, uint64_t offset,
+                             uint64_t count, bool is_there);
+/* The bits that the regions have, all together. */
+extern unsigned canaries_bits (const struct canaries *c, uint64_t offset,
+                               uint64_t count);
+
+/* No region is quiet until it is touched again.  Any thread. */
+extern void canaries_listen (struct canaries *c);
 
 /* What is known when the next canary of a round is chosen. */
 struct canary_choice {

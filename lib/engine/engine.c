@@ -45,12 +45,19 @@
 #include "engine/in-flight.h"
 #include "engine/internal.h"
 #include "engine/marks.h"
+#include "engine/samples.h"
 #include "engine/suspects.h"
 
 static uint64_t
 system_now_ms (void *opaque)
 {
   return clock_now_ms ();
+}
+
+static uint64_t
+system_time (void *opaque)
+{
+  return time (NULL);
 }
 
 struct engine *
@@ -67,6 +74,8 @@ engine_new (const struct engine_config *config, struct map *map,
   e->config = *config;
   if (e->config.now_ms == NULL)
     e->config.now_ms = system_now_ms;
+  if (e->config.time == NULL)
+    e->config.time = system_time;
   e->nr_sectors = bytes_to_sectors (config->main_size);
   e->max_call = MAX_CALL;
   if (config->main_max >= config->main_block && config->main_max < MAX_CALL)
@@ -84,12 +93,13 @@ engine_new (const struct engine_config *config, struct map *map,
                  config->main_cache);
   e->ranges = range_lock_new (config->main_block);
   e->flushes = range_lock_new (1);
+  err = samples_init (e);
 
   /* Where a late write may land isn't forgotten: then it is anywhere.  A
    * slot that was unreadable may be: when it is written again it is as good
    * as any, while giving up all slots would fill the spare.
    */
-  err = marks_init (&e->late, MARK_ALL);
+  err |= marks_init (&e->late, MARK_ALL);
   err |= marks_init (&e->unreadable, MARK_NONE);
   err |= marks_init (&e->bad_canaries, MARK_NONE);
   err |= suspects_init (&e->suspects);
@@ -110,6 +120,7 @@ engine_free (struct engine *e)
   marks_destroy (&e->unreadable);
   marks_destroy (&e->bad_canaries);
   suspects_destroy (&e->suspects);
+  samples_destroy (e);
   range_lock_free (e->flushes);
   range_lock_free (e->ranges);
   canaries_destroy (&e->canaries);

@@ -41,8 +41,15 @@ struct engine_config {
   bool readonly_to_spare;               /* writes that main refuses because it
                                          * is read-only go to the spare */
 
+  bool new_samples;                     /* of main are taken (samples.h) */
+  bool main_flushed;                    /* main was flushed, and nothing has
+                                         * been written to it since */
+
   /* Milliseconds of a clock that never goes back.  NULL: the system's. */
   uint64_t (*now_ms) (void *opaque);
+
+  /* Seconds since 1970, UTC.  NULL: time(2). */
+  uint64_t (*time) (void *opaque);
 
   /* Sleeps for so long, in a thread that serves a client.  Returns false, and
    * at once, if the server or that client is about to go.  NULL: just sleeps.

@@ -10,6 +10,7 @@
 #include "engine/main-dev.h"
 #include "engine/places.h"
 #include "engine/read.h"
+#include "engine/samples.h"
 #include "engine/stats.h"
 
 /* Flushes of main fail for everybody: each connection's next FLUSH or FUA
@@ -31,7 +32,7 @@ flush_main (struct request *r)
   struct exclusive_hold all;
   struct shared_hold mine;
   bool alone, was_dirty;
-  uint64_t losses;
+  uint64_t losses, samples;
   int err;
 
   /* If writes were lost with main, that was counted when it went away. */
@@ -40,6 +41,7 @@ flush_main (struct request *r)
   atomic_fetch_add (&e->nr_flushing, 1);
   range_lock_shared (e->flushes, &mine, 0, 1);
   losses = atomic_load (&e->losses);
+  samples = samples_flush_begins (e);
   /* A write that ends after this is not covered, and marks main again. */
   was_dirty = atomic_load (&e->flush_is_per_conn)
     ? atomic_load (&e->main_dirty)
@@ -63,6 +65,7 @@ flush_main (struct request *r)
     range_lock_exclusive (e->flushes, &all, 0, 1);
     range_unlock_exclusive (e->flushes, &all);
   }
+  samples_flushed (e, samples);
   return 0;
 }
 

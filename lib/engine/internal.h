@@ -4,9 +4,10 @@
  * The engine itself: what its units share.  Their functions are in headers
  * of their own; engine.c says how they hang together.
  *
- * The order of locks: RANGES, then FLUSHES, then the spare's, then the
- * small mutexes here, which are held for a few instructions only (but the
- * one of probing, which nobody waits for while main isn't lost).
+ * The order of locks: RANGES, then FLUSHES, then the one of samples under which
+ * the spare's are changed, then the spare's, then the small mutexes here, which
+ * are held for a few instructions only (but the one of probing, which nobody
+ * waits for while main isn't lost).
  */
 
 #ifndef REMAP_ENGINE_INTERNAL_H
@@ -21,6 +22,7 @@
 #include "engine/alone.h"
 #include "engine/canaries.h"
 #include "engine/engine.h"
+#include "spare/sample.h"
 
 /* The largest call to main other than a zero, whatever main says.  Bytes. */
 #define MAX_CALL (UINT32_C (1) << 30)
@@ -89,6 +91,30 @@ struct place {
   struct device dev;
   atomic_bool dirty;            /* written since its last flush began */
   atomic_bool failed;           /* a flush failed: that is for ever */
+};
+
+/* See samples.h. */
+enum sample_state {
+  SAMPLE_READ,                  /* it may not be durable on main yet, */
+  SAMPLE_DURABLE,               /* is, and will be recorded, */
+  SAMPLE_RECORDED,              /* is in the spare, */
+  SAMPLE_STALE,                 /* and couldn't be struck out of it */
+};
+
+struct known_sample {
+  struct sample sample;
+  enum sample_state state;
+};
+
+struct samples {
+  atomic_bool due;              /* the next good block that is read is one */
+  _Atomic uint64_t taken;       /* those that were READ, ever */
+  pthread_mutex_t commits;      /* held while the spare's are changed; before */
+  pthread_mutex_t mutex;        /* ... this, which guards the rest */
+  uint64_t next_ms;             /* no new one before: of the engine's clock */
+  uint64_t listen_ms;           /* regions may not be made to listen before */
+  unsigned n;
+  struct known_sample v[SAMPLES_MAX];
 };
 
 /* What is known of main when one of its calls has failed. */
@@ -166,6 +192,7 @@ struct engine {
   _Atomic uint32_t simple_max;
 
   struct suspects suspects;
+  struct samples samples;
 
   struct place place[MAX_PLACES];
   unsigned nr_places;

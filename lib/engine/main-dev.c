@@ -21,6 +21,7 @@
 #include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/marks.h"
+#include "engine/samples.h"
 
 /* A disk that has turned read-only refuses all writes: said once.  As long as
  * it does, none is a simple one, so that the first that succeeds is noticed.
@@ -197,6 +198,21 @@ read_once (struct request *r, void *buf, uint32_t count, uint64_t start)
 }
 
 int
+main_read_noted (struct request *r, void *buf, uint32_t count, uint64_t start,
+                 bool may_sample)
+{
+  struct sampling sampling;
+  int err;
+
+  may_sample = may_sample && samples_begin (r->e, &sampling, start, count);
+  err = read_once (r, buf, count, start);
+  if (may_sample)
+    samples_end (r->e, &sampling, err ? NULL
+                 : (uint8_t *) buf + (sampling.start - start));
+  return err;
+}
+
+int
 main_read_carefully (struct request *r, void *buf, uint32_t count,
                      uint64_t start)
 {
@@ -212,21 +228,28 @@ main_read (struct request *r, void *buf, uint64_t start, uint64_t end)
 
   for (; start < end && err == 0; start += n, p += n) {
     n = min_u64 (end - start, r->e->max_call);
-    err = main_read_once (r, stat_shard (r->e), p, n, start);
+    err = main_read_once (r, stat_shard (r->e), p, n, start, false);
   }
   return err;
+}
+
+void
+main_will_change (struct engine *e, uint64_t start, uint64_t end)
+{
+  if (canaries_touch (&e->canaries, start, end - start) & REGION_SAMPLED)
+    samples_strike (e, start, end);
 }
 
 /* A request that sees another number of losses when it ends has met a main
  * that went away meanwhile, and maybe took along what it wrote (finish_write).
  */
 static void
-will_write (struct request *r)
+will_write (struct request *r, uint64_t start, uint32_t count)
 {
   if (!r->wrote_main)
     r->losses = atomic_load (&r->e->losses);
   r->wrote_main = true;
-  note_written (r->e);
+  note_change (r->e, start, count);
 }
 
 /* Without an operation of main's own zeroes are written, from here. */
@@ -249,8 +272,7 @@ write_once (struct request *r, void *buf, uint32_t count, uint64_t start)
   _Atomic uint32_t *call;
   int err;
 
-  canaries_touch (&e->canaries, start, count);
-  will_write (r);
+  will_write (r, start, count);
   call = call_begins (e);
   if (buf)
     err = device_pwrite (main_dev, buf, count, start);
@@ -328,8 +350,8 @@ main_trim (struct request *r, uint64_t start, uint64_t end)
     if (!may_hint (e, start, end, &done))
       continue;
     /* A hole is read without asking the disk. */
-    canaries_touch (&e->canaries, start, done - start);
-    will_write (r);
+    canaries_trim (&e->canaries, start, done - start);
+    will_write (r, start, done - start);
     shared = calls_share (e);
     call = call_begins (e);
     err = main_dev->ops->trim (main_dev->ctx, done - start, start);

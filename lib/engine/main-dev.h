@@ -51,6 +51,20 @@ note_written (struct engine *e)
     atomic_store (&e->main_written, true);
 }
 
+/* A write, zero or trim of bytes that the thread holds is about to begin:
+ * canaries and samples take note.
+ */
+extern void main_will_change (struct engine *e, uint64_t start,
+                              uint64_t end);
+
+static inline void
+note_change (struct engine *e, uint64_t start, uint32_t count)
+{
+  if (!canaries_quiet (&e->canaries, start, count))
+    main_will_change (e, start, start + count);
+  note_written (e);
+}
+
 /* Is main lost?  Then it isn't asked, and the request may have to wait.  What
  * the request asked before, and failed, maybe was under way when main went.
  */
@@ -69,10 +83,16 @@ main_met_lost (struct request *r)
 extern int main_read_carefully (struct request *r, void *buf, uint32_t count,
                                 uint64_t start);
 
-/* One call, of at most max_call bytes, by a thread that counts in SHARD. */
+/* The same, if something is to be noted of these bytes. */
+extern int main_read_noted (struct request *r, void *buf, uint32_t count,
+                            uint64_t start, bool may_sample);
+
+/* One call, of at most max_call bytes, by a thread that counts in SHARD.
+ * MAY_SAMPLE: it is what a client reads, and the thread holds no range.
+ */
 static inline int
 main_read_once (struct request *r, struct stat_shard *shard, void *buf,
-                uint32_t count, uint64_t start)
+                uint32_t count, uint64_t start, bool may_sample)
 {
   struct engine *e = r->e;
   _Atomic uint32_t *call;
@@ -82,7 +102,8 @@ main_read_once (struct request *r, struct stat_shard *shard, void *buf,
     return main_read_carefully (r, buf, count, start);
   if (main_met_lost (r))
     return ENODEV;
-  canaries_touch (&e->canaries, start, count);
+  if (!canaries_quiet (&e->canaries, start, count))
+    return main_read_noted (r, buf, count, start, may_sample);
   call = call_begins_in (e, shard);
   err = device_pread (&r->conn->main_dev, buf, count, start);
   call_ended (call);

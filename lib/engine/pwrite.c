@@ -108,8 +108,7 @@ engine_pwrite_plain (struct engine_conn *conn, const void *buf,
   }
 
   shard = stat_request (e, STAT_WRITES, count);
-  canaries_touch (&e->canaries, offset, count);
-  note_written (e);
+  note_change (e, offset, count);
   call = call_begins_in (e, shard);
   err = device_pwrite (&conn->main_dev, buf, count, offset);
   call_ended (call);

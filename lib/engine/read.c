@@ -428,7 +428,7 @@ engine_pread (struct engine_conn *conn, void *buf, uint32_t count,
   request_init (&r, conn, offset, count);
   if (is_aligned (e, offset, end) && count <= e->max_call &&
       map_all_direct (e->map, sector_of (offset), sectors_in (offset, end))) {
-    err = main_read_once (&r, shard, buf, count, offset);
+    err = main_read_once (&r, shard, buf, count, offset, true);
     if (err)
       err = read_failed (&r, buf, offset, end, err);
   }

@@ -13,6 +13,7 @@
 #include "engine/in-flight.h"
 #include "engine/internal.h"
 #include "engine/log.h"
+#include "engine/samples.h"
 
 /* The health's reasons, a line each, as many as there is room for. */
 static void
@@ -153,6 +154,7 @@ engine_tick (struct engine *e)
   struct engine_status st;
 
   flight_tick (e);
+  samples_tick (e);
   engine_get_status (e, &st);
   look_at_main (e, &st);
   look_at_spare (e, &st);

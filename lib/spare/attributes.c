@@ -10,6 +10,7 @@
 
 #include "base/array.h"
 #include "spare/attributes.h"
+#include "spare/sample.h"
 
 /* The index of A among N that are sorted, or of where it would be. */
 static size_t
@@ -140,12 +141,16 @@ attributes_load (struct spare *s, const struct attribute *a, int *err)
 {
   struct attribute_sum sum = { 0 };
   struct attribute *copy;
+  const char *wrong;
 
   /* This program knows none that are critical. */
   *err = ENOTSUP;
   if (a->flags & ATTRIBUTE_CRITICAL)
     return "an attribute that this program would have to know";
   *err = EINVAL;
+  wrong = sample_problem (a, s->hdr.main_size);
+  if (wrong)
+    return wrong;
   replace (&sum, length_of (s, a), a->len);
   if (attributes_too_many (s, &sum))
     return "more attributes than a spare may have";

@@ -32,6 +32,7 @@
 #include "spare/ownership.h"
 #include "spare/pages.h"
 #include "spare/room.h"
+#include "spare/sample.h"
 #include "spare/slots.h"
 #include "spare/state.h"
 
@@ -48,7 +49,8 @@ change_ok (const struct spare *s, const struct change *c)
   const uint64_t nslots = spare_geometry (s)->nslots;
 
   if (c->kind == CHANGE_ATTRIBUTE)
-    return c->attribute != NULL;
+    return c->attribute != NULL &&
+      sample_problem (c->attribute, s->id.main_size) == NULL;
   if (c->kind > CHANGE_RETIRE || c->reason > WHY_LAST || c->count == 0)
     return false;
   if (change_has_sector (c->kind) &&

@@ -18,6 +18,7 @@
 
 #include "spare/errors.h"
 #include "spare/header.h"
+#include "spare/identity.h"
 #include "spare/leader.h"
 #include "spare/ownership.h"
 
@@ -157,6 +158,23 @@ header_repair (struct spare *s)
   return s->header_behind ? header_write_both (s, &s->hdr) : 0;
 }
 
+/* Puts a header with another identity into both copies. */
+static int
+write_identity (struct spare *s, const struct header *h,
+                struct message *message)
+{
+  int err = atomic_load (&s->failed) ? EIO : header_repair (s);
+
+  if (err == 0)
+    err = header_write_both (s, h);
+  if (err == 0)
+    header_identity (&s->hdr, &s->id);
+  else
+    message_set (message, "the spare's headers can't be written: %s",
+                 strerror (err));
+  return err;
+}
+
 int
 spare_relabel (struct spare *s, const char *label, struct message *message)
 {
@@ -175,14 +193,38 @@ spare_relabel (struct spare *s, const char *label, struct message *message)
   h = s->hdr;
   memset (h.label, 0, sizeof h.label);
   memcpy (h.label, label, len);
-  err = atomic_load (&s->failed) ? EIO : header_repair (s);
-  if (err == 0)
-    err = header_write_both (s, &h);
-  if (err == 0)
-    memcpy (s->id.label, h.label, sizeof s->id.label);
+  err = write_identity (s, &h, message);
   spare_unlead (s);
-  if (err)
-    message_set (message, "the spare's headers can't be written: %s",
-                 strerror (err));
+  return err;
+}
+
+int
+spare_main_has_grown (struct spare *s, uint64_t size,
+                      struct message *message)
+{
+  const uint64_t old = s->hdr.main_size;
+  struct header h;
+  int err;
+
+  if (size <= old || size > INT64_MAX) {
+    message_set (message, "main has %" PRIu64 " bytes, which isn't more than "
+                 "the %" PRIu64 " that it had", size, old);
+    return EINVAL;
+  }
+  if (old % SECTOR_SIZE != 0 &&
+      map_lookup (s->map, sector_of (old), 1).state != DIRECT) {
+    message_set (message, "the last sector of main, %" PRIu64 ", had %" PRIu64
+                 " bytes, and the spare holds these, or knows them for bad: "
+                 "give main its former size, %" PRIu64 " bytes, and unmap the "
+                 "sector first", sector_of (old), old % SECTOR_SIZE, old);
+    return EINVAL;
+  }
+  if (s->read_only)
+    return EROFS;
+  spare_lead (s);
+  h = s->hdr;
+  h.main_size = size;
+  err = write_identity (s, &h, message);
+  spare_unlead (s);
   return err;
 }

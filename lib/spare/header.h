@@ -3,7 +3,7 @@
  *
  * The two headers on the device: reading, choosing, writing.
  *
- * spare_relabel, in spare.h, is of this unit as well.
+ * spare_relabel and spare_main_has_grown, in spare.h, are of this unit as well.
  */
 
 #ifndef REMAP_SPARE_HEADER_H

@@ -288,6 +288,13 @@ extern int spare_grow (struct spare *spare, uint64_t new_size,
 extern int spare_relabel (struct spare *spare, const char *label,
                           struct message *message);
 
+/* Main has grown to SIZE bytes; what is beyond its former end is DIRECT.  Its
+ * former last sector must be, if it was a short one: EINVAL, and so is a size
+ * that isn't larger.  The spare isn't in use yet.  Else as spare_relabel.
+ */
+extern int spare_main_has_grown (struct spare *spare, uint64_t size,
+                                 struct message *message);
+
 struct spare_status {
   uint64_t size;                        /* bytes that the spare uses */
   uint64_t claimed;                     /* bytes that are its own: more than

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * crash-explorer: runs workloads, and looks at every state that a crash in
- * the middle of them could leave behind (promises 1, 13, 14 and 15 of
+ * the middle of them could leave behind (promises 1, 13, 14, 15 and 20 of
  * remap-promises(7)).
  *
  *   crash-explorer [--states N] [--seed N] [SETUP...]

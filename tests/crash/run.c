@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/errors.h"
+#include "engine/samples.h"
 #include "run.h"
 
 /* Bytes that a write of kind p leaves alone at both ends. */
@@ -187,6 +188,17 @@ import_singly (struct engine_conn *conn, const struct op *op)
   return engine_remap_ranges (conn, range, op->count, WHY_IMPORT, NULL, &res);
 }
 
+/* A client reads the first blocks, which are good. */
+static void
+an_hour_passes (struct world *w, struct engine_conn *conn, uint8_t *buf)
+{
+  w->now_ms += SAMPLE_INTERVAL_MS;
+  engine_tick (w->e);
+  for (unsigned i = 0; i < 2; i++)
+    engine_pread (conn, buf, SAMPLE_SIZE, i * SAMPLE_SIZE);
+  engine_tick (w->e);
+}
+
 int
 op_do (struct world *w, struct engine_conn *conn, const struct record *r,
        uint8_t *buf)
@@ -225,6 +237,9 @@ op_do (struct world *w, struct engine_conn *conn, const struct record *r,
     return engine_retry (conn, op->start, op->count, NULL, &res);
   case 'l':
     return engine_forget_lost (w->e, op->start, op->count, NULL, &res);
+  case 's':
+    an_hour_passes (w, conn, buf);
+    return 0;
   case 'c':
     return spare_checkpoint (w->spare);
   case 'g':
@@ -439,10 +454,10 @@ op_parse (const char *text, struct op *op)
   char *end;
 
   *op = (struct op) { .kind = text[0] };
-  if (text[0] == '\0' || strchr ("wprztfmiIuylcgGkx", text[0]) == NULL)
+  if (text[0] == '\0' || strchr ("wprztfmiIuylscgGkx", text[0]) == NULL)
     return NULL;
   text++;
-  if (strchr ("fcgGkx", op->kind))
+  if (strchr ("fscgGkx", op->kind))
     return text;
   op->start = strtoul (text, &end, 10);
   if (end == text)

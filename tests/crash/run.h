@@ -12,6 +12,7 @@
  *   m remap           u unmap            y retry     l forget-lost
  *   i import (remap for another reason)
  *   I the same, of many ranges: each sector is one, the last one comes first
+ *   s an hour passes, in which 8 KiB are read: a sample of main may be taken
  *   c checkpoint      g grow a bit       G grow so that the log moves
  *   k kill -9 and start again            x stop and start again
  */

@@ -39,6 +39,9 @@ const struct setup setups[] = {
   /* Commits of several pages. */
   { .name = "pages", .sectors = "RLZL", .times = 45, .rest = "DDBBrwDDDD",
     .block = 512, .share = 0 },
+  /* Blocks that are samples of main, or may become one; a bad one beside. */
+  { .name = "samples", .sectors = "DDDDDDDDDDDDDDDDDDDBBrwDDRLZDDDD",
+    .block = 512, .samples = true, .share = 2 },
   { .name = "blank", .sectors = "DDBBrwDDDDDDDDDDDD", .block = 512,
     .blank = true, .share = 1 },
   { .name = NULL }
@@ -78,6 +81,12 @@ static const char *const ops_blank[] = {
   "p2+2", "g", "z0+8", "m6+4", "w6+2", "t0+16", "G", "r0+16", NULL
 };
 
+static const char *const ops_samples[] = {
+  "w0", "s", "r8+8", "f", "w8", "w7+2", "k", "p3", "z0+8", "t0+8", "w19", "x",
+  "r0+32", "c", "w8f", "r16+8", "m0", "u0+32", "z8+8", "r24+8", "w20+8",
+  "m8+2", "G", "y0+32", NULL
+};
+
 static const char *const ops_pages[] = {
   "z0+180", "c", "z0+4", "k", "w4+2", "x", "l0+2", "f", "u0", "z8+175",
   "l0+180", "y0+180", "u0+180", "w0+180", NULL
@@ -90,5 +99,6 @@ ops_of (const struct setup *setup)
     : !strcmp (setup->name, "many") || !strcmp (setup->name, "small")
     ? ops_many
     : !strcmp (setup->name, "pages") ? ops_pages
+    : !strcmp (setup->name, "samples") ? ops_samples
     : !strcmp (setup->name, "blank") ? ops_blank : ops_plain;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/recognise.h"
 #include "spare/header.h"
 #include "spare/leader.h"
 #include "spare/slots.h"
@@ -132,7 +133,7 @@ new_world (const struct setup *setup)
   w->config = (struct engine_config) {
     .main_size = (uint64_t) w->nsectors * SECTOR_SIZE, .retries = 1,
     .main_block = setup->block, .auto_remap = true, .now_ms = engine_now,
-    .opaque = w,
+    .time = env_now, .new_samples = setup->samples, .opaque = w,
   };
   w->now_ms = 1000000;
   if (setup->tail)
@@ -215,6 +216,20 @@ set_state (struct world *w, struct change_list *list, unsigned s)
   }
 }
 
+/* What main has at first. */
+static int
+add_sample (struct world *w, struct change_list *list)
+{
+  struct sample sample = { .offset = 0 };
+  uint8_t content[SAMPLE_CONTENT];
+  struct attribute a;
+
+  sample_hash (spare_get_identity (w->spare)->uuid, w->main->data,
+               sample.hash);
+  sample_to_attribute (&sample, &a, content);
+  return change_list_add_attribute (list, &a);
+}
+
 static void
 fill_spare (struct world *w)
 {
@@ -232,6 +247,8 @@ fill_spare (struct world *w)
     c.count = st.slots_total - c.slot;
     err = err ? err : change_list_add (&list, &c);
   }
+  if (err == 0 && w->setup->samples)
+    err = add_sample (w, &list);
   err = err ? err : spare_commit (w->spare, &list, counters);
   change_list_free (&list);
   spare_get_status (w->spare, &st);
@@ -312,6 +329,59 @@ world_rewind (struct world *w, uint64_t seed)
   w->now_ms = 1000000;
 }
 
+/* Another disk: none of its bytes is main's. */
+static int
+foreign_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
+{
+  const struct memdev *main = ctx;
+  uint8_t *p = buf;
+
+  for (uint32_t i = 0; i < count; i++)
+    p[i] = ~main->data[offset + i];
+  return 0;
+}
+
+/* The right main must be recognised, and another one must not be (promise 20).
+ */
+static int
+recognise_main (struct world *w, struct recognition *found)
+{
+  static const struct device_ops foreign_ops = { .pread = foreign_pread };
+  const struct device foreign = { &foreign_ops, w->main };
+  struct main_reader main = {
+    .dev = &w->main->dev, .size = w->config.main_size,
+    .block = w->config.main_block, .now_ms = engine_now, .opaque = w,
+  };
+  struct recognition other;
+
+  if (recognise (w->spare, w->map, &main, found) != 0)
+    return ENOMEM;
+  main.dev = &foreign;
+  if (recognise (w->spare, w->map, &main, &other) != 0)
+    return ENOMEM;
+  if (found->different > 0 || other.different < found->compared)
+    message_set (&w->message, found->different > 0
+                 ? "main is taken for another disk, byte %" PRIu64
+                 : "another disk is taken for main", found->where);
+  return w->message.text[0] ? EINVAL : 0;
+}
+
+/* As the filter does it. */
+static int
+start_with_samples (struct world *w)
+{
+  struct recognition found;
+  int err = recognise_main (w, &found);
+
+  if (err == 0)
+    err = spare_start (w->spare, &w->message);
+  if (err == 0)
+    err = recognise_forget (w->spare, found.key, found.failed);
+  if (err == 0)
+    w->config.main_flushed = device_flush (&w->main->dev) == 0;
+  return err;
+}
+
 static int
 open_spare (struct world *w, bool may_format)
 {
@@ -336,6 +406,8 @@ open_spare (struct world *w, bool may_format)
   }
   err = spare_load (&w->mem->dev, w->mem->size, false, &w->env, w->map,
                     &w->spare, &w->message);
+  if (err == 0 && w->setup->samples)
+    return start_with_samples (w);
   return err ? err : spare_start (w->spare, &w->message);
 }
 

@@ -40,6 +40,8 @@ struct setup {
                                  * for, and it is due at once; 0: not before
                                  * the log is nearly full */
   bool blank;                   /* the spare isn't formatted yet */
+  bool samples;                 /* of main are taken; it begins with one, of the
+                                 * first 4 KiB */
   unsigned share;               /* of the time, twentieths */
 };
 

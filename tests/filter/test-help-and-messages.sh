@@ -12,6 +12,7 @@ requires nbdsh --version
 nbdkit --filter=remap null --help >help.txt
 cat help.txt
 for p in spare= spare-create= spare-size= spare-offset= spare-same-disk= \
+         spare-main-grown= spare-main-changed= \
          remap-auto= remap-retries= remap-lost= remap-label=; do
   assert_grep "^ *$p" help.txt
 done
@@ -30,15 +31,16 @@ stop_nbdkit disk
 assert_grep 'debug: remap: .*1 sectors remapped' disk.log
 assert_grep 'error: remap: [-0-9]+ [0-9:]+[-+][0-9]+: sectors 200-200 .*LOST' disk.log
 rm disk.log spare.img
-OPTIONS='-v' serve
+OPTIONS='-v' serve remap-label=this-disk
 client <<<'write(100, pattern(100))'
 stop_nbdkit disk
 assert_no_grep 'sectors remapped' disk.log
 
-# Without -v only what an operator has to know.
+# Without -v only what an operator has to know: of a disk that has a name,
+# nothing.
 rm disk.log
 bad_sectors bad.txt 300
-serve
+serve remap-label=this-disk
 client <<<'write(300, pattern(300))'
 stop_nbdkit disk
 assert_equal "$(cat disk.log)" "" "messages of a quiet server"
