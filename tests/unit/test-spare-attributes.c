@@ -70,6 +70,37 @@ checkpoint_or_reload (struct rig *r, int restarts)
     rig_reload (r);
 }
 
+/* A sample of main (promise 20) is looked at more closely: its length, its
+ * place, its key and flags.
+ */
+static void
+test_sample (void)
+{
+  uint8_t content[33] = { [1] = 0x10, [9] = 0x10, [16] = 1 };
+  struct rig r;
+
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_attribute (&r, "sample", 63, 0, content, 32), 0);
+  CU_ASSERT_EQUAL (do_attribute (&r, "sample", 64, 0, content, 32), EINVAL);
+  CU_ASSERT_EQUAL (do_attribute (&r, "sample", 1, 1, content, 32), EINVAL);
+  CU_ASSERT_EQUAL (do_attribute (&r, "sample", 1, 0, content, 31), EINVAL);
+  CU_ASSERT_EQUAL (do_attribute (&r, "sample", 1, 0, content, 33), EINVAL);
+  for (int i = 0; i < 16; i++) {
+    /* Where 4 KiB don't lie within main, or of another length. */
+    const uint8_t was = content[i];
+
+    if (i == 2)
+      continue;                 /* another place of main */
+    content[i] = i == 1 ? 0x11 : 0xff;
+    CU_ASSERT_EQUAL (do_attribute (&r, "sample", 1, 0, content, 32), EINVAL);
+    content[i] = was;
+  }
+  rig_reload (&r);
+  CU_ASSERT_EQUAL (do_attribute (&r, "sample", 63, 0, NULL, 0), 0);
+  rig_reload (&r);
+  rig_free (&r);
+}
+
 /* Set, replaced, removed; of each length that a page takes; alone and together
  * with changes; across restarts and checkpoints.
  */
@@ -587,6 +618,7 @@ int
 main (int argc, char *argv[])
 {
   static const struct unit_test tests[] = {
+    { "a sample (promise 20)", test_sample },
     { "set, replaced, removed (promise 13)", test_life },
     { "feature bits at first use (promise 20)", test_first_use },
     { "features that aren't known (promise 20)", test_unknown },
