@@ -38,6 +38,8 @@ serve_sampled ()
   local before
 
   serve
+  # It has started when somebody is served.
+  client <<<''
   before=$(tags)
   client <<'PY'
 h.pread(4096, 1 << 20)
@@ -49,6 +51,7 @@ PY
 make_main $((8 << 20))
 bad_sectors bad.txt 5
 serve_sampled
+client <<<''
 stop_nbdkit disk
 has_samples 1
 
@@ -72,26 +75,27 @@ echo "==== the right one, killed and written"
 cp right.img main.img
 : >disk.log
 serve
-assert_no_grep "isn't what" disk.log
 client <<'PY'
 h.pwrite(b"x" * 512, (1 << 20) + 1024)
 PY
 crash
 serve
-assert_no_grep "isn't what" disk.log
+client <<<''
 stop_nbdkit disk
+assert_no_grep "isn't what" disk.log
 has_samples 0
 
 echo "==== nothing is updated by a server that is read-only"
 cp main.img right.img
 serve_sampled
+client <<<''
 stop_nbdkit disk
 cp spare.img before.img
 cp orig.img main.img
 OPTIONS=-r serve spare-main-changed=yes
-assert_grep 'taken for its disk all the same' disk.log
 client <<<'h.pread(4096, 2 << 20)'
 stop_nbdkit disk
+assert_grep 'taken for its disk all the same' disk.log
 has_samples 1
 cp right.img main.img
 
@@ -99,34 +103,40 @@ echo "==== written behind the filter's back"
 printf changed | dd of=main.img bs=1 seek=$(((1 << 20) + 4000)) conv=notrunc
 refused "isn't what spare"
 serve spare-main-changed=yes
-assert_grep 'taken for its disk all the same' disk.log
 client <<<'is_(read(5), pattern(5))'
 stop_nbdkit disk
+assert_grep 'taken for its disk all the same' disk.log
 has_samples 0
 : >disk.log
 serve
+client <<<''
+stop_nbdkit disk
 assert_no_grep "isn't what" disk.log
 assert_grep 'only its size says that it is the right disk' disk.log
-stop_nbdkit disk
 
 echo "==== a place that can't be read says nothing, and is asked once"
 serve_sampled
+client <<<''
 stop_nbdkit disk
 bad_sectors bad.txt 5 2048
 rm -f ops.txt
 serve
+client <<<''
 stop_nbdkit disk
 assert_equal "$(grep -c '^read 1048576 4096 EIO' ops.txt)" 1 "failing reads"
 has_samples 0
 bad_sectors bad.txt 5
 serve spare-main-changed=yes
+client <<<''
 stop_nbdkit disk
 
 echo "==== a label makes them superfluous"
 serve_sampled
+client <<<''
 stop_nbdkit disk
 "$remapctl" relabel spare.img disk-1
 serve remap-label=disk-1
+client <<<''
 stop_nbdkit disk
 "$remapctl" info spare.img >info.txt
 assert_no_grep "^samples" info.txt
