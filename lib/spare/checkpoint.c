@@ -181,12 +181,74 @@ checkpoint_drop (struct spare *s)
   s->checkpoint = NULL;
 }
 
+/* What was written may look like the log's next page. */
+static void
+give_up_elsewhere (struct spare *s)
+{
+  checkpoint_drop (s);
+  spare_new_nonce (s);
+}
+
+int
+checkpoint_begin_elsewhere (struct spare *s, const struct log_area *area,
+                            unsigned index)
+{
+  struct checkpoint *c = calloc (1, sizeof *c);
+
+  if (c == NULL)
+    return ENOMEM;
+  checkpoint_drop (s);
+  c->s = s;
+  c->piece = s->piece;
+  c->index = index;
+  c->area = *area;
+  c->remain = max_u64 (1, area->pages / 64);
+  c->elsewhere = true;
+  s->checkpoint = c;
+  return 0;
+}
+
+int
+checkpoint_step_elsewhere (struct spare *s, bool *done)
+{
+  struct checkpoint *c = s->checkpoint;
+  int err = 0;
+
+  if (c == NULL || !c->elsewhere)
+    return EAGAIN;
+  if (c->stage != PIECES_DONE)
+    err = pieces_step (c);
+  *done = err == 0 && c->stage == PIECES_DONE;
+  if (err)
+    give_up_elsewhere (s);
+  return spare_error (err);
+}
+
+int
+checkpoint_finish_elsewhere (struct spare *s, struct header *h)
+{
+  struct checkpoint *c = s->checkpoint;
+  int err = seal (c);
+
+  if (err) {
+    give_up_elsewhere (s);
+    return spare_error (err);
+  }
+  fill_header (c, s->number, h);
+  checkpoint_drop (s);
+  return 0;
+}
+
 void
 checkpoint_step (struct spare *s)
 {
   bool done = false;
   int err = 0;
 
+  if (s->checkpoint != NULL && s->checkpoint->elsewhere) {
+    checkpoint_step_elsewhere (s, &done);
+    return;
+  }
   if (s->checkpoint == NULL) {
     if (!is_due (s))
       return;
@@ -215,7 +277,7 @@ checkpoint_mirror (struct spare *s, void *pages, uint32_t n)
 
   if (c == NULL)
     return 0;
-  if (pieces_end (c) + n + 1 > c->area.pages) {
+  if (pieces_end (c) + n + 1 > c->area.pages && !c->elsewhere) {
     room_reach (s, &s->hdr.area[c->index], &s->room[c->index],
                 pieces_end (c) + n + 1);
     c->area = room_area (s, c->index);
@@ -223,6 +285,10 @@ checkpoint_mirror (struct spare *s, void *pages, uint32_t n)
   err = pieces_mirror (c, pages, n);
   if (err == 0)
     return 0;
+  if (c->elsewhere) {
+    give_up_elsewhere (s);
+    return 0;
+  }
   checkpoint_drop (s);
   s->not_before = s->pos + PAUSE;
   return err == ENODATA || is_space_error (err) ? 0 : EIO;
@@ -314,25 +380,6 @@ checkpoint_of_update (struct spare *s, const void *pages, uint32_t n,
   }
   pieces_free (&c);
   return err;
-}
-
-int
-checkpoint_elsewhere (struct spare *s, const struct log_area *area,
-                      unsigned index, struct header *h)
-{
-  struct checkpoint c = {
-    .s = s, .piece = WINDOW_PAGES, .index = index, .area = *area,
-    .remain = max_u64 (1, area->pages / 64),
-  };
-  int err;
-
-  err = write_all (&c);
-  if (err == 0)
-    fill_header (&c, s->number, h);
-  else
-    spare_new_nonce (s);
-  pieces_free (&c);
-  return spare_error (err);
 }
 
 int

@@ -70,12 +70,18 @@ extern bool log_can_hold_update (const struct spare *s,
                                  const struct attribute_sum *sum,
                                  bool is_full);
 
-/* For a spare that grows: writes one into an area that no header has yet,
- * all at once, and fills in H what changes when it becomes active there, as
- * number INDEX.  AREA: as far as it has storage.  Errors aren't sticky.
+/* For a spare that grows: one into an area that no header has yet, number INDEX
+ * of the header to be; AREA: as far as it has storage.  It is begun; then
+ * written in steps, between which others may lead, whose commits write steps of
+ * it as well, until it is DONE; and finished, which fills in H what changes
+ * when it becomes active there.  Errors aren't sticky; after one, and after
+ * EAGAIN (a commit needed a checkpoint of its own), there is none any more.
  */
-extern int checkpoint_elsewhere (struct spare *s, const struct log_area *area,
-                                 unsigned index, struct header *h);
+extern int checkpoint_begin_elsewhere (struct spare *s,
+                                       const struct log_area *area,
+                                       unsigned index);
+extern int checkpoint_step_elsewhere (struct spare *s, bool *done);
+extern int checkpoint_finish_elsewhere (struct spare *s, struct header *h);
 
 /* The headers have been written: commits go on behind the checkpoint. */
 extern void checkpoint_adopt (struct spare *s);

@@ -311,6 +311,7 @@ commit_queued (struct spare *s, struct waiter *w)
     lead_commit (s);
     pthread_mutex_lock (&s->lock);
     s->busy = false;
+    s->turns++;
     pthread_cond_broadcast (&s->cond);
   }
   pthread_mutex_unlock (&s->lock);

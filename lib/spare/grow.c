@@ -6,7 +6,10 @@
  * Slots are appended.  When the log areas would be too small for so many
  * slots, two larger ones are placed at the beginning of the new space and
  * a checkpoint goes into the first of them; the new header is then what
- * makes all of it valid, in one step.  Before anything is written into the
+ * makes all of it valid, in one step.  The checkpoint is written in pieces,
+ * between which others lead: they may commit, and what they commit is written
+ * behind it as well.  One that needs a checkpoint of its own takes the
+ * place of this one, and the growth is planned anew.  Before anything is written into the
  * new space the header claims it, so that after a crash it is known that
  * what lies there is the spare's own (promise 15 of
  * remap-promises(7)).
@@ -30,6 +33,9 @@
 #include "spare/room.h"
 #include "spare/slots.h"
 #include "spare/state.h"
+
+/* A checkpoint that commits leave no time for is written at once in the end. */
+#define MAX_ATTEMPTS 3
 
 /* Entries of the log that don't go with a slot. */
 static uint64_t
@@ -148,9 +154,41 @@ plan (struct spare *s, uint64_t new_size, struct header *h, bool *moved,
   return 0;
 }
 
-/* ROOM: pages of the new areas with storage. */
+/* What doesn't change by the growth may have changed since it was planned. */
+static void
+renew_plan (const struct spare *s, struct header *h)
+{
+  struct header now = s->hdr;
+
+  now.size = h->size;
+  now.claimed = h->claimed;
+  memcpy (now.area, h->area, sizeof now.area);
+  memcpy (now.segment, h->segment, sizeof now.segment);
+  now.nsegments = h->nsegments;
+  *h = now;
+}
+
+/* Writes the state to PLACE while others commit; the LAST time nobody does, so
+ * that it comes to an end.
+ */
 static int
-move_areas (struct spare *s, struct header *h, uint64_t room[2])
+write_state (struct spare *s, const struct log_area *place, bool last)
+{
+  bool done = false;
+  int err = checkpoint_begin_elsewhere (s, place, 0);
+
+  while (err == 0 && !done) {
+    if (!last)
+      spare_give_way (s);
+    err = atomic_load (&s->failed) ? EIO
+      : checkpoint_step_elsewhere (s, &done);
+  }
+  return err;
+}
+
+/* ROOM: pages of the new areas with storage.  EAGAIN: to be planned anew. */
+static int
+move_areas (struct spare *s, struct header *h, uint64_t room[2], bool last)
 {
   const uint64_t high = state_pages_at_most (s) + HIGH_WATER_STEP;
   struct header claim = s->hdr;
@@ -167,12 +205,15 @@ move_areas (struct spare *s, struct header *h, uint64_t room[2])
   if (err == 0)
     err = header_repair (s);
   if (err == 0)
-    err = checkpoint_elsewhere (s, &place, 0, h);
-  return err;
+    err = write_state (s, &place, last);
+  if (err)
+    return err;
+  renew_plan (s, h);
+  return checkpoint_finish_elsewhere (s, h);
 }
 
 static int
-grow (struct spare *s, uint64_t new_size, struct message *message)
+grow (struct spare *s, uint64_t new_size, bool last, struct message *message)
 {
   uint64_t room[2] = { 0, 0 };
   struct geometry *g;
@@ -193,7 +234,7 @@ grow (struct spare *s, uint64_t new_size, struct message *message)
     return ENOMEM;
   err = slots_reserve_bitmap (s, g->nslots);
   if (err == 0 && moved)
-    err = move_areas (s, &h, room);
+    err = move_areas (s, &h, room, last);
   if (err == 0)
     err = header_write (s, &h);
   if (err) {
@@ -212,15 +253,26 @@ grow (struct spare *s, uint64_t new_size, struct message *message)
   return 0;
 }
 
+/* As spare_lead, but also waits for another growth, in which others lead. */
+static void
+lead_growth (struct spare *s)
+{
+  pthread_mutex_lock (&s->lock);
+  while (s->busy || s->growing)
+    pthread_cond_wait (&s->cond, &s->lock);
+  s->busy = s->growing = true;
+  pthread_mutex_unlock (&s->lock);
+}
+
 int
 spare_grow (struct spare *s, uint64_t new_size, struct message *message)
 {
-  int err;
+  int err = EAGAIN;
 
   message_set (message, "%s", "");
   if (s->read_only)
     return EROFS;
-  spare_lead (s);
+  lead_growth (s);
   if (new_size < s->hdr.size || new_size > INT64_MAX ||
       new_size / SECTOR_SIZE >= MAP_MAX_SLOT) {
     message_set (message, "the spare can't be made %" PRIu64 " bytes large: "
@@ -232,7 +284,11 @@ spare_grow (struct spare *s, uint64_t new_size, struct message *message)
   else if (new_size == s->hdr.size)
     err = 0;
   else
-    err = grow (s, new_size, message);
+    for (unsigned i = 1; err == EAGAIN && i <= MAX_ATTEMPTS; i++)
+      err = grow (s, new_size, i == MAX_ATTEMPTS, message);
+  pthread_mutex_lock (&s->lock);
+  s->growing = false;
+  pthread_mutex_unlock (&s->lock);
   spare_unlead (s);
 
   if (err && message != NULL && message->text[0] == 0)

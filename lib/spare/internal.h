@@ -127,6 +127,8 @@ struct spare {
   pthread_cond_t cond;          /* busy was cleared, or a waiter is done */
   struct waiter *queue, **queue_end;
   bool busy;
+  bool growing;                 /* one growth at a time, while others lead */
+  uint64_t turns;               /* how often somebody has ceased to lead */
   uint64_t counters[NR_SPARE_COUNTERS];
 
   /* The leader's. */

@@ -101,7 +101,23 @@ spare_unlead (struct spare *s)
 {
   pthread_mutex_lock (&s->lock);
   s->busy = false;
+  s->turns++;
   pthread_cond_broadcast (&s->cond);
+  pthread_mutex_unlock (&s->lock);
+}
+
+void
+spare_give_way (struct spare *s)
+{
+  uint64_t turns;
+
+  pthread_mutex_lock (&s->lock);
+  s->busy = false;
+  turns = ++s->turns;
+  pthread_cond_broadcast (&s->cond);
+  while (s->busy || (s->queue != NULL && s->turns == turns))
+    pthread_cond_wait (&s->cond, &s->lock);
+  s->busy = true;
   pthread_mutex_unlock (&s->lock);
 }
 

@@ -22,6 +22,11 @@
 extern void spare_lead (struct spare *s);
 extern void spare_unlead (struct spare *s);
 
+/* Whoever leads for long lets those go first who wait for a commit, once, and
+ * leads again.  On return everything may be different.
+ */
+extern void spare_give_way (struct spare *s);
+
 /* The spare has failed, until it is opened again (promise 16 of
  * remap-promises(7)).
  */

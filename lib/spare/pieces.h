@@ -45,6 +45,8 @@ struct checkpoint {
   struct log_area area;         /* as far as it has storage */
   uint64_t remain;              /* pages to be left for commits, at least 1 */
   uint32_t piece;               /* pages for one step */
+  bool elsewhere;               /* in an area that no header has yet: whoever
+                                 * grows the spare finishes it */
   bool of_update;               /* of the open update, not pinned: then no
                                  * commit may come between steps */
   const uint8_t *update;        /* pages of that update, or NULL */

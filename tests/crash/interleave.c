@@ -61,7 +61,8 @@ static const struct {
   { "pieces", "w2,w3,z2|w6,z6,w6" }, { "pieces", "w2,z2,w2|z9,w9f|r6" },
   { "pieces", "w2,z2,w3|w6,z6,G" }, { "pieces", "w2,w3,z2,w2|w6,c" },
   { "log", "c|w2" }, { "plain", "g|w2" }, { "few", "g|w2+2|z6" },
-  { "plain", "G|w2" }, { "high", "w2|w3|r4" }, { "log", "w2|c|f" },
+  { "plain", "G|w2" }, { "pieces", "G|w2,w3,z2" }, { "pieces", "G|c,w2" },
+  { "log", "G|w2,z2|w3" }, { "high", "w2|w3|r4" }, { "log", "w2|c|f" },
   /* Main blocks of which requests need parts. */
   { "block", "w4+2|p6" }, { "block", "p5|p6" }, { "block", "m0+4|p1" },
   { "block", "w20+4|w21" }, { "block", "z22|p21" }, { "block", "r13|p14" },

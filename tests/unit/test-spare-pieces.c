@@ -10,6 +10,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,6 +114,89 @@ test_bounded (void)
   check_bounded (slow_tool () ? 5000 : 100000, 2);
   if (getenv ("TEST_LARGE") != NULL)
     check_bounded (1000000, 1);
+}
+
+/* One who commits while the spare grows, from the moment at which the growth
+ * writes the state into its new areas.
+ */
+static struct {
+  struct rig *r;
+  pthread_t thread;
+  uint64_t from;                /* where the new space begins */
+  bool begun;
+  uint64_t waited, most;        /* bytes written while one commit waits */
+  atomic_uint n;                /* commits that have ended */
+} other;
+
+static void *
+commit_meanwhile (void *arg)
+{
+  for (unsigned i = 0; i < 50; i++) {
+    CU_ASSERT_EQUAL (do_change (other.r, CHANGE_LOST, FAR + 2 * i, 1, 0), 0);
+    atomic_fetch_add (&other.n, 1);
+  }
+  return NULL;
+}
+
+static void
+begin_other (void *opaque, enum memdev_op op, uint64_t offset, uint64_t count)
+{
+  struct spare *s = other.r->spare;
+  bool waits;
+
+  if (op != MEMDEV_WRITE)
+    return;
+  pthread_mutex_lock (&s->lock);
+  waits = s->queue != NULL;
+  pthread_mutex_unlock (&s->lock);
+  other.waited = waits ? other.waited + count : 0;
+  other.most = max_u64 (other.most, other.waited);
+  if (other.begun || offset < other.from)
+    return;
+  other.begun = true;
+  CU_ASSERT_FATAL (pthread_create (&other.thread, NULL, commit_meanwhile,
+                                   NULL) == 0);
+  while (!waits) {
+    pthread_mutex_lock (&s->lock);
+    waits = s->queue != NULL;
+    pthread_mutex_unlock (&s->lock);
+    sched_yield ();
+  }
+}
+
+/* A growth that moves the log writes the state in pieces as well. */
+static void
+test_grow_bounded (void)
+{
+  const uint64_t n = slow_tool () ? 30000 : 100000;
+  const uint64_t piece = CHECKPOINT_PIECE * SPARE_PAGE;
+  const uint64_t moved_from = n / ENTRIES_PER_PAGE * SPARE_PAGE;
+  struct rig r;
+  unsigned meanwhile;
+
+  make_large (&r, n);
+  memset (&other, 0, sizeof other);
+  other.r = &r;
+  other.from = r.m->size;
+  memdev_resize (r.m, 16 * r.m->size);
+  r.m->hook = begin_other;
+  CU_ASSERT_EQUAL (spare_grow (r.spare, r.m->size, &r.message), 0);
+  meanwhile = atomic_load (&other.n);
+  CU_ASSERT_FATAL (other.begun);
+  pthread_join (other.thread, NULL);
+  r.m->hook = NULL;
+  CU_ASSERT (r.spare->hdr.area[0].offset >= other.from);
+  CU_ASSERT (meanwhile > 0);
+  /* The piece that is under way, one of its own, both headers, the commit. */
+  CU_ASSERT (other.most <= 2 * piece + 16 * SPARE_PAGE);
+  CU_ASSERT (2 * piece + 16 * SPARE_PAGE < moved_from);
+  printf ("(%u commits meanwhile, at most %" PRIu64 " KiB) ", meanwhile,
+          other.most / 1024);
+
+  const uint64_t digest = rig_digest (&r);
+  kill_and_load (&r);
+  CU_ASSERT_EQUAL (rig_digest (&r), digest);
+  rig_free (&r);
 }
 
 /* What an opening reads follows the state, whatever has happened before; that
@@ -407,6 +493,7 @@ main (int argc, char *argv[])
 {
   static const struct unit_test tests[] = {
     { "what a commit waits for", test_bounded },
+    { "what a commit waits for while the spare grows", test_grow_bounded },
     { "what an opening reads", test_start },
     { "reasons and times", test_notes },
     { "random changes (promise 15)", test_random },
