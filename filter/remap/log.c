@@ -5,7 +5,6 @@
 #include <config.h>
 
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 
 #include "command-line.h"
 #include "log.h"
+#include "startup.h"
 
 /* Where nbdkit's messages go, which it tells nobody. */
 enum place { UNKNOWN, STDERR, JOURNAL, ELSEWHERE };
@@ -86,14 +86,10 @@ log_text (int priority, uint64_t time_ms, const char *text)
   }
 }
 
-/* A pipe or a socket that nobody reads fills up. */
 bool
 log_is_ready (void)
 {
-  struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
-
-  return place_of_messages () == ELSEWHERE ||
-    (poll (&fd, 1, 0) == 1 && fd.revents & POLLOUT);
+  return place_of_messages () == ELSEWHERE || stderr_is_ready ();
 }
 
 void

@@ -5,8 +5,10 @@
 #include <config.h>
 
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <nbdkit-filter.h>
 #include "startup.h"
@@ -14,11 +16,21 @@
 /* Room for two paths. */
 static char why[2 * PATH_MAX + 1024];
 
+bool
+stderr_is_ready (void)
+{
+  struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+  return poll (&fd, 1, 0) == 1 && fd.revents & POLLOUT;
+}
+
 void
 startup_say (const char *fs, ...)
 {
   va_list args;
 
+  if (!stderr_is_ready ())
+    return;
   va_start (args, fs);
   fprintf (stderr, "nbdkit: remap: ");
   vfprintf (stderr, fs, args);

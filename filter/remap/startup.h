@@ -11,7 +11,14 @@
 #ifndef REMAP_STARTUP_H
 #define REMAP_STARTUP_H
 
-/* A line on the standard error. */
+#include <stdbool.h>
+
+/* Does the standard error take a line at once?  A pipe or a socket that nobody
+ * reads fills up.
+ */
+extern bool stderr_is_ready (void);
+
+/* A line on the standard error; none if that doesn't take it at once. */
 extern void startup_say (const char *fs, ...)
   __attribute__ ((format (printf, 1, 2)));
 

@@ -18,7 +18,7 @@ client <<'PY'
 r = does("ping", version=control("status")["version"])
 assert isinstance(r["uptime"], int)
 requests = does("help")["requests"]
-is_(len(requests), 18)
+is_(len(requests), 19)
 for line in requests:
     name = line.split()[0]
     # Too few words, too many words.

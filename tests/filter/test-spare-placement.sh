@@ -32,7 +32,7 @@ truncate -s 1M main.img disk/main.img memory/main.img
 serve main.img memory/spare.img
 assert_grep 'warning: spare .*memory/spare.img: is in memory' err
 serve disk/main.img disk/spare.img
-assert_grep 'warning: spare .*disk/spare.img: lies on the filesystem that main (.*disk/main.img) is on' err
+assert_grep 'warning: spare .*disk/spare.img: lies on the filesystem that main \(.*disk/main.img\) is on' err
 # Each time, as long as it is so.
 serve disk/main.img disk/spare.img
 assert_grep 'warning: spare .*disk/spare.img: lies on' err

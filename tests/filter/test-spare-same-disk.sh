@@ -39,4 +39,5 @@ stop_nbdkit other
 # A file is no such main.
 start_nbdkit file --filter=remap file disk.img spare=mem/other.img \
              spare-size=2M
-assert_no_grep 'warning' file.log
+assert_no_grep 'page cache' file.log
+assert_equal "$(grep -c 'warning: ' file.log)" 2 "warnings of the spare alone"

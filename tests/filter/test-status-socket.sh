@@ -68,7 +68,7 @@ for usage in all_:
     if usage in shown:
         continue
     args = {"import": " lost 5", "set_auto_remap": " 0", "grow": " 1G",
-            "clear_stats": "", "sync": "", "retry": ""}.get(verb, " 5")
+            "clear_stats": "", "sync": "", "retry": "", "backup": ""}.get(verb, " 5")
     r = refuses(verb + args, "'%s' isn't allowed at this socket" % verb, ST)
     assert "remap-control=" in r["error"], r
     # What is wrong is said first, and changes nothing either.
