@@ -27,6 +27,7 @@
 #include "spare/replay.h"
 #include "spare/room.h"
 #include "spare/slots.h"
+#include "spare/stamp.h"
 
 /* The replay has marked the slots that are mapped. */
 static int
@@ -115,7 +116,9 @@ load (struct spare *s, uint64_t size, struct message *message)
     message_set (message, "the spare can't be flushed");
     return EIO;
   }
-  err = s->read_only ? 0 : ownership_await (s, message);
+  /* A spare that was cut off before its stamp has no owner, and won't open. */
+  err = s->read_only || size < STAMP_OFFSET + SPARE_PAGE ? 0
+    : ownership_await (s, message);
   if (err == 0)
     err = load_header (s, size, message);
   if (err)

@@ -246,13 +246,6 @@ ctl 0 create main_dev=main.img spare_dev=spare.img listen=127.0.0.1:"$port"
 assert_grep "^NBD: +nbd://127.0.0.1:$port$" out
 assert_equal "$(nbdinfo --size "nbd://127.0.0.1:$port")" 104857600 "over TCP"
 [ ! -e run/test_remap.nbd ] || fail "a socket besides TCP"
-# A disk that has a spare gets another one only if that is said.
-says 'the disk .*main.img has a spare: UUID .*new-spare=yes' 9 \
-     create main_dev=main.img spare_dev=tcp.spare dm_name=late
-[ ! -e tcp.spare ] || fail "another spare was made"
-ctl 0 create --dry-run main_dev=main.img spare_dev=tcp.spare dm_name=late \
-    new-spare=yes spare-older=yes
-assert_grep ' spare-new=yes spare-older=yes ' out
 # What is said, and left, if the port is taken.
 says 'before it was ready: .*in use' 9 create main_dev=second.img \
      spare_dev=tcp.spare listen=127.0.0.1:"$port" dm_name=late
@@ -290,6 +283,13 @@ rm late.spare
 late "ln $tmp/used.spare $tmp/late.spare"
 [ -e late.spare ] || fail "a spare was removed that holds something"
 ctl 0 stop test_remap
+# A disk that has a spare gets another one only if that is said.
+says 'the disk .*main.img has a spare: UUID .*new-spare=yes' 9 \
+     create main_dev=main.img spare_dev=tcp.spare dm_name=late
+[ ! -e tcp.spare ] || fail "another spare was made"
+ctl 0 create --dry-run main_dev=main.img spare_dev=tcp.spare dm_name=late \
+    new-spare=yes spare-older=yes
+assert_grep ' spare-new=yes spare-older=yes ' out
 # A control socket that is another server's stays.
 start_nbdkit other --filter=remap file main.img spare=spare.img \
              remap-control="$tmp/run/late.ctl"

@@ -173,7 +173,7 @@ chown -R $uid "$own"
 as_cron ()
 {
   setpriv --reuid $uid --regid $uid --clear-groups env -u XDG_RUNTIME_DIR \
-          -u REMAP_RUNTIME_DIR HOME="$own" REMAP_LOG_DIR="$own" "$@"
+          -u REMAP_RUNTIME_DIR -u REMAP_STATE_DIR HOME="$own" REMAP_LOG_DIR="$own" "$@"
 }
 as_cron test -r "$abs_top_builddir/ctl/remapctl" ||
   skip "another user can't read the build directory"

@@ -41,7 +41,7 @@ as ()
   local gid=$1 wanted=$2 status=0
   shift 2
   (cd / && exec setpriv --reuid $uid --regid "$gid" --clear-groups \
-     env -u XDG_RUNTIME_DIR HOME="$own" remapctl "$@") \
+     env -u XDG_RUNTIME_DIR -u REMAP_STATE_DIR HOME="$own" remapctl "$@") \
     </dev/null >out 2>err || status=$?
   cat err
   assert_equal "$status" "$wanted" "remapctl $* of another user"

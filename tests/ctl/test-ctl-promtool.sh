@@ -29,13 +29,13 @@ for wrong in '# TYPE x counter' '# HELP x_total X.'; do
   [ "$status" -ne 0 ] || fail "promtool accepts '$wrong'"
 done
 
-truncate -s 8M main.img other.img
+truncate -s 8M alive.img lossy.img killed.img other.img
 for name in alive lossy killed; do
-  ctl 0 create main_dev=main.img spare_dev=$name.spare dm_name=$name
+  ctl 0 create main_dev=$name.img spare_dev=$name.spare dm_name=$name
 done
 ctl 0 -n lossy import --as=lost <(printf '0x0 ? 1\n0x0 0x200 -\n')
 remapctl format other.spare main-size=8M label='an"other\' >/dev/null
-ctl 5 create main_dev=main.img spare_dev=other.spare dm_name=refused
+ctl 5 create main_dev=other.img spare_dev=other.spare dm_name=refused
 kill_server ()
 {
   local pid
@@ -65,7 +65,7 @@ for args in "-n lossy" "-n killed" "-s $tmp/nowhere.ctl"; do
   ctl 0 $args status --prometheus --output one.prom
   "$promtool" check metrics <one.prom || fail "promtool isn't content: $args"
 done
-start_nbdkit quoted --filter=remap file main.img spare=other.spare \
+start_nbdkit quoted --filter=remap file other.img spare=other.spare \
              remap-label='an"other\' remap-control=quoted.ctl
 ctl 0 -s quoted.ctl status --prometheus --output one.prom
 assert_grep 'disk="an\\"other\\\\"' one.prom

@@ -291,6 +291,11 @@ backup (struct control_target *t, const struct control_request *rq,
   struct copy_file file;
   json_t *reply;
 
+  if (rq->fd == -1) {
+    message_set (&message, "the request is: %s",
+                 control_usage (CONTROL_BACKUP));
+    return control_error (message.text);
+  }
   if (copy_file_init (&file, rq->fd, &message) != 0 ||
       spare_backup (t->spare, &file.device, is_told_to_stop, (void *) stop,
                     &res, &message) != 0)
