@@ -9,9 +9,9 @@
  * makes all of it valid, in one step.  The checkpoint is written in pieces,
  * between which others lead: they may commit, and what they commit is written
  * behind it as well.  One that needs a checkpoint of its own takes the
- * place of this one, and the growth is planned anew.  Before anything is written into the
- * new space the header claims it, so that after a crash it is known that
- * what lies there is the spare's own (promise 15 of
+ * place of this one, and the growth is planned anew.  Before anything is
+ * written into the new space the header claims it, so that after a crash it is
+ * known that what lies there is the spare's own (promise 15 of
  * remap-promises(7)).
  *
  * The interface, spare_grow, is in spare.h.

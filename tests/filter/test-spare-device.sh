@@ -13,7 +13,7 @@ requires_program mkfs.ext4 mount
 
 make_main $((8 << 20))
 PLUGIN='file main.img'
-SAME=spare-same-disk=yes
+SAME='spare-same-disk=yes'
 mkdir mnt
 
 # One with sectors of 4096 bytes, and a spare in the middle of it: slots and
