@@ -96,7 +96,7 @@ ctl 1 -s s.ctl backup spare
 ctl 1 -s s.ctl backup .
 ctl 1 -s s.ctl backup nowhere/copy
 # At the socket alone: a file must come with it.
-assert_grep 'empty regular file' \
+assert_grep 'the request is: backup .with an empty file' \
   <(/usr/bin/python3 -c '
 import socket
 s = socket.socket(socket.AF_UNIX)
