@@ -79,12 +79,35 @@ now_ms (const struct ownership *o)
   return o->env->now_ms (o->env->opaque);
 }
 
+/* An error may be that of any write, of a slot for example, and is returned
+ * once: the next flush knows nothing of it (promise 16).
+ */
+static int
+share (struct spare *s, uint64_t offset)
+{
+  const int err = device_share (s->dev, offset, SPARE_PAGE);
+
+  if (err && !atomic_exchange (&s->failed, true))
+    spare_warn (s, "what was written to the spare could not be brought to the "
+                "disk (%s): nothing is remapped until the server has been "
+                "restarted", strerror (err));
+  return err;
+}
+
 static int
 read_page (struct spare *s, void *page)
 {
-  int err = device_share (s->dev, STAMP_OFFSET, SPARE_PAGE);
+  const int err = share (s, STAMP_OFFSET);
 
   return err ? err : device_pread (s->dev, page, SPARE_PAGE, STAMP_OFFSET);
+}
+
+static int
+has_failed (struct message *message)
+{
+  message_set (message, "what was written to the spare could not be brought "
+               "to the disk");
+  return EIO;
 }
 
 static void
@@ -120,6 +143,8 @@ watch (struct spare *s, struct ownership *o, const struct stamp *st,
     o->unreadable = read_page (s, o->page) != 0;
     if (!o->unreadable && memcmp (o->page, o->seen, SPARE_PAGE) != 0)
       return in_use (st, "its stamp changes", message);
+    if (atomic_load (&s->failed))
+      return has_failed (message);
   }
   o->taken_over = true;
   return 0;
@@ -142,6 +167,8 @@ ownership_await (struct spare *s, struct message *message)
   o->env = s->env.owner;
   pthread_mutex_init (&o->mutex, NULL);
   o->unreadable = read_page (s, o->seen) != 0;
+  if (atomic_load (&s->failed))
+    return has_failed (message);
   if (o->unreadable)
     memset (o->seen, 0, SPARE_PAGE);
   class = stamp_decode (o->seen, &st);
@@ -170,13 +197,9 @@ write_stamp (struct spare *s, struct ownership *o)
   o->stamp.renewed = spare_now (s);
   stamp_encode (&o->stamp, o->page);
   err = device_pwrite (s->dev, o->page, SPARE_PAGE, STAMP_OFFSET);
-  if (err == 0) {
-    err = device_share (s->dev, STAMP_OFFSET, SPARE_PAGE);
-    /* What could not be brought to the disk may have been anything. */
-    if (err)
-      spare_set_failed (s);
-  }
-  if (err && !o->told) {
+  if (err == 0)
+    err = share (s, STAMP_OFFSET);
+  if (err && !o->told && !atomic_load (&s->failed)) {
     o->told = true;
     spare_warn (s, "the owner stamp of the spare can't be written (%s): a "
                 "server on another host may take the spare over",
@@ -203,6 +226,8 @@ look (struct spare *s, struct ownership *o)
   struct stamp st;
   int err = read_page (s, o->page);
 
+  if (atomic_load (&s->failed))
+    return false;
   if (err) {
     o->unreadable = true;
     atomic_store (&o->active, false);
@@ -259,13 +284,16 @@ take (struct spare *s, struct ownership *o, struct message *message)
     stamp_decode (o->page, &st);
     return in_use (&st, "it came first", message);
   }
+  if (atomic_load (&s->failed))
+    return has_failed (message);
   note_leftover (s, o);
   memcpy (o->stamp.uuid, s->hdr.uuid, sizeof o->stamp.uuid);
   o->stamp.owner = o->env->self;
   o->stamp.held = true;
   spare_random (s, &o->stamp.session, sizeof o->stamp.session);
-  if (write_stamp (s, o) != 0 && !atomic_load (&s->failed))
-    return 0;
+  err = write_stamp (s, o);
+  if (err)
+    return atomic_load (&s->failed) ? has_failed (message) : 0;
   err = spare_flush_device (s);
   if (err) {
     message_set (message, "the spare can't be flushed");
@@ -276,6 +304,8 @@ take (struct spare *s, struct ownership *o, struct message *message)
     o->env->sleep_ms (o->env->opaque, RENEW_MS);
     if (!look (s, o)) {
       stamp_decode (o->page, &st);
+      if (st.session == o->stamp.session)
+        return has_failed (message);
       return in_use (&st, "it took the spare over at the same time", message);
     }
   }
@@ -336,15 +366,15 @@ ownership_log_is_ours (struct spare *s)
   if (o->log_looked_ms != 0 && now - o->log_looked_ms < RENEW_MS)
     return true;
   o->log_looked_ms = now;
-  if (device_share (s->dev, header_offset (newer), SPARE_PAGE) == 0 &&
+  if (share (s, header_offset (newer)) == 0 &&
       device_pread (s->dev, o->log_page, SPARE_PAGE,
                     header_offset (newer)) == 0 &&
       header_decode (o->log_page, &h, NULL) == HEADER_COMPLETE &&
       (h.sequence > s->hdr.sequence ||
        memcmp (h.uuid, s->hdr.uuid, sizeof h.uuid) != 0))
     found_other (s, "another program has written a header of the spare");
-  else if (s->pos < area->pages &&
-           device_share (s->dev, place, SPARE_PAGE) == 0 &&
+  else if (!atomic_load (&s->failed) && s->pos < area->pages &&
+           share (s, place) == 0 &&
            device_pread (s->dev, o->log_page, SPARE_PAGE, place) == 0 &&
            log_page_decode (o->log_page, &s->hdr, s->pos, &info) &&
            info.number > s->number && info.nonce != s->nonce &&

@@ -420,6 +420,69 @@ test_cost (void)
   cleanup ();
 }
 
+/* The kernel says once that it could not write a slot: to whoever asks first.
+ */
+static unsigned shares, bad_share;
+
+static int
+share (void *ctx, uint64_t offset, uint32_t count)
+{
+  return ++shares == bad_share ? EIO : 0;
+}
+
+/* In the Nth call after OTHER was started, or from the beginning on. */
+static void
+share_fails (unsigned n, bool at_start)
+{
+  static struct device_ops ops;
+
+  setup ();
+  ops = *m->dev.ops;
+  ops.share = share;
+  m->dev.ops = &ops;
+  shares = 0;
+  bad_share = at_start ? n : 0;
+  if (at_start)
+    return;
+  CU_ASSERT_EQUAL (start (&other, &a), 0);
+  clock_ms += 3000;
+  shares = 0;
+  bad_share = n;
+}
+
+static void
+test_share_errors (void)
+{
+  /* A renewal looks, and writes; a commit looks at the header, and the log. */
+  for (unsigned n = 1; n <= 2; n++) {
+    share_fails (n, false);
+    spare_renew (other.spare);
+    CU_ASSERT (spare_failed (other.spare));
+    CU_ASSERT_PTR_NOT_NULL (strstr (a.warned, "brought to the disk"));
+    CU_ASSERT_EQUAL (spare_flush (other.spare), EIO);
+    end (&other);
+    cleanup ();
+
+    share_fails (n, false);
+    CU_ASSERT_EQUAL (change (&other, 1), EIO);
+    CU_ASSERT_EQUAL (shares, n);
+    CU_ASSERT (spare_failed (other.spare));
+    end (&other);
+    cleanup ();
+  }
+
+  /* A start looks twice before it writes. */
+  for (unsigned n = 1; n <= 3; n++) {
+    struct server one;
+
+    share_fails (n, true);
+    CU_ASSERT_EQUAL (start (&one, &a), EIO);
+    CU_ASSERT_PTR_NOT_NULL (strstr (one.message.text, "to the disk"));
+    end (&one);
+    cleanup ();
+  }
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -431,6 +494,7 @@ main (int argc, char *argv[])
     { "a damaged stamp", test_damaged },
     { "a program that knows no stamps", test_ignorant },
     { "what it costs", test_cost },
+    { "what others are to see isn't written (promise 16)", test_share_errors },
     { NULL }
   };
 
