@@ -77,6 +77,16 @@ extern unsigned canaries_trim (struct canaries *c, uint64_t offset,
 /* A sample lies there, or none does any more.  Any thread. */
 extern void canaries_sample (struct canaries *c, uint64_t offset,
                              uint64_t count, bool is_there);
+
+/* Have COUNT bytes at A and as many at B a region in common? */
+static inline bool
+canaries_meet (const struct canaries *c, uint64_t a, uint64_t b,
+               uint64_t count)
+{
+  return a >> c->region_shift <= (b + count - 1) >> c->region_shift &&
+    b >> c->region_shift <= (a + count - 1) >> c->region_shift;
+}
+
 /* The bits that the regions have, all together. */
 extern unsigned canaries_bits (const struct canaries *c, uint64_t offset,
                                uint64_t count);

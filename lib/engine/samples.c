@@ -37,13 +37,21 @@ add (struct engine *e, const struct sample *sample, enum sample_state state)
   canaries_sample (&e->canaries, sample->offset, SAMPLE_SIZE, true);
 }
 
+/* Others may lie in its regions, if these were smaller when they were taken:
+ * the mark is theirs, too.
+ */
 static void
 drop (struct engine *e, unsigned i)
 {
   struct samples *s = &e->samples;
+  const uint64_t offset = s->v[i].sample.offset;
 
-  canaries_sample (&e->canaries, s->v[i].sample.offset, SAMPLE_SIZE, false);
   s->v[i] = s->v[--s->n];
+  for (i = 0; i < s->n; i++)
+    if (canaries_meet (&e->canaries, offset, s->v[i].sample.offset,
+                       SAMPLE_SIZE))
+      return;
+  canaries_sample (&e->canaries, offset, SAMPLE_SIZE, false);
 }
 
 static bool

@@ -351,6 +351,39 @@ test_struck_out (void)
   }
 }
 
+/* Two that lie in one region: a main that has grown has larger ones than it had
+ * when they were taken.
+ */
+static void
+test_one_region (void)
+{
+  struct sample samples[2] = {
+    { .key = 0, .offset = 64 * KIB }, { .key = 1, .offset = 128 * KIB },
+  };
+  uint8_t content[SAMPLE_CONTENT];
+  struct change_list list;
+  struct attribute a;
+
+  begin (16 * MIB);
+  for (unsigned i = 0; i < 2; i++) {
+    list = (struct change_list) { 0 };
+    sample_to_attribute (&samples[i], &a, content);
+    CU_ASSERT_EQUAL (change_list_add_attribute (&list, &a), 0);
+    CU_ASSERT_EQUAL (spare_commit (rig.spare, &list, NULL), 0);
+    change_list_free (&list);
+  }
+  rig_restart (&rig);
+  CU_ASSERT_EQUAL (recorded (NULL), 2);
+  CU_ASSERT_EQUAL (rig_write (&rig, 64 * KIB, 4096, 7), 0);
+  CU_ASSERT_EQUAL (recorded (NULL), 1);
+  CU_ASSERT_EQUAL (rig_write (&rig, 128 * KIB, 4096, 7), 0);
+  CU_ASSERT_EQUAL (recorded (NULL), 0);
+  /* Nothing is left of them that would cost anything. */
+  CU_ASSERT_EQUAL (rig_write (&rig, 64 * KIB, 4096, 7), 0);
+  CU_ASSERT (canaries_quiet (&rig.e->canaries, 64 * KIB, 4096));
+  rig_end (&rig);
+}
+
 /* If that can't be recorded the write goes on, it is told, and the next start
  * finds it.
  */
@@ -490,6 +523,7 @@ main (int argc, char *argv[])
     { "what isn't flushed (promise 20)", test_unflushed },
     { "what is none (promise 20)", test_not_taken },
     { "struck out before it is written (promise 20)", test_struck_out },
+    { "two in one region (promise 20)", test_one_region },
     { "not struck out (promise 20)", test_not_struck_out },
     { "main is recognised (promise 20)", test_recognised },
     { NULL }
