@@ -59,6 +59,11 @@ spare_enlarge (struct spare_file *file, struct spare *spare, uint64_t wanted,
   }
   else {
     err = spare_file_find_size (file, &why);
+    /* Made longer, what was cut off would read as zeroes (promise 1). */
+    if (err == 0 && file->size < st.size) {
+      message_set (&why, "its file was truncated to %" PRIu64, file->size);
+      err = EIO;
+    }
     if (err == 0)
       err = spare_enlarge_check (file, &st, size, &why);
     if (err == 0)

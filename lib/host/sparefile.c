@@ -76,11 +76,25 @@ file_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
   return directio_read (sf->fd, sf->sector, buf, count, sf->offset + offset);
 }
 
+/* Does the file end before END, since somebody has truncated it?  Whatever is
+ * written behind its end then makes what was before that readable again, as
+ * zeroes that nobody has written (promise 1).
+ */
+static bool
+is_cut_off (const struct spare_file *sf, uint64_t end)
+{
+  struct stat st;
+
+  return !sf->is_block && fstat (sf->fd, &st) == 0 &&
+    (uint64_t) st.st_size < sf->offset + end;
+}
+
 static int
 write_unlocked (struct spare_file *sf, const uint8_t *buf, uint32_t count,
                 uint64_t offset)
 {
-  if (!in_range (sf, count, offset) || sf->read_only)
+  if (!in_range (sf, count, offset) || sf->read_only ||
+      is_cut_off (sf, offset))
     return EIO;
   return directio_write (sf->fd, sf->sector, buf, count, sf->offset + offset);
 }
@@ -160,7 +174,7 @@ file_allocate (void *ctx, uint64_t offset, uint64_t count)
 {
   struct spare_file *sf = ctx;
 
-  if (!in_range (sf, count, offset))
+  if (!in_range (sf, count, offset) || is_cut_off (sf, offset + count))
     return EIO;
   if (sf->is_block)
     return 0;

@@ -93,6 +93,8 @@ is_(s["spare"]["failed"], True)
 is_(outcome(read, 200), "EIO")
 is_(outcome(write, 300, pattern(300)), "EIO")
 assert not control("sync")["ok"]
+r = control("grow 4M")
+assert not r["ok"] and "its file was truncated to 102400" in r["error"], r
 PY
 eventually grep -qE "$what" disk.log || fail "not in the log"
 assert_equal "$(stat -c %s spare.img)" 102400 "size of the spare"

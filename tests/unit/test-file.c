@@ -349,6 +349,34 @@ test_place (void)
   cleanup ();
 }
 
+/* Promise 1: a file that was truncated isn't made longer again by what is
+ * written to it, or allocated: what was cut off would read as zeroes.
+ */
+static void
+test_cut_off (void)
+{
+  struct spare_file sf;
+  struct message m;
+  struct stat st;
+  char buf[512] = "x";
+
+  setup ();
+  CU_ASSERT_EQUAL (open_it (&sf, 4096, true, false, ""), 0);
+  CU_ASSERT_EQUAL (spare_file_extend (&sf, MIB, &m), 0);
+  CU_ASSERT_EQUAL (device_pwrite (&sf.device, buf, 512, 8192), 0);
+  CU_ASSERT_EQUAL (truncate (path, 4096 + 8192), 0);
+  CU_ASSERT_EQUAL (device_pwrite (&sf.device, buf, 512, 16384), EIO);
+  CU_ASSERT_EQUAL (device_allocate (&sf.device, 0, 16384), EIO);
+  CU_ASSERT_EQUAL (device_pread (&sf.device, buf, 512, 8192), EIO);
+  CU_ASSERT_EQUAL (stat (path, &st), 0);
+  CU_ASSERT_EQUAL (st.st_size, 4096 + 8192);
+  /* What is still there is used. */
+  CU_ASSERT_EQUAL (device_pwrite (&sf.device, buf, 512, 8192 - 512), 0);
+  CU_ASSERT_EQUAL (device_allocate (&sf.device, 0, 8192), 0);
+  spare_file_close (&sf, false);
+  cleanup ();
+}
+
 /* Promise 21: blank, with holes and without. */
 static void
 test_blank (void)
@@ -462,6 +490,7 @@ main (int argc, char *argv[])
     { "not a file (promise 23)", test_wrong },
     { "reading and writing (promise 23)", test_io },
     { "where it is while it is in use", test_place },
+    { "cut off while it is in use (promise 1)", test_cut_off },
     { "reading sectors whole (promise 1)", test_read_whole },
     { "blank (promise 21)", test_blank },
     { "room without fallocate (promise 17)", test_allocate_by_writing },
