@@ -52,6 +52,7 @@ run (void *arg)
     spare_setup_renew (w->setup);
     engine_note_place (w->engine, spare_setup_is_in_place (w->setup, &message)
                        ? NULL : message.text);
+    engine_tick_spare (w->engine);
   }
   return NULL;
 }

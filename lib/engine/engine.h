@@ -242,6 +242,11 @@ extern void engine_set_auto_remap (struct engine *e, bool on);
  */
 extern void engine_tick (struct engine *e);
 
+/* The same for what may wait for the spare for as long as it hangs, which the
+ * thread that keeps the log and sees to main must not: takes samples of main.
+ */
+extern void engine_tick_spare (struct engine *e);
+
 /* The spare has been enlarged: that it was short of room is over. */
 extern void engine_spare_grown (struct engine *e);
 

@@ -149,12 +149,17 @@ engine_note_place (struct engine *e, const char *problem)
 }
 
 void
+engine_tick_spare (struct engine *e)
+{
+  samples_tick (e);
+}
+
+void
 engine_tick (struct engine *e)
 {
   struct engine_status st;
 
   flight_tick (e);
-  samples_tick (e);
   engine_get_status (e, &st);
   look_at_main (e, &st);
   look_at_spare (e, &st);

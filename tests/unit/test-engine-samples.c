@@ -42,6 +42,7 @@ tick (uint64_t ms)
   rig.now_ms += ms;
   wall += ms / 1000;
   engine_tick (rig.e);
+  engine_tick_spare (rig.e);
 }
 
 /* How many the spare has, and where the first one is. */
@@ -384,6 +385,25 @@ test_one_region (void)
   rig_end (&rig);
 }
 
+/* A spare that hangs holds up neither the log nor what sees to main. */
+static void
+test_not_waited_for (void)
+{
+  uint64_t writes, flushes;
+
+  begin (16 * MIB);
+  look (64 * KIB, 4096);
+  writes = rig.mem->writes;
+  flushes = rig.mem->flushes;
+  engine_tick (rig.e);
+  CU_ASSERT_EQUAL (rig.mem->writes, writes);
+  CU_ASSERT_EQUAL (rig.mem->flushes, flushes);
+  engine_tick_spare (rig.e);
+  CU_ASSERT (rig.mem->writes > writes);
+  CU_ASSERT_EQUAL (recorded (NULL), 1);
+  rig_end (&rig);
+}
+
 /* If that can't be recorded the write goes on, it is told, and the next start
  * finds it.
  */
@@ -524,6 +544,7 @@ main (int argc, char *argv[])
     { "what is none (promise 20)", test_not_taken },
     { "struck out before it is written (promise 20)", test_struck_out },
     { "two in one region (promise 20)", test_one_region },
+    { "the tick doesn't wait for the spare", test_not_waited_for },
     { "not struck out (promise 20)", test_not_struck_out },
     { "main is recognised (promise 20)", test_recognised },
     { NULL }
