@@ -263,9 +263,21 @@ parameters_set (struct remap_config *config, const char *key,
   return -1;
 }
 
+/* The offset and partition filters make a part of the disk main; they complain
+ * of wrong values.
+ */
+static void
+note_part (struct remap_config *config, const char *key, const char *value)
+{
+  config->main_is_part = true;
+  if (strcmp (key, "offset") == 0)
+    config->main_offset = nbdkit_parse_size (value);
+  else if (strcmp (key, "partition") == 0)
+    config->main_partition = atoi (value);
+}
+
 /* The parameter that names main is "file" of the file plugin, and "device"
- * of the direct plugin.  The offset and partition filters make a part of it
- * main.
+ * of the direct plugin.
  */
 void
 parameters_note (struct remap_config *config, const char *key,
@@ -281,7 +293,7 @@ parameters_note (struct remap_config *config, const char *key,
     config->dynamic_export = nbdkit_parse_bool (value) == 1;
   else if (strcmp (key, "offset") == 0 || strcmp (key, "range") == 0 ||
            strcmp (key, "partition") == 0)
-    config->main_is_part = true;
+    note_part (config, key, value);
 }
 
 int

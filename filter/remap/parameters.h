@@ -37,7 +37,9 @@ struct remap_config {
   char *main_path;                      /* NULL: nothing */
   bool main_is_direct;                  /* opened with O_DIRECT */
   bool main_is_block;                   /* a block device */
-  bool main_is_part;                    /* main is only a part of it */
+  bool main_is_part;                    /* main is only a part of it, */
+  int64_t main_offset;                  /* from this byte on, */
+  int main_partition;                   /* or this partition; 0: none */
 
   /* Of which disks there are (main-plugin.h). */
   const char *directory_key;            /* NULL: no directory is given */

@@ -40,6 +40,25 @@ struct spare_state {
   bool told;                    /* that it can't be written */
 };
 
+/* Each part of a disk has a spare of its own. */
+static int
+name_main (const struct remap_config *config, const char *disk_label,
+           char name[STATE_NAME])
+{
+  int n, err = state_name (disk_label, config->main_path, config->label, name);
+
+  if (err || !config->main_is_part)
+    return err;
+  n = strlen (name);
+  if (config->main_partition)
+    n += snprintf (name + n, STATE_NAME - n, " partition=%d",
+                   config->main_partition);
+  else
+    n += snprintf (name + n, STATE_NAME - n, " offset=%" PRIi64,
+                   config->main_offset);
+  return n < STATE_NAME ? 0 : EINVAL;
+}
+
 int
 spare_state_open (const struct remap_config *config, const char *disk_label,
                   struct spare_state **state)
@@ -56,7 +75,7 @@ spare_state_open (const struct remap_config *config, const char *disk_label,
     return -1;
   }
   s->config = config;
-  if (state_name (disk_label, config->main_path, config->label, s->name)) {
+  if (name_main (config, disk_label, s->name)) {
     nbdkit_error ("remap: spare-state: nothing tells this disk from others: "
                   "give it a name with remap-label=TEXT");
     free (s);

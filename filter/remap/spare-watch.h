@@ -2,10 +2,10 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * A thread that looks once a second whether the spare still is what it was, and
- * this server's, keeps its owner stamp fresh, and takes samples (promises 20, 22 of
- * remap-promises(7)).  It is one of its own, since the spare's
- * disk may let it wait: nobody who serves a client, nor who tells what
- * happens, waits with it.
+ * this server's, keeps its owner stamp fresh, and takes samples (promises 20
+ * and 22 of remap-promises(7)).  It is one of its own, since the spare's disk
+ * may let it wait: nobody who serves a client, nor who tells what happens,
+ * waits with it.
  */
 
 #ifndef REMAP_SPARE_WATCH_H

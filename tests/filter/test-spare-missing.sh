@@ -47,6 +47,15 @@ assert_equal "$(number)" \
   "$(remapctl info --json spare | sed 's/.*"commit":\([0-9]*\).*/\1/')" \
   "the last commit"
 
+# Parts of one disk have a spare each.
+for i in 1 2 1; do
+  start_nbdkit part --filter=remap --filter=offset file disk.img \
+               offset=${i}M range=1M spare=part$i spare-size=1M \
+               spare-state="$tmp/parts"
+  stop_nbdkit part
+done
+assert_equal "$(find parts -name 'disk-*' | wc -l)" 2 "parts that are known"
+
 # Missing, blank, unfinished: none is made, and nothing is left.
 mv spare away
 refused 'spare: is missing or blank, but the disk .*disk.img has a spare: UUID'
