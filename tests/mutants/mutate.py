@@ -27,6 +27,8 @@ def parse(path):
                 m[key] = value.strip()
             elif line.strip() and not line.startswith("#"):
                 sys.exit("%s:%d: what is this?" % (path, number))
+        elif line.startswith(("== ", "<<<<")):
+            sys.exit("%s:%d: >>>> is missing before it" % (path, number))
         elif line.startswith("===="):
             part = 1
         elif line.startswith(">>>>"):
