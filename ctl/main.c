@@ -82,7 +82,7 @@ static const struct command commands[] = {
   { "relabel", command_relabel, "[--spare-offset=SIZE] SPARE LABEL",
     "gives a spare to a copy of its disk, offline", .no_json = true },
   { "create", command_create,
-    "[--dry-run|--unit] main_dev=PATH spare_dev=PATH [main_start=N]\n"
+    "[--dry-run] [--unit] main_dev=PATH spare_dev=PATH [main_start=N]\n"
     "            [spare_start=N] [spare_total=N] [dm_name=NAME]\n"
     "            [logfile=PATH] [listen=ADDR:PORT] [spare_same_disk=yes]\n"
     "            [status_group=GROUP] [new-spare=yes] [spare-older=yes]",

@@ -27,6 +27,7 @@ create_command (struct create *c)
 {
   const bool direct = c->main.is_block && nbdkit_has_direct ();
 
+  c->argc = 0;
   c->argv = allocate (MAX_ARGS, sizeof *c->argv);
   add (c, copy_text ("nbdkit"));
   add (c, copy_text ("-f"));

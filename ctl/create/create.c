@@ -101,6 +101,46 @@ start (struct create *c)
   return status;
 }
 
+/* The unit says spare-create=no from the beginning: what is missing at its start
+ * is then missed, and isn't made anew.  So the spare is made here, by the server
+ * itself, which notes it in the state folder, too.
+ */
+static int
+make_spare (struct create *c)
+{
+  struct create maker = *c;
+  FILE *log;
+  int status = CREATE_FILES;
+
+  maker.unit = false;
+  maker.listen_address = maker.status_group = NULL;
+  create_command (&maker);
+  log = create_open_log (&maker);
+  if (log != NULL) {
+    status = create_start_once (&maker, log);
+    fclose (log);
+  }
+  c->spare_valid |= status == CREATE_DONE;
+  return status;
+}
+
+static int
+unit (struct create *c)
+{
+  int status;
+
+  create_command (c);
+  status = create_check_unit (c);
+  if (status == 0 && !c->dry_run) {
+    status = make_spare (c);
+    create_command (c);
+  }
+  if (status)
+    return status;
+  create_print_unit (c, stdout);
+  return *c->adjusted ? CREATE_ADJUSTED : CREATE_DONE;
+}
+
 static int
 create (struct create *c)
 {
@@ -113,6 +153,8 @@ create (struct create *c)
   status = create_look (c);
   if (status == 0)
     status = create_fit (c);
+  if (c->unit && c->spare_valid && !c->new_spare && !c->older_spare)
+    c->dry_run = true;          /* nothing is to be made */
   if (status == 0)
     status = create_choose_log (c);
   if (status == 0)
@@ -121,9 +163,9 @@ create (struct create *c)
     return status;
   if (run_directory (!c->dry_run) == NULL)
     return CREATE_FILES;
-  create_command (c);
   if (c->unit)
-    return create_print_unit (c, stdout);
+    return unit (c);
+  create_command (c);
   if (!c->dry_run)
     return start (c);
 
@@ -168,7 +210,7 @@ command_create (struct ctl *ctl, int argc, char **argv)
   while ((o = next_option (ctl, argc, argv, own)) != -1) {
     if (o == '?')
       return CREATE_ARGUMENTS;
-    c.dry_run = true;
+    c.dry_run |= o == DRY_RUN;
     c.unit |= o == UNIT;
   }
   if (ctl->name)
@@ -176,7 +218,7 @@ command_create (struct ctl *ctl, int argc, char **argv)
   if (!create_parse (&c, argc, argv))
     return CREATE_ARGUMENTS;
   o = create (&c);
-  if (!c.dry_run)
+  if (!c.dry_run && !c.unit)
     note_result (&c, o);
   return o;
 }

@@ -42,7 +42,7 @@ struct create {
   uint64_t main_start, spare_start, spare_total;  /* sectors */
   bool has_total, same_disk, dry_run;
   bool new_spare, older_spare;          /* whatever the state folder says */
-  bool unit;                            /* set together with dry_run */
+  bool unit;                            /* no server, but the unit's file */
 
   /* devices and fit */
   struct target main, spare;

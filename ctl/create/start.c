@@ -150,25 +150,60 @@ take_name (struct create *c)
   return 0;
 }
 
-int
-create_start (struct create *c, FILE *log)
+/* Starts it, and waits until it answers; then PIDFD is to be closed. */
+static int
+start (struct create *c, FILE *log, int *pidfd)
 {
   struct stat st = { 0 };
-  int err, pidfd = -1;
   pid_t pid;
+  int err;
 
   err = take_name (c);
   if (err)
     return err;
   fstat (fileno (log), &st);
-  err = nbdkit_start (c->argv, fileno (log), &pid, &pidfd);
+  err = nbdkit_start (c->argv, fileno (log), &pid, pidfd);
   if (err) {
     error ("create: nbdkit can't be run: %s", strerror (err));
     return CREATE_NO_NBDKIT;
   }
-  err = await (c, pid, pidfd, st.st_size);
-  close (pidfd);
+  err = await (c, pid, *pidfd, st.st_size);
+  if (err)
+    close (*pidfd);
   return err;
+}
+
+int
+create_start (struct create *c, FILE *log)
+{
+  int pidfd;
+  const int status = start (c, log, &pidfd);
+
+  if (status == CREATE_DONE)
+    close (pidfd);
+  return status;
+}
+
+int
+create_start_once (struct create *c, FILE *log)
+{
+  struct pollfd p = { .events = POLLIN };
+  int status = start (c, log, &p.fd);
+
+  if (status != CREATE_DONE)
+    return status;
+  pidfd_send_signal (p.fd, SIGTERM, NULL, 0);
+  if (poll (&p, 1, START_SECONDS * 1000) != 1) {
+    error ("create: nbdkit has not ended after %d s (log: %s)", START_SECONDS,
+           c->logfile);
+    status = CREATE_NOT_STARTED;
+  }
+  else {
+    unlink (c->pid);
+    unlink (c->nbd);
+  }
+  close (p.fd);
+  return status;
 }
 
 int

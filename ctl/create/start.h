@@ -19,6 +19,9 @@
  */
 extern int create_start (struct create *c, FILE *log);
 
+/* The same, and ends the server at once: its spare is there then. */
+extern int create_start_once (struct create *c, FILE *log);
+
 /* Prints that a server of this name is running; returns the exit status. */
 extern int create_name_taken (const struct create *c);
 

@@ -44,7 +44,7 @@ print_comments (const char *lines, FILE *fp)
   }
 }
 
-/* The unit has PrivateTmp=yes: each start would make a new, empty spare. */
+/* The unit has PrivateTmp=yes: at its next start the spare is gone. */
 static bool
 is_temporary (const char *path)
 {
@@ -52,26 +52,39 @@ is_temporary (const char *path)
     strncmp (path, "/var/tmp/", 9) == 0;
 }
 
-int
-create_print_unit (const struct create *c, FILE *fp)
+/* The unit itself has what comes before, and the last arguments, which are the
+ * sockets for remapctl.
+ */
+static size_t
+first_argument (const struct create *c)
 {
   size_t first = 0;
 
-  /* The unit itself has what comes before, and the last arguments, which are
-   * the sockets for remapctl.
-   */
   while (strcmp (c->argv[first], "--filter=remap") != 0)
     first++;
+  return first;
+}
+
+int
+create_check_unit (const struct create *c)
+{
   if (c->status_group && !is_plain (c->status_group)) {
     error ("create: '%s' can't be the name of a group", c->status_group);
     return CREATE_ARGUMENTS;
   }
-  for (size_t i = first; i < c->argc - NR_SOCKETS; i++)
+  for (size_t i = first_argument (c); i < c->argc - NR_SOCKETS; i++)
     if (!is_plain (c->argv[i])) {
       error ("create: '%s' has quotes, backslashes or control characters, "
              "which systemd would change", c->argv[i]);
       return CREATE_ARGUMENTS;
     }
+  return 0;
+}
+
+void
+create_print_unit (const struct create *c, FILE *fp)
+{
+  const size_t first = first_argument (c);
 
   fprintf (fp, "# /etc/nbdkit-remap/%s.conf, for nbdkit-remap@%s.service\n",
            c->name, c->name);
@@ -85,7 +98,8 @@ create_print_unit (const struct create *c, FILE *fp)
            "the spare elsewhere", c->spare.path);
   }
   if (!c->spare_valid)
-    fputs ("# Add spare-create=no when the spare has been made.\n", fp);
+    fputs ("# The spare isn't there yet: without --dry-run it is made, and "
+           "this file says\n# spare-create=no.\n", fp);
   fputs ("REMAP_ARGS=\"", fp);
   for (size_t i = first + 1; i < c->argc - NR_SOCKETS; i++)
     print_word (c->argv[i], i > first + 1 ? " " : "", fp);
@@ -95,5 +109,4 @@ create_print_unit (const struct create *c, FILE *fp)
   if (c->listen_address)
     fprintf (fp, "NBDKIT_ARGS=\"-i %s -p %s\"\n", c->listen_address,
              c->listen_port);
-  return *c->adjusted ? CREATE_ADJUSTED : CREATE_DONE;
 }

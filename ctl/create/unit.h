@@ -14,9 +14,10 @@
 
 #include "create/internal.h"
 
-/* Prints them to FP.  Returns an exit status, after a message if systemd
- * would change a parameter.
- */
-extern int create_print_unit (const struct create *c, FILE *fp);
+/* 0, or an exit status after a message: systemd would change a parameter. */
+extern int create_check_unit (const struct create *c);
+
+/* Prints them to FP, and warns of a spare that won't stay. */
+extern void create_print_unit (const struct create *c, FILE *fp);
 
 #endif /* REMAPCTL_CREATE_UNIT_H */

@@ -3,7 +3,8 @@
 # Copyright (C) 2026 The nbdkit-remap authors
 #
 # examples/nbdkit-remap@.service: systemd finds nothing wrong with it, and
-# the command that it starts serves a disk, with the examples of its comment.
+# the command that it starts serves a disk, with the examples of its comment; but
+# not if its spare's filesystem isn't mounted (promise 20 of remap-promises(7)).
 
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/../functions.sh"
@@ -23,12 +24,14 @@ systemd-analyze verify --man=no "$PWD/nbdkit-remap@disk2.service" \
                 >verify.out 2>&1 || :
 assert_grep RestartSecs verify.out
 
-# setting KEY: its value; %i and /run are ours, lines that go on are joined.
+# setting KEY: its value; %i, /run and /var/lib are ours, lines that go on are
+# joined.
 setting ()
 {
   sed -e ':again' -e '/\\$/ { N; s/\\\n */ /; b again' -e '}' "$unit" |
     sed -n "s/^$1=//p" |
-    sed -e "s,/run/nbdkit-remap,$tmp/run,g" -e 's,%i,disk1,g'
+    sed -e "s,/run/nbdkit-remap,$tmp/run,g" -e 's,%i,disk1,g' \
+        -e "s,/var/lib/nbdkit-remap,$REMAP_STATE_DIR,g"
 }
 
 end_server ()
@@ -40,21 +43,35 @@ end_server ()
 [ "$(setting EnvironmentFile)" = /etc/nbdkit-remap/disk1.conf ] ||
   fail "where are the parameters?"
 truncate -s 8M "a disk.img"
-export REMAP_RUNTIME_DIR=$tmp/run
-mkdir run
-remapctl create --unit dm_name=disk1 main_dev="a disk.img" \
-         spare_dev="$tmp/disk1.spare" spare_total=8192 >disk1.conf
+export REMAP_RUNTIME_DIR=$tmp/run REMAP_LOG_DIR=$tmp
+mkdir run srv
+unit_of ()
+{
+  remapctl create --unit dm_name=disk1 main_dev="a disk.img" \
+           spare_dev="$tmp/srv/disk1.spare" spare_total=8192 "$@"
+}
+unit_of --dry-run >disk1.conf
+assert_grep "^# The spare isn't there yet" disk1.conf
+assert_equal "$(ls srv run)" $'run:\n\nsrv:' "what a dry run leaves"
+unit_of >disk1.conf
 cat disk1.conf
-assert_grep '^# Add spare-create=no' disk1.conf
+assert_no_grep 'there yet' disk1.conf
+# It has made the spare, and has ended; the sockets are the unit's.
+[ -s srv/disk1.spare ] || fail "no spare was made"
+assert_equal "$(find run -name 'disk1.*')" "" "what making it has left"
+# Once more, it is the same spare.
+cksum srv/disk1.spare >sum
+unit_of | cmp - disk1.conf
+assert_equal "$(cksum srv/disk1.spare)" "$(cat sum)" "the spare"
 # What the unit would lose is warned of, and nothing else.
 for where in /tmp=1 /var/tmp=1 /srv=0 /tmpdir=0; do
-  n=$(cd / && remapctl create --unit dm_name=x main_dev="$tmp/a disk.img" \
-        spare_dev="${where%=*}/x.spare" 2>&1 | grep -c 'put the spare' || :)
+  n=$(cd / && remapctl create --unit --dry-run dm_name=x \
+        main_dev="$tmp/a disk.img" spare_dev="${where%=*}/x.spare" 2>&1 | grep -c 'put the spare' || :)
   [ -d "${where%=*}" ] || continue
   assert_equal "$n" "$((${where#*=} * 2))" "warnings about ${where%=*}"
 done
-assert_grep "^REMAP_ARGS=\"file 'file=$tmp/a disk.img' spare=$tmp/disk1.spare\
- spare-size=4194304\"\$" disk1.conf
+assert_grep "^REMAP_ARGS=\"file 'file=$tmp/a disk.img' spare=$tmp/srv/disk1.spare\
+ spare-size=4194304 spare-create=no\"\$" disk1.conf
 command=$(setting ExecStart)
 case "$command" in
   "/usr/bin/nbdkit -f "*) ;;
@@ -109,6 +126,25 @@ eval "$(setting ExecStartPre)"
 nbdkit "${server[@]}" --run 'nbdinfo --size "$uri"' >size
 assert_equal "$(cat size)" 8388608 "size of the export, the second time"
 
+# The spare's filesystem isn't mounted: nothing is served, and nothing is made in
+# its place; nor by remapctl.
+mv srv mounted
+mkdir srv
+expect_failure nbdkit "${server[@]}" --run true
+assert_grep 'is its filesystem mounted' expect.out
+expect_failure unit_of
+assert_grep 'the disk .*a disk.img has a spare: .*new-spare=yes' expect.out
+assert_equal "$(ls srv)" "" "what was made where nothing is mounted"
+# What was lost for good gets another one, which the unit takes.
+unit_of new-spare=yes | cmp - disk1.conf
+# shellcheck disable=SC2016
+nbdkit "${server[@]}" --run 'nbdinfo --size "$uri"' >size
+assert_equal "$(cat size)" 8388608 "size of the export, with a new spare"
+rm -r srv
+mv mounted srv
+expect_failure nbdkit "${server[@]}" --run true
+assert_grep 'has another spare' expect.out
+
 # The other kinds of parameters; a name in /dev/disk/by-id is kept, and what
 # would be read as something else is refused.
 ln -s "a disk.img" link.img
@@ -117,7 +153,8 @@ remapctl create --unit dm_name=disk2 main_dev="$tmp/link.img" main_start=8 \
 cat disk2.conf
 assert_grep '^NBDKIT_ARGS="-i 192.0.2.1 -p 10809"$' disk2.conf
 assert_grep "^REMAP_ARGS=\"--filter=offset file file=$tmp/link.img offset=4096\
- spare=$tmp/disk2.spare remap-label=\+8s\"\$" disk2.conf
+ spare=$tmp/disk2.spare spare-create=no remap-label=\+8s\"\$" disk2.conf
 truncate -s 8M "it's.img"
 expect_failure remapctl create --unit main_dev="it's.img" spare_dev=disk3.spare
+[ ! -e disk3.spare ] || fail "a spare was made"
 assert_grep "it's.img' has quotes, .*systemd would change" expect.out
