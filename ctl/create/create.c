@@ -101,9 +101,9 @@ start (struct create *c)
   return status;
 }
 
-/* The unit says spare-create=no from the beginning: what is missing at its start
- * is then missed, and isn't made anew.  So the spare is made here, by the server
- * itself, which notes it in the state folder, too.
+/* The unit says spare-create=no from the beginning: what is missing at its
+ * start is then missed, and isn't made anew.  So the spare is made here, by the
+ * server itself, which notes it in the state folder, too.
  */
 static int
 make_spare (struct create *c)
