@@ -69,6 +69,7 @@ ORDER = {
         request log blocks marks stats places spare-dev recognise
         in-flight samples
         suspects
+        returned
         lost
         main-dev record
         read write

@@ -173,6 +173,7 @@ struct engine {
   atomic_bool main_lost;
   pthread_mutex_t probe_mutex;
   bool probing, told_other;             /* what answers is another disk */
+  unsigned returns;                     /* see returned.c; of who is PROBING */
   uint64_t lost_ms, last_probe_ms;      /* of the engine's clock */
 
   /* Whether main is alive is asked by one request at a time, under ASK_MUTEX.

@@ -16,6 +16,7 @@
 #include "engine/in-flight.h"
 #include "engine/lost.h"
 #include "engine/marks.h"
+#include "engine/returned.h"
 #include "engine/stats.h"
 #include "engine/suspects.h"
 
@@ -327,29 +328,58 @@ block_answers (struct request *r)
   return answers;
 }
 
+/* Told once, until it is found or lost anew. */
+static void
+tell_other (struct engine *e, const struct message *why)
+{
+  if (!e->told_other)
+    events_tell (e->config.events, EVENT_MAIN_OTHER, "main answers again, but "
+                 "%s: this is not the same disk, it stays lost", why->text);
+  e->told_other = true;
+}
+
+static bool
+is_same_disk (struct request *r)
+{
+  struct message why;
+  uint64_t where;
+
+  switch (returned_main (r, &where)) {
+  case RETURNED_SAME:
+    return true;
+  case RETURNED_OTHER:
+    message_set (&why, "holds something else at 0x%" PRIx64 " than before",
+                 where);
+    tell_other (r->e, &why);
+    return false;
+  default:
+    return false;
+  }
+}
+
 static bool
 main_came_back (struct request *r)
 {
   const struct device *main_dev = &r->conn->main_dev;
   struct engine *e = r->e;
   uint64_t size = e->config.main_size;
+  struct message why;
   enum life life;
 
   if (main_dev->ops->probe && main_dev->ops->probe (main_dev->ctx, &size))
     return false;
   if (size != e->config.main_size) {
-    if (!e->told_other)
-      events_tell (e->config.events, EVENT_MAIN_OTHER, "main answers again, "
-                   "but its size is %" PRIu64 " bytes and was %" PRIu64
-                   ": this is not the same disk, it stays lost", size,
-                   e->config.main_size);
-    e->told_other = true;
+    message_set (&why, "its size is %" PRIu64 " bytes and was %" PRIu64, size,
+                 e->config.main_size);
+    tell_other (e, &why);
     return false;
   }
   life = ask_canaries (r, ETIMEDOUT, false);
-  return life == MAIN_ALIVE ||
-    (life == MAIN_SILENT && atomic_load (&e->main_silent) &&
-     block_answers (r));
+  if (life != MAIN_ALIVE &&
+      (life != MAIN_SILENT || !atomic_load (&e->main_silent) ||
+       !block_answers (r)))
+    return false;
+  return is_same_disk (r);
 }
 
 /* The probe mutex is held, and released while main is asked. */

@@ -19,18 +19,6 @@ now_ms (const struct main_reader *main)
   return main->now_ms ? main->now_ms (main->opaque) : clock_now_ms ();
 }
 
-static bool
-is_near_error (const struct map *map, uint64_t offset, uint64_t size)
-{
-  const uint64_t near = min_u64 (size / 64, RECOGNISE_NEAR);
-  const uint64_t start = offset - min_u64 (offset, near);
-  const uint64_t end = offset + SAMPLE_SIZE + near;
-  struct run run;
-
-  return map_next (map, sector_of (start), &run) &&
-    run.start < bytes_to_sectors (end);
-}
-
 static unsigned
 choose (const struct map *map, uint64_t size, struct sample v[SAMPLES_MAX],
         unsigned n)
@@ -38,7 +26,7 @@ choose (const struct map *map, uint64_t size, struct sample v[SAMPLES_MAX],
   unsigned left = 0;
 
   for (unsigned i = 0; i < n; i++)
-    if (!is_near_error (map, v[i].offset, size))
+    if (!recognise_is_near_error (map, v[i].offset, size))
       v[left++] = v[i];
   return left;
 }
@@ -70,13 +58,12 @@ static bool
 compare (const struct main_reader *main, const uint8_t uuid[16],
          const struct sample *s, struct recognition *found, int *err)
 {
-  uint8_t data[SAMPLE_SIZE], hash[SAMPLE_HASH];
+  bool same;
 
-  *err = read_sample (main, s->offset, data);
+  *err = recognise_one (main, uuid, s, &same);
   if (*err == 0) {
-    sample_hash (uuid, data, hash);
     found->compared++;
-    if (memcmp (hash, s->hash, SAMPLE_HASH) != 0 && found->different++ == 0)
+    if (!same && found->different++ == 0)
       found->where = s->offset;
     return true;
   }
@@ -85,6 +72,32 @@ compare (const struct main_reader *main, const uint8_t uuid[16],
     return false;
   found->key[found->failed++] = s->key;
   return found->failed < RECOGNISE_FAILURES;
+}
+
+bool
+recognise_is_near_error (const struct map *map, uint64_t offset, uint64_t size)
+{
+  const uint64_t near = min_u64 (size / 64, RECOGNISE_NEAR);
+  const uint64_t start = offset - min_u64 (offset, near);
+  const uint64_t end = offset + SAMPLE_SIZE + near;
+  struct run run;
+
+  return map_next (map, sector_of (start), &run) &&
+    run.start < bytes_to_sectors (end);
+}
+
+int
+recognise_one (const struct main_reader *main, const uint8_t uuid[16],
+               const struct sample *s, bool *same)
+{
+  uint8_t data[SAMPLE_SIZE], hash[SAMPLE_HASH];
+  const int err = read_sample (main, s->offset, data);
+
+  if (err)
+    return err;
+  sample_hash (uuid, data, hash);
+  *same = memcmp (hash, s->hash, SAMPLE_HASH) == 0;
+  return 0;
 }
 
 int

@@ -55,6 +55,16 @@ extern int recognise (struct spare *spare, const struct map *map,
                       const struct main_reader *main,
                       struct recognition *found);
 
+/* Of a main of SIZE bytes: is something near the sample at OFFSET not DIRECT? */
+extern bool recognise_is_near_error (const struct map *map, uint64_t offset,
+                                     uint64_t size);
+
+/* Does main hold what the sample says?  Returns 0, an errno of main, or ENOMEM.
+ */
+extern int recognise_one (const struct main_reader *main,
+                          const uint8_t uuid[16], const struct sample *s,
+                          bool *same);
+
 /* The samples of a spare, ascending by offset, in V, and how many in *N.
  * Returns 0 or ENOMEM.
  */

@@ -363,6 +363,35 @@ samples_count (struct engine *e)
   return n;
 }
 
+unsigned
+samples_list (struct engine *e, struct sample v[SAMPLES_MAX])
+{
+  struct samples *s = &e->samples;
+  unsigned n = 0;
+
+  pthread_mutex_lock (&s->mutex);
+  for (unsigned i = 0; i < s->n; i++)
+    if (s->v[i].state == SAMPLE_RECORDED)
+      v[n++] = s->v[i].sample;
+  pthread_mutex_unlock (&s->mutex);
+  return n;
+}
+
+bool
+samples_has (struct engine *e, const struct sample *sample)
+{
+  struct samples *s = &e->samples;
+  bool found = false;
+
+  pthread_mutex_lock (&s->mutex);
+  for (unsigned i = 0; i < s->n && !found; i++)
+    found = s->v[i].state == SAMPLE_RECORDED &&
+      s->v[i].sample.offset == sample->offset &&
+      memcmp (s->v[i].sample.hash, sample->hash, SAMPLE_HASH) == 0;
+  pthread_mutex_unlock (&s->mutex);
+  return found;
+}
+
 /* Until when an hour has passed since the newest one, as far as a clock that
  * somebody may have set can tell.
  */

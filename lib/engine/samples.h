@@ -63,4 +63,10 @@ extern void samples_tick (struct engine *e);
 /* How many the spare has. */
 extern unsigned samples_count (struct engine *e);
 
+/* Those that the spare has, in V: how many.  And is this one still among them?
+ */
+extern unsigned samples_list (struct engine *e,
+                              struct sample v[SAMPLES_MAX]);
+extern bool samples_has (struct engine *e, const struct sample *sample);
+
 #endif /* REMAP_ENGINE_SAMPLES_H */

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * Samples of a main that nothing names (promise 20): of what they are taken,
- * when they are struck out, and how a start judges by them.  What a crash
+ * when they are struck out, and how a start judges by them, and a main that was
+ * lost and comes back (promise 12).  What a crash
  * leaves of them is crash-explorer's.
  */
 
@@ -508,6 +509,109 @@ test_recognised (void)
   rig_end (&rig);
 }
 
+/* Main is lost, and there again after HOW has changed it: what a read returns
+ * then.
+ */
+static int
+go_and_return (void (*how) (void))
+{
+  static uint8_t buf[512];
+
+  sim_gone (rig.main, ENODEV);
+  CU_ASSERT_EQUAL (engine_pread (&rig.conn, buf, 512, 10 * MIB), ESHUTDOWN);
+  sim_gone (rig.main, 0);
+  if (how)
+    how ();
+  sim_reset (rig.main);
+  rig.now_ms += 1000;
+  return engine_pread (&rig.conn, buf, 512, 10 * MIB);
+}
+
+static void
+change_all (void)
+{
+  for (int i = 0; i < 5; i++)
+    rig.main->data[i * REGION + 64 * KIB + 4095] ^= 1;
+}
+
+static void
+bad_places (void)
+{
+  sim_bad (rig.main, SIM_READ, 0, 4 * MIB / 512, EIO);
+}
+
+/* A write that was under way reaches main while that is looked at. */
+static void
+written_meanwhile (void *opaque, enum sim_op op, uint64_t offset,
+                   uint64_t count)
+{
+  if (op == SIM_READ && offset < 5 * REGION &&
+      offset % REGION == 64 * KIB) {
+    samples_strike (rig.e, offset, offset + 4096);
+    rig.main->data[offset] ^= 1;
+  }
+}
+
+static void
+write_meanwhile (void)
+{
+  rig.main->hook = written_meanwhile;
+}
+
+static void
+test_returned (void)
+{
+  unsigned warnings;
+
+  begin (16 * MIB);
+  take (5);
+  CU_ASSERT_EQUAL (go_and_return (NULL), 0);
+  CU_ASSERT (sim_calls (rig.main, SIM_READ) <= 8);
+  /* Another disk stays lost, and nothing is written to it. */
+  CU_ASSERT_EQUAL (go_and_return (change_all), ESHUTDOWN);
+  CU_ASSERT_PTR_NOT_NULL (strstr (rig.warning, "holds something else at 0x"));
+  warnings = rig.warnings;
+  rig.now_ms += 1000;
+  CU_ASSERT_EQUAL (rig_write (&rig, 11 * MIB, 512, 2), ESHUTDOWN);
+  CU_ASSERT_EQUAL (rig_flush (&rig), ESHUTDOWN);
+  CU_ASSERT_EQUAL (sim_calls (rig.main, SIM_MODIFY | SIM_FLUSH), 0);
+  CU_ASSERT_EQUAL (rig.warnings, warnings);
+  CU_ASSERT_EQUAL (recorded (NULL), 5);
+  /* The right one is back. */
+  change_all ();
+  rig.now_ms += 1000;
+  CU_ASSERT_EQUAL (rig_read (&rig, 11 * MIB, 512, 1), 0);
+  /* What can't be read is no difference. */
+  CU_ASSERT_EQUAL (go_and_return (bad_places), 0);
+  sim_bad (rig.main, 0, 0, 4 * MIB / 512, 0);
+  /* Nor is what is written. */
+  CU_ASSERT_EQUAL (go_and_return (write_meanwhile), 0);
+  CU_ASSERT (recorded (NULL) < 5);
+  rig.main->hook = NULL;
+  rig_end (&rig);
+}
+
+/* One that makes the disk vanish isn't read each time. */
+static void
+test_returned_vanishing (void)
+{
+  static uint8_t buf[512];
+  int tries = 0;
+
+  begin (16 * MIB);
+  take (3);
+  sim_vanish (rig.main, SIM_READ, (REGION + 64 * KIB) / 512, 8, ENODEV);
+  if (go_and_return (NULL) != 0)
+    for (tries = 1; tries < 10; tries++) {
+      sim_gone (rig.main, 0);
+      rig.now_ms += 1000;
+      if (engine_pread (&rig.conn, buf, 512, 10 * MIB) == 0)
+        break;
+    }
+  CU_ASSERT (tries < 10);
+  rig_end (&rig);
+}
+
 /* A hash is of the content and the spare, nothing else, and of all of it. */
 static void
 test_hash (void)
@@ -547,6 +651,8 @@ main (int argc, char *argv[])
     { "the tick doesn't wait for the spare", test_not_waited_for },
     { "not struck out (promise 20)", test_not_struck_out },
     { "main is recognised (promise 20)", test_recognised },
+    { "main comes back (promises 12, 20)", test_returned },
+    { "a sample makes main vanish (promise 12)", test_returned_vanishing },
     { NULL }
   };
 
