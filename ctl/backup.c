@@ -4,6 +4,9 @@
  * The copy is made under another name, and renamed when all of it is on the
  * disk: so what is there under FILE is a whole one, the old or the new.  Only a
  * backup that was never used is replaced.
+ *
+ * How far it is shows in the copy itself, whoever makes it: what it takes of its
+ * filesystem, of what all slots in use take.
  */
 
 #include <config.h>
@@ -11,12 +14,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/stat.h>
 
+#include "base/sector.h"
 #include "host/copy-file.h"
 #include "spare/backup.h"
 #include "spare/offline.h"
@@ -26,6 +32,79 @@
 #include "reply.h"
 #include "text.h"
 #include "units.h"
+
+#define SHOW_MS 200
+
+struct progress {
+  int fd;                       /* the copy */
+  uint64_t total;               /* bytes; 0: nobody looks */
+  bool shown;
+};
+
+static bool
+wants_progress (void)
+{
+  return isatty (STDERR_FILENO);
+}
+
+/* Slots that hold zeroes take no room: then it ends before 100 %. */
+static void
+progress_show (struct progress *p)
+{
+  struct stat st;
+  uint64_t now;
+
+  if (p->total == 0 || fstat (p->fd, &st) == -1)
+    return;
+  now = st.st_blocks * UINT64_C (512);
+  fprintf (stderr, "\rcopying slots: %3.0f %%",
+           now < p->total ? 100.0 * now / p->total : 100.0);
+  p->shown = true;
+}
+
+static void
+progress_end (const struct progress *p)
+{
+  if (p->shown)
+    fprintf (stderr, "\r%40s\r", "");
+}
+
+/* The copy that isn't complete; it goes when this program is interrupted. */
+static char *volatile unfinished;
+
+static void
+remove_unfinished (int sig)
+{
+  if (unfinished != NULL)
+    unlink (unfinished);
+  signal (sig, SIG_DFL);
+  raise (sig);
+}
+
+/* Makes TEMPORARY, a template of mkostemp.  Returns its descriptor or -1. */
+static int
+make_temporary (char *temporary)
+{
+  static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+  const size_t n = sizeof signals / sizeof signals[0];
+  sigset_t set, before;
+  int fd;
+
+  sigemptyset (&set);
+  for (size_t i = 0; i < n; i++)
+    sigaddset (&set, signals[i]);
+  sigprocmask (SIG_BLOCK, &set, &before);
+  fd = mkostemp (temporary, O_CLOEXEC);
+  if (fd != -1) {
+    unfinished = temporary;
+    /* One that is ignored (nohup) stays so. */
+    for (size_t i = 0; i < n; i++)
+      if (signal (signals[i], remove_unfinished) == SIG_IGN)
+        signal (signals[i], SIG_IGN);
+  }
+  sigprocmask (SIG_SETMASK, &before, NULL);
+  return fd;
+}
 
 /* May FILE be replaced?  False after a message. */
 static bool
@@ -55,6 +134,38 @@ may_replace (const char *file)
   return is_backup;
 }
 
+/* What its slots in use take.  False after a message. */
+static bool
+ask_total (struct client *client, int *status, struct progress *p)
+{
+  struct reader r = { 0 };
+  json_t *reply = client_request (client, status, "status");
+
+  if (reply == NULL)
+    return false;
+  r.root = reply;
+  p->total = get_uint (&r, "sectors.remapped") * SECTOR_SIZE;
+  json_decref (reply);
+  if (r.bad)
+    *status = STATUS_NO_SERVER;
+  return !r.bad;
+}
+
+static json_t *
+ask_for_copy (struct client *client, int *status, int fd)
+{
+  struct pollfd p = { .fd = client_fd (client), .events = POLLIN };
+  struct progress progress = { .fd = fd };
+
+  if ((wants_progress () && !ask_total (client, status, &progress)) ||
+      !client_begin_with (client, status, fd, "backup"))
+    return NULL;
+  while (progress.total > 0 && poll (&p, 1, SHOW_MS) == 0)
+    progress_show (&progress);
+  progress_end (&progress);
+  return client_finish (client, status);
+}
+
 static int
 from_server (const struct ctl *ctl, int fd, struct backup_result *res)
 {
@@ -66,7 +177,7 @@ from_server (const struct ctl *ctl, int fd, struct backup_result *res)
   client = client_open (ctl, &status);
   if (client == NULL)
     return status;
-  reply = client_request_with (client, &status, fd, "backup");
+  reply = ask_for_copy (client, &status, fd);
   client_close (client);
   if (reply == NULL)
     return status;
@@ -80,12 +191,22 @@ from_server (const struct ctl *ctl, int fd, struct backup_result *res)
   return r.bad ? STATUS_NO_SERVER : status;
 }
 
+/* Before each MiB. */
+static bool
+shows_progress (void *opaque)
+{
+  progress_show (opaque);
+  return false;
+}
+
 static int
 from_spare (const char *path, uint64_t offset, int fd,
             struct backup_result *res)
 {
+  struct progress progress = { .fd = fd };
   struct copy_file file;
   struct held_spare h;
+  struct map_totals m;
   int err;
 
   if (!hold_spare (&h, path, offset, HOLD_TO_CHANGE))
@@ -93,8 +214,13 @@ from_spare (const char *path, uint64_t offset, int fd,
   err = spare_start (h.spare, &h.message);
   if (err == 0)
     err = copy_file_init (&file, fd, &h.message);
+  map_get_totals (h.map, &m);
+  if (wants_progress ())
+    progress.total = m.remapped * SECTOR_SIZE;
   if (err == 0)
-    err = spare_backup (h.spare, &file.device, NULL, NULL, res, &h.message);
+    err = spare_backup (h.spare, &file.device, shows_progress, &progress, res,
+                        &h.message);
+  progress_end (&progress);
   if (err)
     error ("%s: %s", path, h.message.text);
   hold_close (&h);
@@ -147,7 +273,7 @@ backup (const struct ctl *ctl, const char *spare, uint64_t offset,
     free (temporary);
     return STATUS_REFUSED;
   }
-  fd = mkostemp (temporary, O_CLOEXEC);
+  fd = make_temporary (temporary);
   if (fd == -1) {
     error ("%s: can't be written: %s", file, strerror (errno));
     free (temporary);
@@ -161,6 +287,7 @@ backup (const struct ctl *ctl, const char *spare, uint64_t offset,
     print_result (file, &res);
   else
     unlink (temporary);
+  unfinished = NULL;
   close (fd);
   free (temporary);
   return status;

@@ -383,8 +383,8 @@ client_close (struct client *c)
   free (c);
 }
 
-json_t *
-client_request_with (struct client *c, int *status, int fd, const char *line)
+bool
+client_begin_with (struct client *c, int *status, int fd, const char *line)
 {
   union {
     char buf[CMSG_SPACE (sizeof (int))];
@@ -410,12 +410,9 @@ client_request_with (struct client *c, int *status, int fd, const char *line)
     error ("%s: the request can't be sent: %s", c->path,
            client_why_not (errno));
     *status = STATUS_NO_SERVER;
-    return NULL;
+    return false;
   }
-  /* The rest of the line; the reply is as any other. */
-  if (!client_begin (c, status, "%s", line + 1))
-    return NULL;
-  return client_finish (c, status);
+  return client_begin (c, status, "%s", line + 1);  /* the rest of it */
 }
 
 bool

@@ -65,12 +65,6 @@ extern json_t *client_request (struct client *client, int *status,
                                const char *fs, ...)
   __attribute__ ((format (printf, 3, 4)));
 
-/* Sends a request together with a descriptor, and waits for the reply, which
- * may take as long as it likes.  As client_request.
- */
-extern json_t *client_request_with (struct client *client, int *status,
-                                    int fd, const char *line);
-
 /* The two halves of client_request: between them whoever asks can do something
  * else.  False, or NULL, after a message; then *STATUS is set.
  */
@@ -78,6 +72,10 @@ extern bool client_begin (struct client *client, int *status, const char *fs,
                           ...)
   __attribute__ ((format (printf, 3, 4)));
 extern json_t *client_finish (struct client *client, int *status);
+
+/* As client_begin, and sends a descriptor with the request. */
+extern bool client_begin_with (struct client *client, int *status, int fd,
+                               const char *line);
 
 /* The same without messages and waiting, for whoever asks several servers at
  * once.  client_receive_some takes what is there, and returns the reply, or

@@ -17,6 +17,7 @@
 #include "spare/check.h"
 #include "spare/examine.h"
 #include "spare/offline.h"
+#include "spare/owner.h"
 #include "exit-status.h"
 #include "text.h"
 #include "units.h"
@@ -96,6 +97,22 @@ check_headers (struct check *c)
   if (report.header[0].complete && report.header[1].complete && !report.same)
     note ("they differ: a change was interrupted; the newer one counts, the "
           "next start makes them equal");
+}
+
+static void
+check_owner (struct check *c)
+{
+  char *text;
+  const enum spare_stamp stamp = spare_owner (&c->h, &text);
+
+  say (c, stamp != SPARE_STAMP_DAMAGED, "owner", "%s", text);
+  if (stamp == SPARE_HELD)
+    note ("it did not give the spare back: it was killed, or it is on another "
+          "host, uses the spare now, and changes what is looked at here");
+  else if (stamp == SPARE_STAMP_DAMAGED)
+    note ("the next start waits up to 15 seconds for somebody who renews it, "
+          "and writes it anew");
+  free (text);
 }
 
 static void
@@ -219,6 +236,7 @@ check (struct check *c, const char *path, uint64_t offset)
     goto out;
   }
   check_headers (c);
+  check_owner (c);
   /* What loading would warn of was said just now. */
   h->quiet = true;
   if (hold_load (h)) {

@@ -7,12 +7,14 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "engine/recognise.h"
 #include "spare/arguments.h"
 #include "spare/backup.h"
 #include "spare/info.h"
 #include "spare/offline.h"
+#include "spare/owner.h"
 #include "exit-status.h"
 #include "reply.h"
 #include "text.h"
@@ -40,19 +42,11 @@ static const char *const stamp_names[] = {
 static void
 print_owner (struct held_spare *h)
 {
-  struct owner owner;
-  uint64_t renewed;
-  enum spare_stamp stamp = spare_read_stamp (&h->file.device, &owner,
-                                             &renewed);
+  char *text;
 
-  if (stamp == SPARE_HELD || stamp == SPARE_GIVEN_BACK)
-    print_line ("owner", "%sprocess %" PRIu64 " of the host \"%s\", %s %s",
-                stamp == SPARE_HELD ? "" : "none; the last one was ",
-                owner.pid, owner.host, stamp == SPARE_HELD ? "last seen"
-                : "until", show_time (renewed).s);
-  else
-    print_line ("owner", "%s", stamp == SPARE_NEVER_STAMPED ? "none"
-                : "its stamp is damaged, or can't be read");
+  spare_owner (h, &text);
+  print_line ("owner", "%s", text);
+  free (text);
 }
 
 static void

@@ -9,7 +9,7 @@
 
 # shellcheck source-path=SCRIPTDIR disable=SC2154
 . "$(dirname "$0")/ctl.sh"
-requires_program nbdsh
+requires_program nbdsh script
 
 truncate -s 10M main.img
 uri="nbd+unix:///?socket=$tmp/s.sock"
@@ -104,6 +104,28 @@ s.connect("s.ctl")
 s.send(b"backup\n")
 print(s.recv(1000).decode())')
 
+# One that is interrupted leaves nothing, and what was there before.
+cksum copy >before
+kill -STOP "$(cat s.pid)"
+for signal in INT TERM HUP; do
+  # In the background a shell lets programs ignore SIGINT.
+  /usr/bin/python3 -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])' remapctl -s s.ctl backup copy &
+  backup=$!
+  begun () { compgen -G 'copy.*' >/dev/null; }
+  eventually begun || fail "no backup is begun"
+  kill -s "$signal" "$backup"
+  wait "$backup" && fail "it was interrupted, and says that it wasn't"
+  assert_equal "$(find . -name 'copy.*')" "" "what SIG$signal leaves"
+done
+kill -CONT "$(cat s.pid)"
+cksum copy | diff before -
+# The server has given it up as well.
+eventually remapctl -s s.ctl backup copy || fail "another one is under way"
+TERM=xterm script -qec 'remapctl -s s.ctl backup copy' /dev/null </dev/null >term
+assert_grep 'copy: [0-9]+ sectors copied' term
+
 # The spare's file is gone: what is in it isn't.
 version=$(cat versions)
 rm spare
@@ -120,4 +142,10 @@ serve spare-older=yes
 stop_nbdkit s
 ctl 0 backup --spare=spare offline
 checked offline "$version"
+# Whoever waits at a terminal sees how far it is.
+TERM=xterm script -qec 'remapctl backup --spare=spare offline' /dev/null \
+    </dev/null >term
+assert_grep 'copying slots: +[0-9]+ %' term
+ctl 0 backup --spare=spare offline
+assert_no_grep 'copying slots' err
 ctl 1 backup --spare=nowhere offline

@@ -211,11 +211,19 @@ for n in 1 2 3 4 5; do
   [ "$n" != 3 ] ||
     assert_grep '^owner +process [0-9]+ of the host "[^ ]+", last seen ' out
   says 'sound' 0 check kill.img
+  [ "$n" != 3 ] || {
+    assert_grep '^owner +good +process [0-9]+ of the host ' out
+    assert_grep 'did not give the spare back' out
+  }
   remapctl table --csv --spare kill.img | diff before -
 done
 
 # That nobody uses it, and who did, is said.
 says '^owner +none; the last one was process [0-9]+ of ' 0 info spare.img
+says '^owner +good +none; the last one was process [0-9]+ of ' 0 check spare.img
+cp spare.img stamp.img
+printf x | dd of=stamp.img bs=1 seek=$((12 * 4096)) conv=notrunc status=none
+says '^owner +DAMAGED' 1 check stamp.img
 remapctl info --json spare.img >out
 assert_equal "$(/usr/bin/python3 -c 'import json, sys
 print(json.load(sys.stdin)["spare"]["owner"]["stamp"])' <out)" given-back "stamp"
