@@ -5,8 +5,8 @@
  * disk: so what is there under FILE is a whole one, the old or the new.  Only a
  * backup that was never used is replaced.
  *
- * How far it is shows in the copy itself, whoever makes it: what it takes of its
- * filesystem, of what all slots in use take.
+ * How far it is shows in the copy itself, whoever makes it: what it takes of
+ * its filesystem, of what all slots in use take.
  */
 
 #include <config.h>

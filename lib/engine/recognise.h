@@ -55,7 +55,8 @@ extern int recognise (struct spare *spare, const struct map *map,
                       const struct main_reader *main,
                       struct recognition *found);
 
-/* Of a main of SIZE bytes: is something near the sample at OFFSET not DIRECT? */
+/* Is something near the sample at OFFSET, of a main of SIZE bytes, not DIRECT?
+ */
 extern bool recognise_is_near_error (const struct map *map, uint64_t offset,
                                      uint64_t size);
 

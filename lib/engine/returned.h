@@ -3,8 +3,8 @@
  *
  * Is the main that answers again the disk that went away (promise 12 of
  * remap-promises(7))?  Its size says little: another disk in the same place, or
- * another file under the same name, may have the same.  Where nothing names main
- * the samples say more (samples.h).
+ * another file under the same name, may have the same.  Where nothing names
+ * main the samples say more (samples.h).
  *
  * Few are read, others each time, and none that could be what main vanished
  * with: one that can't be read must not keep the right disk away.

@@ -123,7 +123,8 @@ kill -CONT "$(cat s.pid)"
 cksum copy | diff before -
 # The server has given it up as well.
 eventually remapctl -s s.ctl backup copy || fail "another one is under way"
-TERM=xterm script -qec 'remapctl -s s.ctl backup copy' /dev/null </dev/null >term
+TERM=xterm script -qec 'remapctl -s s.ctl backup copy' /dev/null \
+    </dev/null >term
 assert_grep 'copy: [0-9]+ sectors copied' term
 
 # The spare's file is gone: what is in it isn't.

@@ -3,8 +3,9 @@
 # Copyright (C) 2026 The nbdkit-remap authors
 #
 # examples/nbdkit-remap@.service: systemd finds nothing wrong with it, and
-# the command that it starts serves a disk, with the examples of its comment; but
-# not if its spare's filesystem isn't mounted (promise 20 of remap-promises(7)).
+# the command that it starts serves a disk, with the examples of its comment;
+# but not if its spare's filesystem isn't mounted (promise 20 of
+# remap-promises(7)).
 
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/../functions.sh"
@@ -66,12 +67,13 @@ assert_equal "$(cksum srv/disk1.spare)" "$(cat sum)" "the spare"
 # What the unit would lose is warned of, and nothing else.
 for where in /tmp=1 /var/tmp=1 /srv=0 /tmpdir=0; do
   n=$(cd / && remapctl create --unit --dry-run dm_name=x \
-        main_dev="$tmp/a disk.img" spare_dev="${where%=*}/x.spare" 2>&1 | grep -c 'put the spare' || :)
+        main_dev="$tmp/a disk.img" spare_dev="${where%=*}/x.spare" 2>&1 |
+        grep -c 'put the spare' || :)
   [ -d "${where%=*}" ] || continue
   assert_equal "$n" "$((${where#*=} * 2))" "warnings about ${where%=*}"
 done
-assert_grep "^REMAP_ARGS=\"file 'file=$tmp/a disk.img' spare=$tmp/srv/disk1.spare\
- spare-size=4194304 spare-create=no\"\$" disk1.conf
+assert_grep "^REMAP_ARGS=\"file 'file=$tmp/a disk.img'\
+ spare=$tmp/srv/disk1.spare spare-size=4194304 spare-create=no\"\$" disk1.conf
 command=$(setting ExecStart)
 case "$command" in
   "/usr/bin/nbdkit -f "*) ;;
@@ -126,8 +128,8 @@ eval "$(setting ExecStartPre)"
 nbdkit "${server[@]}" --run 'nbdinfo --size "$uri"' >size
 assert_equal "$(cat size)" 8388608 "size of the export, the second time"
 
-# The spare's filesystem isn't mounted: nothing is served, and nothing is made in
-# its place; nor by remapctl.
+# The spare's filesystem isn't mounted: nothing is served, and nothing is made
+# in its place; nor by remapctl.
 mv srv mounted
 mkdir srv
 expect_failure nbdkit "${server[@]}" --run true
