@@ -248,6 +248,22 @@ sleep_ms (void *opaque, unsigned ms)
   return nbdkit_nanosleep (ms / 1000, ms % 1000 * 1000000) == 0;
 }
 
+/* A server that was killed may have left writes in a cache.  If they are lost
+ * here nobody else would be told: main tells of a failure once.
+ */
+static void
+flush_first (struct engine_config *ec, const struct device *main_dev,
+             bool was_gone)
+{
+  ec->main_flushed = device_flush (main_dev) == 0 && !was_gone;
+  ec->main_flush_failed = !ec->main_flushed;
+  if (ec->main_flush_failed)
+    startup_say ("warning: main can't be flushed, or was gone for a moment: "
+                 "what clients of the server before this one wrote since "
+                 "their last flush may be lost, and their next flushes say "
+                 "so");
+}
+
 /* Main, the spare and the engine, which is told what main's blocks are: a bad
  * sector costs one of them (promise 2 of remap-promises(7)).
  */
@@ -270,8 +286,10 @@ start_engine (struct remap *remap, const struct main_facts *facts,
     .sleep_ms = sleep_ms, .log = log_engine,
     .events = ticker_events (remap->ticker),
   };
+  bool was_gone = false;
   const struct main_reader main = {
     .dev = main_dev, .size = ec.main_size, .block = ec.main_block,
+    .was_gone = &was_gone,
   };
   struct spare *spare;
   char uuid[SPARE_UUID_TEXT];
@@ -284,9 +302,9 @@ start_engine (struct remap *remap, const struct main_facts *facts,
   if (spare_setup_start (remap->spare, &main, writable) == -1)
     return -1;
   spare = spare_setup_spare (remap->spare);
-  /* A server that was killed may have left writes in a cache. */
   ec.new_samples = writable && spare_get_identity (spare)->label[0] == '\0';
-  ec.main_flushed = ec.new_samples && device_flush (main_dev) == 0;
+  if (ec.new_samples)
+    flush_first (&ec, main_dev, was_gone);
   remap->engine = engine_new (&ec, spare_setup_map (remap->spare), spare);
   if (remap->engine == NULL) {
     startup_refuse ("remap: malloc: %m");

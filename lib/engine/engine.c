@@ -84,6 +84,8 @@ engine_new (const struct engine_config *config, struct map *map,
   e->map = map;
   e->spare = spare;
   atomic_init (&e->auto_remap, config->auto_remap);
+  atomic_init (&e->flush_failures, config->main_flush_failed);
+  atomic_init (&e->first_untold, config->main_flush_failed);
   flight_init (e);
   pthread_mutex_init (&e->probe_mutex, NULL);
   pthread_mutex_init (&e->ask_mutex, NULL);
@@ -149,7 +151,9 @@ engine_conn_init (struct engine_conn *conn, struct engine *e,
 {
   conn->engine = e;
   conn->main_dev = *main_dev;
-  atomic_init (&conn->flush_failures_told, atomic_load (&e->flush_failures));
+  atomic_init (&conn->flush_failures_told,
+               atomic_load (&e->flush_failures) -
+               atomic_load (&e->first_untold));
 }
 
 void

@@ -43,7 +43,9 @@ struct engine_config {
 
   bool new_samples;                     /* of main are taken (samples.h) */
   bool main_flushed;                    /* main was flushed, and nothing has
-                                         * been written to it since */
+                                         * been written to it since; */
+  bool main_flush_failed;               /* or that failed, which whoever flushes
+                                         * next has to be told */
 
   /* Milliseconds of a clock that never goes back.  NULL: the system's. */
   uint64_t (*now_ms) (void *opaque);

@@ -114,18 +114,27 @@ engine_sync (struct engine_conn *conn)
   return err;
 }
 
+/* A client has been told of a failure; an operator's sync doesn't count. */
+static int
+told (struct engine *e, int err)
+{
+  if (err)
+    atomic_store (&e->first_untold, false);
+  return err;
+}
+
 int
 engine_flush (struct engine_conn *conn)
 {
   stat_add (conn->engine, STAT_FLUSHES, 1);
-  return engine_sync (conn);
+  return told (conn->engine, engine_sync (conn));
 }
 
 int
 flush_written (struct request *r)
 {
   struct engine *e = r->e;
-  int err = flush_places (r, r->wrote_main, r->wrote_slots);
+  int err = told (e, flush_places (r, r->wrote_main, r->wrote_slots));
 
   /* Main was lost and found since it was written: it is to be written again. */
   if (err == 0 && r->wrote_main && atomic_load (&e->losses) != r->losses) {

@@ -157,6 +157,8 @@ struct engine {
 
   /* Failed flushes of main, ever; compared with engine_conn. */
   _Atomic uint64_t flush_failures;
+  atomic_bool first_untold;             /* that before the engine was made has
+                                         * been told to no client yet */
 
   /* Times that main was lost: a write that sees two values may be lost. */
   _Atomic uint64_t losses;

@@ -93,6 +93,8 @@ recognise_one (const struct main_reader *main, const uint8_t uuid[16],
   uint8_t data[SAMPLE_SIZE], hash[SAMPLE_HASH];
   const int err = read_sample (main, s->offset, data);
 
+  if (main->was_gone && err && error_classify (err) == ERROR_GONE)
+    *main->was_gone = true;
   if (err)
     return err;
   sample_hash (uuid, data, hash);

@@ -38,6 +38,11 @@ struct main_reader {
   /* Milliseconds of a clock that never goes back.  NULL: the system's. */
   uint64_t (*now_ms) (void *opaque);
   void *opaque;
+
+  /* Set when main says that it is gone: even if it is back a moment later, what
+   * it held unflushed may be lost.  NULL: nobody wants to know.
+   */
+  bool *was_gone;
 };
 
 struct recognition {

@@ -145,6 +145,8 @@ check_opened (struct explorer *x, int level, uint64_t *end)
   struct world *w = x->w[level];
   const char *wrong;
 
+  if (!world_is_owner (w))
+    return "the stamp isn't that of the server that has it";
   if (!digest_ok (&x->expect[level], world_digest (w)))
     return "not the state that was acknowledged, nor the one under way";
   wrong = read_back (w, buf[level]);

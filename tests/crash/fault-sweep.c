@@ -84,6 +84,10 @@ static const struct {
   { "block", "w4+2,p8,r12,f,w5f" },
   { "block", "z20+4,w21,p24,r0+36,f" },
   { "block", "m0+2,u16,y20,w34+2,f" },
+  { "samples", "s,w0,f,s,w8+8" },
+  { "samples", "w0,s,f,s,z8+8,f" },
+  { "samples", "s,p3,t8+8,k,w19f" },
+  { "samples", "s,f,x,w2,s,u0+32" },
   { NULL }
 };
 
@@ -319,6 +323,9 @@ sweep_one (const char *ops, unsigned n, bool forever, const char *where)
   x->workload = name;
   runs++;
   world_rewind (w, 1);
+  world_hear (w);
+  for (unsigned i = 0; i < LEVELS; i++)
+    x->w[i]->may_differ = false;
   model_reset (m, NULL);
   m->faults = true;
   w->mem->flush_loses = w->main->flush_loses = true;
@@ -340,6 +347,9 @@ sweep_one (const char *ops, unsigned n, bool forever, const char *where)
     return run_hits > 0;
   }
 
+  world_hear (w);
+  for (unsigned i = 1; i < LEVELS; i++)
+    x->w[i]->may_differ = w->may_differ;
   collect_events (x, 0);
   if (where) {
     x->shallow = true;
@@ -439,7 +449,7 @@ int
 main (int argc, char *argv[])
 {
   static const char *const names[] = {
-    "plain", "few", "log", "pieces", "high", "block"
+    "plain", "few", "log", "pieces", "high", "block", "samples"
   };
   const char *sanitizers = getenv ("REMAP_SANITIZERS");
   uint64_t limit = 60, seed = 1;

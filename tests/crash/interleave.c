@@ -48,6 +48,10 @@ static const struct {
   { "plain", "w12|w12" }, { "plain", "w11+2|w12" }, { "plain", "w2|r2|w2" },
   { "plain", "z2|w2" }, { "plain", "z2+2|w3|r2+2" }, { "plain", "z2|w2f" },
   { "plain", "p2|r2" }, { "plain", "w12|z12" },
+  /* What becomes a sample of main, or is one, and is written. */
+  { "samples", "s|w0" }, { "samples", "s,f|w8" }, { "samples", "w0|w2f" },
+  { "samples", "s,f,s|z8+8,f" }, { "samples", "f,s|t8+8|w0" },
+  { "samples", "w20,s|w0,f" },
   /* Slots that are freed, and used again. */
   { "few", "z6|r6" }, { "few", "z6+2|w2+2|r6" }, { "few", "z6,w8|r6,w9" },
   { "few", "w6|r6" }, { "few", "z6|w6" }, { "few", "z6,w6|w2" },

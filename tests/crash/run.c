@@ -197,6 +197,7 @@ an_hour_passes (struct world *w, struct engine_conn *conn, uint8_t *buf)
   for (unsigned i = 0; i < 2; i++)
     engine_pread (conn, buf, SAMPLE_SIZE, i * SAMPLE_SIZE);
   engine_tick_spare (w->e);
+  spare_renew (w->spare);
 }
 
 int

@@ -39,11 +39,13 @@ const struct setup setups[] = {
   /* Commits of several pages. */
   { .name = "pages", .sectors = "RLZL", .times = 45, .rest = "DDBBrwDDDD",
     .block = 512, .share = 0 },
-  /* Blocks that are samples of main, or may become one; a bad one beside. */
+  /* Blocks that are samples of main, or may become one; a bad one beside.  And
+   * owners of the spare, which renew their stamp.
+   */
   { .name = "samples", .sectors = "DDDDDDDDDDDDDDDDDDDBBrwDDRLZDDDD",
-    .block = 512, .samples = true, .share = 2 },
+    .block = 512, .samples = true, .stamps = true, .share = 2 },
   { .name = "blank", .sectors = "DDBBrwDDDDDDDDDDDD", .block = 512,
-    .blank = true, .share = 1 },
+    .blank = true, .stamps = true, .share = 1 },
   { .name = NULL }
 };
 

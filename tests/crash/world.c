@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/events.h"
 #include "engine/recognise.h"
 #include "spare/header.h"
 #include "spare/leader.h"
@@ -81,6 +82,15 @@ engine_now (void *opaque)
   return w->now_ms;
 }
 
+/* A long time has always passed, so that nothing is summed up. */
+static uint64_t
+events_now (void *opaque)
+{
+  struct world *w = opaque;
+
+  return w->events_ms += 60000;
+}
+
 static void
 before_event (void *opaque, enum memdev_op op, uint64_t offset,
               uint64_t count)
@@ -89,6 +99,21 @@ before_event (void *opaque, enum memdev_op op, uint64_t offset,
 
   if (w->watch && w->map && op != MEMDEV_READ)
     world_look (w);
+}
+
+/* Every other one that was killed was on another host. */
+static enum owner_fate
+owner_fate (void *opaque, const struct owner *other)
+{
+  return other->pid % 2 ? OWNER_UNKNOWN : OWNER_DEAD;
+}
+
+static void
+owner_sleep (void *opaque, unsigned ms)
+{
+  struct world *w = opaque;
+
+  w->now_ms += ms;
 }
 
 char
@@ -141,8 +166,17 @@ new_world (const struct setup *setup)
   w->env = (struct spare_env) {
     .now = env_now, .random = env_random, .opaque = w
   };
+  if (setup->samples)
+    w->config.events = events_new (&(struct events_config) {
+      .now_ms = events_now, .opaque = w });
+  w->owner = (struct owner_env) {
+    .self = { .host = "crash" }, .fate = owner_fate, .now_ms = engine_now,
+    .sleep_ms = owner_sleep, .opaque = w,
+  };
+  if (setup->stamps)
+    w->env.owner = &w->owner;
   w->snapshot = calloc (MAX_SNAPSHOTS, sizeof *w->snapshot);
-  if (w->snapshot == NULL)
+  if (w->snapshot == NULL || (setup->samples && w->config.events == NULL))
     bug ("out of memory");
   return w;
 }
@@ -312,8 +346,22 @@ world_free (struct world *w)
   world_close (w, false);
   memdev_free (w->main);
   memdev_free (w->mem);
+  if (w->config.events)
+    events_free (w->config.events);
   free (w->snapshot);
   free (w);
+}
+
+void
+world_hear (struct world *w)
+{
+  struct event e;
+
+  while (w->config.events && events_next (w->config.events, w->next_event, &e)) {
+    w->may_differ |= e.kind == EVENT_SPARE_WARNING &&
+      strstr (e.text, "by which the spare recognises it") != NULL;
+    w->next_event = e.number + 1;
+  }
 }
 
 void
@@ -327,6 +375,7 @@ world_rewind (struct world *w, uint64_t seed)
   w->seed = seed;
   w->watch = false;
   w->now_ms = 1000000;
+  w->owner.self.pid = seed;
 }
 
 /* Another disk: none of its bytes is main's. */
@@ -344,13 +393,14 @@ foreign_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
 /* The right main must be recognised, and another one must not be (promise 20).
  */
 static int
-recognise_main (struct world *w, struct recognition *found)
+recognise_main (struct world *w, struct recognition *found, bool *was_gone)
 {
   static const struct device_ops foreign_ops = { .pread = foreign_pread };
   const struct device foreign = { &foreign_ops, w->main };
   struct main_reader main = {
     .dev = &w->main->dev, .size = w->config.main_size,
     .block = w->config.main_block, .now_ms = engine_now, .opaque = w,
+    .was_gone = was_gone,
   };
   struct recognition other;
 
@@ -359,7 +409,9 @@ recognise_main (struct world *w, struct recognition *found)
   main.dev = &foreign;
   if (recognise (w->spare, w->map, &main, &other) != 0)
     return ENOMEM;
-  if (found->different > 0 || other.different < found->compared)
+  world_hear (w);
+  if ((found->different > 0 && !w->may_differ) ||
+      other.different < found->compared)
     message_set (&w->message, found->different > 0
                  ? "main is taken for another disk, byte %" PRIu64
                  : "another disk is taken for main", found->where);
@@ -371,14 +423,18 @@ static int
 start_with_samples (struct world *w)
 {
   struct recognition found;
-  int err = recognise_main (w, &found);
+  bool was_gone = false;
+  int err = recognise_main (w, &found, &was_gone);
 
   if (err == 0)
     err = spare_start (w->spare, &w->message);
   if (err == 0)
-    err = recognise_forget (w->spare, found.key, found.failed);
-  if (err == 0)
-    w->config.main_flushed = device_flush (&w->main->dev) == 0;
+    err = found.different > 0 ? recognise_forget_all (w->spare)
+      : recognise_forget (w->spare, found.key, found.failed);
+  if (err == 0) {
+    w->config.main_flushed = device_flush (&w->main->dev) == 0 && !was_gone;
+    w->config.main_flush_failed = !w->config.main_flushed;
+  }
   return err;
 }
 
@@ -435,6 +491,7 @@ world_open (struct world *w, bool may_format)
   w->message.text[0] = '\0';
   w->watch = false;
   w->mem->reopened = true;
+  w->owner.self.pid++;
   if (w->failing)
     w->failing (true);
   err = open_all (w, may_format);
@@ -468,6 +525,17 @@ world_close (struct world *w, bool clean)
   w->e = NULL;
   w->spare = NULL;
   w->map = NULL;
+}
+
+bool
+world_is_owner (struct world *w)
+{
+  struct owner owner;
+  uint64_t renewed;
+
+  return !w->setup->stamps ||
+    (spare_read_stamp (&w->mem->dev, &owner, &renewed) == SPARE_HELD &&
+     owner.pid == w->owner.self.pid);
 }
 
 uint64_t

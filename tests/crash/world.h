@@ -42,6 +42,8 @@ struct setup {
   bool blank;                   /* the spare isn't formatted yet */
   bool samples;                 /* of main are taken; it begins with one, of the
                                  * first 4 KiB */
+  bool stamps;                  /* the spare has owners, each another process;
+                                 * some of them can't be seen to be dead */
   unsigned share;               /* of the time, twentieths */
 };
 
@@ -68,12 +70,19 @@ struct world {
   struct engine_config config;
   uint64_t now_ms;
   struct spare_env env;
+  struct owner_env owner;
   uint64_t seed;                /* of nonces: another one at each opening */
   struct message message;
   struct map *map;              /* NULL: not opened */
   struct spare *spare;
   struct engine *e;
   struct engine_conn conn;
+
+  /* Faults may keep a sample from being struck out.  That is told, and then the
+   * next start may take main for another disk (promise 20).
+   */
+  bool may_differ;
+  uint64_t next_event, events_ms;
 
   /* Snapshots are taken before each event if WATCH is set. */
   bool watch;
@@ -102,6 +111,12 @@ extern int world_open (struct world *w, bool may_format);
 
 /* Ends it: CLEAN as with SIGTERM, otherwise as with SIGKILL. */
 extern void world_close (struct world *w, bool clean);
+
+/* Sets MAY_DIFFER if it was told since the last call. */
+extern void world_hear (struct world *w);
+
+/* Does the spare's stamp say that it is this server's? */
+extern bool world_is_owner (struct world *w);
 
 /* The first sector with that letter. */
 extern unsigned sector_with (const struct world *w, char c);

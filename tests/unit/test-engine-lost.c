@@ -264,6 +264,35 @@ test_flush_told (void)
   rig_end (&r);
 }
 
+/* Promise 14: one that failed before there was a client is told to all that
+ * come until one of them has been told, by FLUSH or FUA; not to operators alone.
+ */
+static void
+test_flush_told_at_start (void)
+{
+  struct engine_conn operator, other, later;
+  struct engine_rig r;
+  uint8_t buf[512] = { 0 };
+
+  for (int fua = 0; fua < 2; fua++) {
+    rig_init (&r, NULL);
+    r.config.main_flush_failed = true;
+    rig_restart (&r);
+    engine_conn_init (&operator, r.e, &r.main->dev);
+    CU_ASSERT_EQUAL (engine_sync (&operator), EIO);
+    CU_ASSERT_EQUAL (engine_sync (&operator), 0);
+    engine_conn_init (&other, r.e, &r.main->dev);
+    CU_ASSERT_EQUAL (fua ? engine_pwrite (&other, buf, 512, 0, true)
+                     : engine_flush (&other), EIO);
+    CU_ASSERT_EQUAL (engine_flush (&other), 0);
+    engine_conn_init (&later, r.e, &r.main->dev);
+    CU_ASSERT_EQUAL (engine_flush (&later), 0);
+    CU_ASSERT_EQUAL (rig_flush (&r), EIO);
+    CU_ASSERT_EQUAL (rig_flush (&r), 0);
+    rig_end (&r);
+  }
+}
+
 /* Promise 14: what FUA and FLUSH flush. */
 static void
 test_flush_what (void)
@@ -444,6 +473,7 @@ main (int argc, char *argv[])
     { "canaries that prove nothing (promise 12)", test_canaries_unknown },
     { "how many canaries (promise 12)", test_canaries_few },
     { "a failed flush is told (promise 14)", test_flush_told },
+    { "a failed flush at the start (promise 14)", test_flush_told_at_start },
     { "what is flushed (promise 14)", test_flush_what },
     { "flushes at the same time (promise 14)", test_flush_race },
     { "main lost and unflushed (promise 14)", test_lost_unflushed },
