@@ -35,7 +35,7 @@ struct spare_state {
   const struct map *map;
   pthread_t thread;
   pthread_mutex_t mutex;        /* guards STOP */
-  pthread_cond_t cond;
+  pthread_cond_t cond;          /* of CLOCK_MONOTONIC */
   bool stop;
   bool told;                    /* that it can't be written */
 };
@@ -64,6 +64,7 @@ spare_state_open (const struct remap_config *config, const char *disk_label,
                   struct spare_state **state)
 {
   struct spare_state *s;
+  pthread_condattr_t attr;
   int err;
 
   *state = NULL;
@@ -86,7 +87,10 @@ spare_state_open (const struct remap_config *config, const char *disk_label,
   if (err == ENOENT)
     s->damage.text[0] = '\0';
   pthread_mutex_init (&s->mutex, NULL);
-  pthread_cond_init (&s->cond, NULL);
+  pthread_condattr_init (&attr);
+  pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
+  pthread_cond_init (&s->cond, &attr);
+  pthread_condattr_destroy (&attr);
   *state = s;
   return 0;
 }
@@ -192,7 +196,7 @@ run (void *opaque)
 
   pthread_mutex_lock (&s->mutex);
   while (!s->stop) {
-    clock_gettime (CLOCK_REALTIME, &t);
+    clock_gettime (CLOCK_MONOTONIC, &t);
     t.tv_sec += NOTE_SECONDS;
     if (pthread_cond_timedwait (&s->cond, &s->mutex, &t) != ETIMEDOUT)
       continue;
@@ -208,6 +212,7 @@ int
 spare_state_begin (struct spare_state *s, struct spare *spare,
                    const struct map *map, uint64_t main_size)
 {
+  struct spare_status st;
   int err;
 
   if (s == NULL)
@@ -221,8 +226,9 @@ spare_state_begin (struct spare_state *s, struct spare *spare,
   s->spare = spare;
   s->map = map;
   note (s, true);
+  spare_get_status (spare, &st);
   startup_say ("spare %s: UUID %s, commit %" PRIu64, s->config->spare_path,
-               s->known.uuid, s->known.commit);
+               s->known.uuid, st.commit_number);
   err = thread_start (&s->thread, run, s);
   if (err) {
     nbdkit_error ("remap: pthread_create: %s", strerror (err));
