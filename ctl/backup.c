@@ -3,7 +3,8 @@
  *
  * The copy is made under another name, and renamed when all of it is on the
  * disk: so what is there under FILE is a whole one, the old or the new.  Only a
- * backup that was never used is replaced.
+ * backup that was never used is replaced: a server's writes to its slots leave
+ * no commit, but whoever opens it to write leaves a stamp.
  *
  * How far it is shows in the copy itself, whoever makes it: what it takes of
  * its filesystem, of what all slots in use take.
@@ -113,6 +114,7 @@ may_replace (const char *file)
   struct held_spare h;
   struct spare_status st;
   uint64_t commit = 0, time;
+  struct owner owner;
   struct stat now;
   bool is_backup;
 
@@ -126,7 +128,8 @@ may_replace (const char *file)
     return false;
   spare_get_status (h.spare, &st);
   is_backup = spare_was_backup (h.spare, &commit, &time) &&
-    commit == st.commit_number;
+    commit == st.commit_number &&
+    spare_read_stamp (&h.file.device, &owner, &time) == SPARE_NEVER_STAMPED;
   hold_close (&h);
   if (!is_backup)
     error ("%s: is a spare that has been used, and no backup: it is left "

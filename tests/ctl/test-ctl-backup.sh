@@ -134,6 +134,14 @@ ctl 0 -s s.ctl backup rescued
 stop_nbdkit s
 checked rescued "$version"
 
+# Used as a spare since it was made: it is no backup any more.
+cp copy used
+ctl 0 backup --spare=copy used
+start_nbdkit c --filter=remap file empty.img spare=used spare-create=no
+stop_nbdkit c
+ctl 1 backup --spare=copy used
+assert_grep 'is a spare that has been used' err
+
 # It is an older copy, since the spare went on; offline as well.
 cp rescued spare
 expect_failure nbdkit --filter=remap file main.img spare=spare \
