@@ -239,8 +239,8 @@ serve_peer (struct peers *ps, struct peer *p)
   }
 }
 
-/* The files that came with a message: the last one is kept, at the control
- * socket, for the next request.
+/* The files that came with a message to the control socket: the last one is
+ * kept for the next request.
  */
 static void
 take_files (struct peer *p, struct msghdr *m)
@@ -257,7 +257,7 @@ take_files (struct peer *p, struct msghdr *m)
       p->file = fd;
     }
   }
-  if (p->door != DOOR_CONTROL || p->draining)
+  if (p->draining)
     drop_file (p);
 }
 
@@ -275,6 +275,13 @@ read_peer (struct peers *ps, struct peer *p)
   };
   ssize_t r;
 
+  /* Closing a file may take as long as a filesystem likes (FUSE, NFS): from
+   * others the kernel takes none for us.
+   */
+  if (p->door != DOOR_CONTROL) {
+    m.msg_control = NULL;
+    m.msg_controllen = 0;
+  }
   r = recvmsg (p->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (r != -1)
     take_files (p, &m);
