@@ -154,9 +154,8 @@ main_identity_settle (struct main_identity *m, const struct main_reader *main)
   else if (m->config->main_grown)
     startup_say ("warning: spare-main-grown=yes: main hasn't grown: leave that "
                  "out, or another, larger disk would be accepted, too");
-  if (!m->writable)
-    return 0;
-  err = m->is_changed ? recognise_forget_all (m->spare)
+  /* A place that failed isn't read again, by whatever server (promise 5). */
+  err = m->is_changed && m->writable ? recognise_forget_all (m->spare)
     : recognise_forget (m->spare, m->found.key, m->found.failed);
   if (err)
     nbdkit_error ("remap: warning: spare %s: what it knows of main can't be "

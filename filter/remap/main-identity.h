@@ -17,7 +17,8 @@ struct main_identity {
   struct spare *spare;
   const struct map *map;
   bool writable;                /* the server isn't read-only, for certain:
-                                 * else what the spare knows isn't updated */
+                                 * else what the spare knows isn't updated,
+                                 * but for places that can't be read */
 
   /* What main_identity_check has found. */
   struct recognition found;

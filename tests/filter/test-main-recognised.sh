@@ -85,7 +85,7 @@ stop_nbdkit disk
 assert_no_grep "isn't what" disk.log
 has_samples 0
 
-echo "==== nothing is updated by a server that is read-only"
+echo "==== nothing else is updated by a server that is read-only"
 cp main.img right.img
 serve_sampled
 client <<<''
@@ -120,6 +120,9 @@ client <<<''
 stop_nbdkit disk
 bad_sectors bad.txt 5 2048
 rm -f ops.txt
+OPTIONS=-r serve
+client <<<''
+stop_nbdkit disk
 serve
 client <<<''
 stop_nbdkit disk
