@@ -35,7 +35,9 @@ struct owner_env {
   /* What has become of another owner, as far as it can be seen from here. */
   enum owner_fate (*fate) (void *opaque, const struct owner *other);
 
-  /* Milliseconds of a clock that never goes back. */
+  /* Milliseconds of a clock that never goes back, nor stands still while the
+   * machine is suspended.
+   */
   uint64_t (*now_ms) (void *opaque);
   void (*sleep_ms) (void *opaque, unsigned ms);
 

@@ -9,13 +9,28 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <CUnit/Basic.h>
 
 #include "host/this-process.h"
 #include "run-tests.h"
+
+/* For how long the machine was suspended, seconds. */
+static time_t suspended;
+
+int
+clock_gettime (clockid_t id, struct timespec *ts)
+{
+  const int r = syscall (SYS_clock_gettime, id, ts);
+
+  if (id == CLOCK_BOOTTIME)
+    ts->tv_sec += suspended;
+  return r;
+}
 
 static enum owner_fate
 fate (const struct owner_env *env, const struct owner *other)
@@ -103,12 +118,27 @@ test_another_boot (void)
   }
 }
 
+/* An owner that was suspended has been away for as long: it looks. */
+static void
+test_suspended (void)
+{
+  struct owner_env env;
+  uint64_t before;
+
+  this_process_init (&env, false);
+  before = env.now_ms (env.opaque);
+  suspended = 3600;
+  CU_ASSERT (env.now_ms (env.opaque) - before >= 3600 * 1000);
+  suspended = 0;
+}
+
 int
 main (int argc, char *argv[])
 {
   static const struct unit_test tests[] = {
     { "of this boot", test_this_boot },
     { "of another boot", test_another_boot },
+    { "a machine that was suspended", test_suspended },
     { NULL }
   };
 
