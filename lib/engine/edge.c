@@ -114,8 +114,8 @@ edge_read_sector (struct request *r, struct edge *edge, uint64_t pos)
   return 0;
 }
 
-/* Reads what has to be kept of a block that is held exclusively, if
- * anything has.  Nothing is written but what the map has to say about it.
+/* Reads what has to be kept of a block that is held exclusively: an edge is
+ * never a whole one.  Nothing is written but what the map has to say about it.
  */
 static int
 edge_prepare (struct request *r, struct edge *edge)
@@ -125,8 +125,6 @@ edge_prepare (struct request *r, struct edge *edge)
   enum block_class class;
   int err;
 
-  if (edge->start == edge->block && edge->end == edge->bend)
-    return 0;
   class = classify (e, edge->block, edge->bend, &class_end);
   if (class == MIXED && atomic_load (&e->auto_remap) &&
       complete_block_locked (r, edge->block) == 0)

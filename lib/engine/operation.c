@@ -264,8 +264,7 @@ drop_piece (struct operation *op)
   struct piece *p = &op->piece[--op->nr_pieces];
 
   range_unlock_exclusive (op->e->ranges, &p->hold);
-  if (op->conn)
-    op->used -= round_up (p->end - p->start, op->e->config.main_block);
+  op->used -= round_up (p->end - p->start, op->e->config.main_block);
 }
 
 int

@@ -114,7 +114,8 @@ extern int operate (struct operation *op, const struct sector_range *ranges,
 
 /* For PIECE.  Holds these blocks tentatively, from START to END or less; DATA
  * has room for them if main is asked.  One piece at a time is added and read;
- * the last one can be given up.  CHANGES: roughly what it will add to a record.
+ * the last one can be given up, if main is asked.  CHANGES: roughly what it
+ * will add to a record.
  */
 extern struct piece *hold_piece (struct operation *op, uint64_t start,
                                  uint64_t end, uint64_t changes);

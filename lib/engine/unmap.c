@@ -181,7 +181,7 @@ read_back (struct operation *op)
       continue;
     if (flush_err == 0)
       err = main_read (&r, op->buf, p->start, p->end);
-    if (flush_err == ETIMEDOUT || err == ETIMEDOUT)
+    if (err == ETIMEDOUT)
       late_add (op->e, p->start, p->end);
     if (flush_err) {
       give_up (op, p, op->nr_pieces == 1);

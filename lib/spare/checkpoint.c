@@ -147,8 +147,7 @@ static int
 sticky (struct spare *s, int err)
 {
   err = spare_error (err);
-  if (err)
-    spare_new_nonce (s);
+  spare_new_nonce (s);
   if (err == EIO)
     spare_set_failed (s);
   return err;
@@ -366,9 +365,6 @@ checkpoint_of_update (struct spare *s, const void *pages, uint32_t n,
 
   *in_doubt = false;
   checkpoint_drop (s);
-  err = header_repair (s);
-  if (err)
-    return err;
   c.area = room_area (s, c.index);
   memcpy (c.counters, counters, sizeof c.counters);
   err = write_all (&c);

@@ -307,6 +307,9 @@ test_new (void)
     CU_ASSERT_PTR_NULL (e);
     CU_ASSERT_EQUAL (errno, ENOMEM);
   }
+  malloc_countdown = 1;
+  CU_ASSERT_PTR_NULL (events_new (&(struct events_config) { 0 }));
+  malloc_countdown = 0;
   rig_end (&r);
 }
 
