@@ -308,6 +308,41 @@ test_late_and_gone (void)
   rig_end (&rig);
 }
 
+/* The block that answered last is asked first, unless it is the request's own,
+ * or isn't DIRECT any more: then one near it.
+ */
+static void
+test_good_canary (void)
+{
+  const struct run lost = {
+    .start = 5 * MIB / SECTOR_SIZE, .count = 1, .state = LOST, .slot = NO_SLOT
+  };
+  struct map *map = map_new ();
+  struct canaries c;
+
+  canaries_init (&c, 64 * MIB, SECTOR_SIZE, MAIN_UNCACHED);
+  canaries_answered (&c, 5 * MIB);
+  for (int how = 0; how < 3; how++) {
+    struct canary_choice choice = {
+      .map = map, .avoid_start = how == 1 ? 5 * MIB : 0,
+      .avoid_end = how == 1 ? 6 * MIB : SECTOR_SIZE,
+    };
+
+    if (how == 2) {
+      map_begin (map);
+      CU_ASSERT_EQUAL (map_set (map, &lost), 0);
+      map_publish (map);
+    }
+    CU_ASSERT (canaries_pick (&c, &choice));
+    CU_ASSERT_EQUAL (choice.n, 1);
+    CU_ASSERT_EQUAL (choice.picked[0] == 5 * MIB, how == 0);
+    CU_ASSERT (how != 1 || choice.picked[0] < 5 * MIB ||
+               choice.picked[0] >= 6 * MIB);
+  }
+  canaries_destroy (&c);
+  map_free (map);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -321,6 +356,7 @@ main (int argc, char *argv[])
     { "can't zero (promise 9)", test_no_zero },
     { "not asked (promises 12 and 14)", test_not_asked },
     { "late, and then gone (promise 12)", test_late_and_gone },
+    { "what answered last (promise 12)", test_good_canary },
     { NULL }
   };
 

@@ -509,6 +509,41 @@ test_counted (void)
   rig_end (&r);
 }
 
+/* A suspect that is merely bad: asked alone, and no suspect any more. */
+static void
+test_bad_suspect (void)
+{
+  begin (NULL, 60000, 2);
+  suspects_add (r.e, SEC (70), SEC (71));
+  sim_bad (r.main, SIM_READ, 70, 1, EIO);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), EIO);
+  CU_ASSERT_EQUAL (r.main->vanished, 0);
+  CU_ASSERT_EQUAL (map_lookup (r.map, 70, 1).state, LOST);
+  check_reason (70, WHY_AUTO_READ);
+  CU_ASSERT_FALSE (suspects_any (r.e));
+  rig_end (&r);
+}
+
+/* Of a request with which a disk was found dead its blocks are suspected, if
+ * they are few.
+ */
+static void
+test_large (void)
+{
+  const struct rig_options o = { .size = 40 * MIB };
+
+  for (int large = 0; large < 2; large++) {
+    begin (&o, 0, 2);
+    sim_gone (r.main, EIO);
+    CU_ASSERT_EQUAL (rig_read (&r, 0, large ? 36 * MIB : 4096, 1), ESHUTDOWN);
+    CU_ASSERT (atomic_load (&r.e->main_lost));
+    CU_ASSERT_EQUAL (suspects_any (r.e), !large);
+    sim_gone (r.main, 0);
+    suspects_clear (r.e, 0, o.size);
+    rig_end (&r);
+  }
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -530,6 +565,8 @@ main (int argc, char *argv[])
     { "main stays away (promise 12)", test_stays_away },
     { "as many as can be", test_many },
     { "more than are counted", test_counted },
+    { "a bad suspect (promise 12)", test_bad_suspect },
+    { "a large request", test_large },
     { NULL }
   };
 
