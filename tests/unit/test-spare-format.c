@@ -313,6 +313,15 @@ test_layouts (void)
   REFUSED (h.checkpoint_commit = 0);
   REFUSED (h.checkpoint_pages = 0);
   REFUSED (h.commit_floor = 0);
+  REFUSED (h.checkpoint_pages = h.high_water + 1);
+  REFUSED (h.high_water = h.area[0].pages + 1);
+  /* Numbers that are about to overflow. */
+  REFUSED (h.commit_floor = UINT64_MAX / 2);
+  REFUSED (h.sequence = UINT64_MAX / 2);
+  REFUSED (h.generation = UINT64_MAX / 2);
+  h = good;
+  h.commit_floor = h.sequence = h.generation = UINT64_MAX / 2 - 1;
+  CU_ASSERT_EQUAL (check (&h), 0);
 
   /* Each segment may be one of a spare, but not both of them together. */
   h = good;
