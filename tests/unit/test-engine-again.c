@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "engine-rig.h"
+#include "engine/suspects.h"
 
 static struct engine_rig r;
 static unsigned sleeps, max_sleeps;
@@ -513,6 +514,107 @@ test_large_write (void)
   }
 }
 
+/* An engine behind a cache that has all of main, which goes away. */
+static void
+lose_cached (const struct rig_options *o)
+{
+  begin (o, 0);
+  engine_free (r.e);
+  r.config.main_cache = MAIN_CACHED;
+  r.e = engine_new (&r.config, r.map, r.spare);
+  engine_conn_init (&r.conn, r.e, &r.main->dev);
+  CU_ASSERT_EQUAL (rig_read (&r, 0, r.main->size, 1), 0);
+}
+
+static void
+let_come_back (void)
+{
+  sim_gone (r.main, 0);
+  atomic_fetch_add (&r.now_ms, 2000);
+}
+
+/* The block that is asked whether main is back makes it vanish: it is guilty,
+ * unless something else that hangs was under way.
+ */
+static void
+test_back_vanishes (void)
+{
+  struct job j;
+  uint64_t done;
+
+  for (int hangs = 0; hangs < 2; hangs++) {
+    lose_cached (NULL);
+    if (hangs) {
+      sim_close (r.main, 0, SIM_READ, SEC (200), 512, false);
+      job_start (&j, &r, JOB_READ, SEC (200), 512, 1);
+      sim_wait (r.main, 0, 1);
+    }
+    sim_gone (r.main, ENODEV);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+    let_come_back ();
+    sim_vanish (r.main, SIM_READ, 70, 1, ENODEV);
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+    CU_ASSERT_EQUAL (r.main->vanished, 1);
+    CU_ASSERT_EQUAL (suspects_look (r.e, SEC (70), SEC (71), &done) == GUILTY,
+                     !hangs);
+    sim_vanish (r.main, 0, 70, 1, ENODEV);
+    let_come_back ();
+    if (hangs) {
+      sim_open (r.main, 0);
+      job_end (&j);
+    }
+    CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), 0);
+    rig_end (&r);
+  }
+}
+
+/* The request's own block is all that is left to be asked: where it can't be
+ * read, main isn't back, and nothing is LOST.
+ */
+static void
+test_back_alone (void)
+{
+  begin (NULL, 0);
+  set_state (&r, 0, 70, ZERO, 0);
+  set_state (&r, 71, 8192 - 71, ZERO, 0);
+  sim_gone (r.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_flush (&r), ESHUTDOWN);
+  let_come_back ();
+  sim_bad (r.main, SIM_READ, 70, 1, EIO);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ESHUTDOWN);
+  CU_ASSERT (atomic_load (&r.e->main_lost));
+  CU_ASSERT_EQUAL (totals (&r).lost, 0);
+  sim_bad (r.main, 0, 70, 1, 0);
+  let_come_back ();
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), 0);
+  rig_end (&r);
+}
+
+/* Where no whole block of main is needed, none is asked. */
+static void
+test_back_in_part (void)
+{
+  struct rig_options o = { .block = 4096 };
+
+  /* One that lies in the spare in part. */
+  lose_cached (&o);
+  set_state (&r, 66, 1, REMAPPED, 1);
+  sim_gone (r.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (64), 4096, 1), ESHUTDOWN);
+  let_come_back ();
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (64), 4096, 1), 0);
+  rig_end (&r);
+
+  /* The last one, which isn't whole. */
+  o.size = MIB - 1024;
+  lose_cached (&o);
+  sim_gone (r.main, ENODEV);
+  CU_ASSERT_EQUAL (rig_read (&r, MIB - 4096, 3072, 1), ESHUTDOWN);
+  let_come_back ();
+  CU_ASSERT_EQUAL (rig_read (&r, MIB - 4096, 3072, 1), 0);
+  rig_end (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -533,6 +635,9 @@ main (int argc, char *argv[])
     { "a canary that hangs (promise 12)", test_canary_hangs },
     { "a mixed block and a full spare (promise 18)", test_mixed_and_full },
     { "a write of 48 MiB (promise 3)", test_large_write },
+    { "what is asked makes it vanish (promise 12)", test_back_vanishes },
+    { "one block is left (promise 12)", test_back_alone },
+    { "nothing is asked (promise 12)", test_back_in_part },
     { NULL }
   };
 

@@ -18,6 +18,7 @@
 #include <CUnit/Basic.h>
 
 #include "engine/alone.h"
+#include "engine/suspects.h"
 #include "run-tests.h"
 
 static struct alone alone;
@@ -165,6 +166,22 @@ test_hangs (void)
   alone_destroy (&alone);
 }
 
+/* An engine's calls that share and hang. */
+static void
+test_engine (void)
+{
+  static struct engine e;
+
+  alone_init (&e.suspects.alone);
+  begin_waiting (NULL);
+  alone_share (&e.suspects.alone);
+  CU_ASSERT_FALSE (suspects_exclude (&e));
+  CU_ASSERT_EQUAL (waits, 1);
+  alone_leave (&e.suspects.alone);
+  alone_leave (&e.suspects.alone);
+  alone_destroy (&e.suspects.alone);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -172,6 +189,7 @@ main (int argc, char *argv[])
     { "shared", test_shared },
     { "alone", test_alone },
     { "with one that hangs", test_hangs },
+    { "of an engine", test_engine },
     { NULL }
   };
 

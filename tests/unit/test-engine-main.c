@@ -343,6 +343,86 @@ test_good_canary (void)
   map_free (map);
 }
 
+/* It answers again, but nothing of it can be read. */
+static void
+test_back_unreadable (void)
+{
+  lose (NULL);
+  let_come_back ();
+  sim_bad (rig.main, SIM_READ, 0, 8192, EIO);
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_MAIN_LOST);
+  CU_ASSERT_EQUAL (totals (&rig).lost, 0);
+  sim_bad (rig.main, 0, 0, 8192, 0);
+  let_come_back ();
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), 0);
+  rig_end (&rig);
+}
+
+static void
+slowly (void *opaque, enum sim_op op, uint64_t offset, uint64_t count)
+{
+  if (op == SIM_READ)
+    atomic_fetch_add (&rig.now_ms, 20000);
+}
+
+/* Blocks that fail slowly: the few that must be are asked, and no more. */
+static void
+test_slow_canaries (void)
+{
+  rig_init (&rig, NULL);
+  sim_bad (rig.main, SIM_READ, 0, 8192, EIO);
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
+  CU_ASSERT (sim_calls (rig.main, SIM_READ) > 2 * NR_CANARIES);
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_MAIN_LOST);
+  rig_end (&rig);
+
+  rig_init (&rig, NULL);
+  sim_bad (rig.main, SIM_READ, 0, 8192, EIO);
+  rig.main->hook = slowly;
+  CU_ASSERT_EQUAL (rig_read (&rig, 0, 512, 1), ESHUTDOWN);
+  rig.main->hook = NULL;
+  CU_ASSERT (sim_calls (rig.main, SIM_READ) <= 2 * NR_CANARIES);
+  CU_ASSERT_EQUAL (health (&rig), HEALTH_MAIN_LOST);
+  CU_ASSERT_EQUAL (totals (&rig).lost, 0);
+  rig_end (&rig);
+}
+
+/* Without memory to ask for a block it isn't known to be back; later it is. */
+static void
+test_back_nomem (void)
+{
+  unsigned n, hits = 0;
+  int err = -1;
+
+  for (n = 1; n < 50; n++) {
+    rig_init (&rig, NULL);
+    engine_free (rig.e);
+    rig.config.main_cache = MAIN_CACHED;
+    rig.e = engine_new (&rig.config, rig.map, rig.spare);
+    engine_conn_init (&rig.conn, rig.e, &rig.main->dev);
+    CU_ASSERT_EQUAL (rig_read (&rig, 0, 4 * MIB, 1), 0);
+    sim_gone (rig.main, ENODEV);
+    CU_ASSERT_EQUAL (rig_read (&rig, SEC (70), 512, 1), ESHUTDOWN);
+    let_come_back ();
+    uint8_t buf[512];
+
+    malloc_hits = 0;
+    malloc_countdown = n;
+    err = engine_pread (&rig.conn, buf, 512, SEC (70));
+    malloc_countdown = 0;
+    hits += malloc_hits;
+    CU_ASSERT (err == 0 || (malloc_hits && err == ESHUTDOWN));
+    let_come_back ();
+    CU_ASSERT_EQUAL (rig_read (&rig, SEC (70), 512, 1), 0);
+    CU_ASSERT_EQUAL (totals (&rig).lost, 0);
+    rig_end (&rig);
+    if (malloc_hits == 0)
+      break;
+  }
+  CU_ASSERT (n < 50 && hits > 0);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -357,6 +437,9 @@ main (int argc, char *argv[])
     { "not asked (promises 12 and 14)", test_not_asked },
     { "late, and then gone (promise 12)", test_late_and_gone },
     { "what answered last (promise 12)", test_good_canary },
+    { "it answers, and can't be read (promise 12)", test_back_unreadable },
+    { "blocks that fail slowly (promise 12)", test_slow_canaries },
+    { "back, and no memory", test_back_nomem },
     { NULL }
   };
 

@@ -509,11 +509,19 @@ test_counted (void)
   rig_end (&r);
 }
 
-/* A suspect that is merely bad: asked alone, and no suspect any more. */
+/* A suspect that is merely bad, or fails for a reason that says nothing of it:
+ * asked alone, and no suspect any more.
+ */
 static void
 test_bad_suspect (void)
 {
   begin (NULL, 60000, 2);
+  suspects_add (r.e, SEC (70), SEC (71));
+  sim_fail (r.main, SIM_READ, 1, ENOMEM);
+  CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), ENOMEM);
+  CU_ASSERT_FALSE (suspects_any (r.e));
+  CU_ASSERT_EQUAL (totals (&r).runs, 0);
+
   suspects_add (r.e, SEC (70), SEC (71));
   sim_bad (r.main, SIM_READ, 70, 1, EIO);
   CU_ASSERT_EQUAL (rig_read (&r, SEC (70), 512, 1), EIO);
