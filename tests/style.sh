@@ -28,9 +28,11 @@ mapfile -t sources < <(find lib filter plugin ctl tests examples .ci \
      -o -name '*.am' -o -name '*.in' -o -path .ci/run \) \
   ! -name Makefile.in ! -path 'tests/logs/*' -type f 2>/dev/null | sort)
 sources+=(configure.ac Makefile.am common.mk run.in)
+sources+=(debian/rules debian/nbdkit-remap-rebuild debian/*.postrm debian/*.pod
+          debian/tests/serve debian/tests/rebuild)
 mapfile -t c_files < <(printf '%s\n' "${sources[@]}" | grep '\.[ch]$')
 mapfile -t scripts < <(printf '%s\n' "${sources[@]}" |
-                         grep -E '\.sh$|^run\.in$|^\.ci/run$|bin/nbdkit\.in$')
+                         grep -E '\.sh$|^run\.in$|^\.ci/run$|bin/nbdkit\.in$|^debian/(tests/|.*(rebuild|postrm)$)')
 [ ${#c_files[@]} -gt 10 ] || fail "where are the sources?"
 
 # A manual page says it in words.
@@ -56,6 +58,14 @@ complain "tests that tests/list.txt does not have" < <(
     awk -v name="$name" '!/^#/ && $5 == name { found = 1 }
                          END { exit !found }' tests/list.txt || echo "$file"
   done)
+
+# What debhelper brings aside.
+complain "packages that debian/control doesn't build with" < <(
+  awk '$1 == "build" { print $2 }' tests/packages.txt |
+    grep -vxE 'gcc|libc6-dev|make|autoconf|automake|libtool' |
+    while read -r package; do
+      grep -qE "^ $package( |,|\$)" debian/control || echo "$package"
+    done)
 
 if command -v shellcheck >/dev/null; then
   complain "shellcheck" < <(

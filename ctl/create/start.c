@@ -33,6 +33,7 @@ say_why (const struct create *c, off_t from)
 {
   FILE *fp = fopen (c->logfile, "re");
   char line[1024], why[1024] = "", last[1024] = "";
+  const char *said;
   char *p;
 
   if (fp != NULL && fseeko (fp, from, SEEK_SET) == 0)
@@ -46,8 +47,12 @@ say_why (const struct create *c, off_t from)
     }
   if (fp != NULL)
     fclose (fp);
-  error ("create: nbdkit ended before it was ready: %s (log: %s)",
-         *why ? why : *last ? last : "it said nothing", c->logfile);
+  said = *why ? why : *last ? last : "it said nothing";
+  error ("create: nbdkit ended before it was ready: %s (%slog: %s)", said,
+         strstr (said, "is incompatible with this version of nbdkit") == NULL
+         ? "" : "a filter works with the one version of nbdkit that it was "
+         "built for: build it again, with nbdkit-remap-rebuild if it came in "
+         "a package; ", c->logfile);
 }
 
 static bool
