@@ -65,6 +65,17 @@ while IFS= read -r line; do
       for word in core auto perf hardening debug; do
         assert_grep "^$word +[a-z]" "$abs_top_srcdir/tests/list.txt"
       done ;;
+    "apt-get build-dep ./ && "*|"apt-get install ../"*)
+      # tests/packages/check-packages.sh does it, in a new Debian: so it has to
+      # have these words, whatever options there are between them.
+      for word in $line; do
+        case "$word" in
+          apt-get|-*|'&&') ;;
+          *) grep -qF -- "${word#../}" \
+                  "$abs_top_srcdir/tests/packages/check-packages.sh" ||
+               fail "check-packages.sh doesn't do this: $line" ;;
+        esac
+      done ;;
     "apt-get install "*)
       # Installed or not, there are such packages.
       if command -v apt-get >/dev/null; then
