@@ -325,6 +325,46 @@ disk_number (dev_t dev, const char *name, uint64_t *value)
   return *end == '\0';
 }
 
+/* A number of sectors of 512 bytes that the kernel shows, in bytes. */
+static bool
+read_sectors (dev_t dev, const char *directory, const char *name,
+              uint64_t *bytes)
+{
+  char path[NAME_MAX + 32], text[32], *end;
+  uint64_t n;
+
+  snprintf (path, sizeof path, "%s/%s", directory, name);
+  if (!read_attribute (dev, path, text, sizeof text))
+    return false;
+  n = strtoull (text, &end, 10);
+  return *end == '\0' &&
+    !__builtin_mul_overflow (n, (uint64_t) SECTOR_SIZE, bytes);
+}
+
+unsigned
+disk_partitions (dev_t disk, struct disk_partition *v, unsigned max)
+{
+  char path[PATH_MAX];
+  struct dirent *d;
+  unsigned n = 0;
+  DIR *dir;
+
+  snprintf (path, sizeof path, "%s/%u:%u", disk_sysfs, major (disk),
+            minor (disk));
+  dir = opendir (path);
+  if (dir == NULL)
+    return 0;
+  while (n < max && (d = readdir (dir)) != NULL)
+    if (strlen (d->d_name) < sizeof v[n].name &&
+        read_sectors (disk, d->d_name, "start", &v[n].start) &&
+        read_sectors (disk, d->d_name, "size", &v[n].size)) {
+      strcpy (v[n].name, d->d_name);
+      n++;
+    }
+  closedir (dir);
+  return n;
+}
+
 bool
 disk_is_same (dev_t a, dev_t b)
 {

@@ -47,6 +47,16 @@ extern bool disk_backing_file (dev_t dev, char *path, size_t size);
  */
 extern bool disk_number (dev_t dev, const char *name, uint64_t *value);
 
+/* The partitions of the whole disk DISK, as the kernel shows them, up to MAX.
+ * Returns how many there are in V.
+ */
+struct disk_partition {
+  char name[32];           /* in /dev */
+  uint64_t start, size;    /* bytes */
+};
+extern unsigned disk_partitions (dev_t disk, struct disk_partition *v,
+                                 unsigned max);
+
 /* Are these two block devices parts of one disk, as far as can be seen?
  * Partitions, device-mapper and md devices, and loop devices are followed
  * to what they lie on.

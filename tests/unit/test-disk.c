@@ -386,6 +386,36 @@ test_gone (void)
   teardown ();
 }
 
+/* Partitions lie in the directory of their disk. */
+static void
+test_partitions (void)
+{
+  struct disk_partition v[4];
+  unsigned n, second;
+
+  setup ();
+  CU_ASSERT_EQUAL (disk_partitions (makedev (8, 0), v, 4), 0);
+  attribute ("devices/sda/size", "204800\n");
+  attribute ("devices/sda/sda1/start", "2048\n");
+  attribute ("devices/sda/sda1/size", "8192\n");
+  attribute ("devices/sda/sda12/start", "10240\n");
+  attribute ("devices/sda/sda12/size", "100\n");
+  attribute ("devices/sda/queue/size", "7\n");
+  n = disk_partitions (makedev (8, 0), v, 4);
+  CU_ASSERT_EQUAL_FATAL (n, 2);
+  second = strcmp (v[1].name, "sda12") == 0;
+  CU_ASSERT_STRING_EQUAL (v[second].name, "sda12");
+  CU_ASSERT_EQUAL (v[second].start, 10240 * 512);
+  CU_ASSERT_EQUAL (v[second].size, 100 * 512);
+  CU_ASSERT_EQUAL (v[!second].start, 2048 * 512);
+  CU_ASSERT_EQUAL (disk_partitions (makedev (8, 0), v, 1), 1);
+  attribute ("devices/sda/sda1/size", "36028797018963968\n");
+  attribute ("devices/sda/sda12/size", "many\n");
+  CU_ASSERT_EQUAL (disk_partitions (makedev (8, 0), v, 4), 0);
+  CU_ASSERT_EQUAL (disk_partitions (makedev (8, 99), v, 4), 0);
+  teardown ();
+}
+
 static bool
 same (unsigned amaj, unsigned amin, unsigned bmaj, unsigned bmin)
 {
@@ -480,6 +510,7 @@ main (int argc, char *argv[])
     { "strange labels (promise 20)", test_strange_label },
     { "found again (promise 12)", test_find },
     { "gone (promise 12)", test_gone },
+    { "partitions", test_partitions },
     { "the same disk (promise 22)", test_same },
     { "stacks of devices (promise 22)", test_stacks },
     { NULL }
