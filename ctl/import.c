@@ -11,12 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/areas.h"
+#include "base/bad-list.h"
 #include "base/bytes.h"
 #include "client.h"
 #include "exit-status.h"
 #include "import.h"
 #include "numbers.h"
+#include "place.h"
 #include "reply.h"
 #include "text.h"
 #include "units.h"
@@ -31,9 +32,14 @@
 /* Bytes.  Lists of bad sectors are smaller. */
 #define MAX_FILE (UINT64_C (1) << 30)
 
+enum { AS = FIRST_OPTION, BLOCK, DEVICE, FORMAT, OFFSET };
+
 struct import {
   struct client *client;
   const char *path, *as;
+  struct list_options options;
+  struct list_about about;
+  bool placed;                          /* --offset was given */
   uint64_t total, sent;                 /* sectors */
   uint64_t done, left, lost;            /* sectors, sums of replies */
   bool bar;
@@ -126,9 +132,10 @@ check_areas (struct import *im, const struct area_list *list,
     if (start >= sectors || count > sectors - start) {
       error ("%s: the area from byte %" PRIu64 " to %" PRIu64 " reaches "
              "beyond the disk, which has %" PRIu64 " bytes: is the list one "
-             "of this disk, and --block-size right?  Nothing was changed.",
+             "of this disk, and %s right?  Nothing was changed.",
              im->path, list->v[i].offset,
-             list->v[i].offset + list->v[i].count, main_size);
+             list->v[i].offset + list->v[i].count, main_size,
+             im->placed ? "--offset" : "--block-size");
       return false;
     }
     im->total += count;
@@ -219,19 +226,46 @@ print_result (const struct ctl *ctl, const struct import *im)
           " are LOST now, %" PRIu64 " left as they were\n", im->path,
           show_count (im->total, "bad sector").s, im->done - im->lost,
           im->lost, im->left);
+  if (im->about.left_out > 0)
+    printf ("%s: left out: %s about errors that aren't a sector's\n",
+            im->path, show_count (im->about.left_out, "line").s);
+}
+
+/* Asks for the size and the label of the disk. */
+static bool
+ask_main (struct import *im, uint64_t *size, struct message *label,
+          int *status)
+{
+  json_t *reply = client_request (im->client, status, "status");
+  struct reader r = { .root = reply };
+  const char *s;
+
+  if (reply == NULL)
+    return false;
+  *size = get_uint (&r, "main.size");
+  s = json_string_value (json_object_get (json_object_get (reply, "main"),
+                                          "label"));
+  message_set (label, "%s", s ? s : "");
+  json_decref (reply);
+  if (r.bad)
+    *status = STATUS_NO_SERVER;
+  return !r.bad;
 }
 
 static int
 import (struct ctl *ctl, struct import *im, const struct area_list *list)
 {
+  struct message label;
   uint64_t main_size;
   int status;
 
   im->client = client_open (ctl, &status);
   if (im->client == NULL)
     return status;
-  if (client_main_size (im->client, &main_size, &status)) {
-    if (check_areas (im, list, main_size)) {
+  if (ask_main (im, &main_size, &label, &status)) {
+    if ((im->placed ||
+         place_is_disk (im->path, &im->about, label.text, main_size)) &&
+        check_areas (im, list, main_size)) {
       status = import_areas (im, list);
       /* Printed after an error, too: so much was done. */
       print_result (ctl, im);
@@ -243,33 +277,84 @@ import (struct ctl *ctl, struct import *im, const struct area_list *list)
   return status;
 }
 
+/* An option of import.  False after a message. */
+static bool
+take_option (struct import *im, int c)
+{
+  uint64_t n;
+
+  switch (c) {
+  case AS:
+    im->as = optarg;
+    return true;
+  case DEVICE:
+    im->options.device = strncmp (optarg, "/dev/", 5) == 0 ? optarg + 5 :
+      optarg;
+    return true;
+  case FORMAT:
+    im->options.format = list_format_find (optarg);
+    if (im->options.format != LIST_FORMATS)
+      return true;
+    error ("import: --format=%s: must be one of any, mapfile, badblocks, "
+           "ranges, superclone, mdadm, kernel, smartctl", optarg);
+    return false;
+  case OFFSET:
+    im->placed = true;
+    if (parse_bytes (optarg, &im->options.offset))
+      return true;
+    error ("import: --offset=%s: must be a number of bytes, or of sectors with "
+           "s after it", optarg);
+    return false;
+  default:
+    if (!parse_bytes (optarg, &n) || n == 0 || n > UINT32_MAX) {
+      error ("import: --block-size=%s: must be a number of bytes", optarg);
+      return false;
+    }
+    im->options.block = n;
+    return true;
+  }
+}
+
+/* Reads the list.  False after a message. */
+static bool
+read_list (struct import *im, struct area_list *list)
+{
+  struct message message;
+  size_t len;
+  char *text = read_file (im->path, &len);
+  int r;
+
+  if (text == NULL)
+    return false;
+  /* Files of sysfs: nothing but their place says what they are. */
+  if (im->options.format == LIST_ANY && strncmp (im->path, "/sys/", 5) == 0)
+    im->options.format = LIST_RANGES;
+  r = bad_list_parse (text, len, &im->options, list, &im->about, &message);
+  free (text);
+  if (r)
+    error ("%s: %s", im->path, message.text);
+  return r == 0;
+}
+
 int
 command_import (struct ctl *ctl, int argc, char **argv)
 {
-  enum { AS = FIRST_OPTION, BLOCK };
   static const struct option own[] = {
     { "as", required_argument, NULL, AS },
-    { "block-size", required_argument, NULL, BLOCK }, { 0 }
+    { "block-size", required_argument, NULL, BLOCK },
+    { "device", required_argument, NULL, DEVICE },
+    { "format", required_argument, NULL, FORMAT },
+    { "offset", required_argument, NULL, OFFSET }, { 0 }
   };
-  struct import im = { .bar = isatty (STDERR_FILENO) };
+  struct import im = {
+    .options.block = -1, .bar = isatty (STDERR_FILENO)
+  };
   struct area_list list;
-  struct message message;
-  uint64_t block = 1024;
-  char *text;
-  size_t len;
   int c, r;
 
-  while ((c = next_option (ctl, argc, argv, own)) != -1) {
-    if (c == '?')
+  while ((c = next_option (ctl, argc, argv, own)) != -1)
+    if (c == '?' || !take_option (&im, c))
       return STATUS_USAGE;
-    if (c == AS)
-      im.as = optarg;
-    else if (!parse_bytes (optarg, &block) || block == 0 ||
-             block > UINT32_MAX) {
-      error ("import: --block-size=%s: must be a number of bytes", optarg);
-      return STATUS_USAGE;
-    }
-  }
   if (!count_arguments (ctl, argc, 1, 1))
     return STATUS_USAGE;
   if (im.as == NULL || (strcmp (im.as, "lost") != 0 &&
@@ -279,15 +364,8 @@ command_import (struct ctl *ctl, int argc, char **argv)
     return STATUS_USAGE;
   }
   im.path = argv[optind];
-  text = read_file (im.path, &len);
-  if (text == NULL)
+  if (!read_list (&im, &list))
     return STATUS_REFUSED;
-  r = areas_parse (text, len, block, &list, &message);
-  free (text);
-  if (r) {
-    error ("%s: %s", im.path, message.text);
-    return STATUS_REFUSED;
-  }
   r = import (ctl, &im, &list);
   area_list_free (&list);
   return r;

@@ -57,8 +57,9 @@ static const struct command commands[] = {
   { "forget-lost", command_forget_lost, "START [COUNT]",
     "declares LOST sectors to be zeroes" },
   { "import", command_import,
-    "--as=lost|remap [--block-size=N] FILE",
-    "marks the bad areas of a ddrescue mapfile or badblocks list" },
+    "--as=lost|remap [--offset=SIZE] [--block-size=N]\n"
+    "            [--format=FORMAT] [--device=NAME] FILE",
+    "takes over what other programs found to be bad" },
   { "set_auto_remap", command_set_auto_remap, "0|1",
     "switches automatic remapping" },
   { "grow", command_grow, "SIZE | --spare=PATH [--spare-offset=SIZE] SIZE",

@@ -15,6 +15,7 @@
 
 #include <nbdkit-filter.h>
 
+#include "base/bad-list.h"
 #include "base/bytes.h"
 #include "list.h"
 
@@ -138,6 +139,8 @@ static int
 read_list (const char *path, uint32_t block, struct area_list *list,
            struct message *message)
 {
+  const struct list_options options = { .block = block };
+  struct list_about about;
   struct stat st;
   char *text = NULL;
   size_t len = 0;
@@ -166,7 +169,7 @@ read_list (const char *path, uint32_t block, struct area_list *list,
   if (r != 0)
     return r;
 
-  r = areas_parse (text, len, block, list, message);
+  r = bad_list_parse (text, len, &options, list, &about, message);
   free (text);
   if (r == 0)
     widen (list);

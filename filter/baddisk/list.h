@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/areas.h"
+#include "base/message.h"
 
 /* What tells one version of a file from another. */
 struct file_key {

@@ -8,6 +8,7 @@
 #define BADDISK_RANDOM_H
 
 #include "base/areas.h"
+#include "base/message.h"
 
 /* Millionths of a percent in all. */
 #define WHOLE_PERCENT UINT64_C (100000000)

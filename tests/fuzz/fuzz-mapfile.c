@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Lists of bad areas: ddrescue mapfiles and badblocks lists.  The first
- * byte chooses the block size, the rest is the text.
+ * Lists of bad areas.  The first byte chooses the block size, the format and
+ * the device, the rest is the text.
  */
 
 #include <config.h>
@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "base/areas.h"
+#include "base/bad-list.h"
 
-/* What mapfile.h says of a list. */
+/* What areas.h says of a list. */
 static void
 check (const struct area_list *list)
 {
@@ -36,14 +36,23 @@ check (const struct area_list *list)
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-  static const uint32_t blocks[] = { 1024, 1, 512, 4096, 0, UINT32_MAX };
+  static const int64_t blocks[] = { 1024, 1, 512, 4096, 0, UINT32_MAX };
   struct input in = { data, size };
-  uint32_t block = blocks[take8 (&in) % 6];
+  const uint8_t first = take8 (&in);
+  const struct list_options options = {
+    .format = first / 6 % LIST_FORMATS,
+    .block = list_format_takes_block (first / 6 % LIST_FORMATS) ?
+      blocks[first % 6] : -1,
+    .offset = first % 6 == 3 ? UINT64_C (1) << 63 : 0,
+    .device = first / 48 % 2 ? "sda" : NULL,
+  };
+  struct list_about about;
   struct message message = { "" };
   struct area_list list;
   int err;
 
-  err = areas_parse ((const char *) in.p, in.left, block, &list, &message);
+  err = bad_list_parse ((const char *) in.p, in.left, &options, &list, &about,
+                        &message);
   if (err == 0)
     check (&list);
   else {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Lists of bad areas: what is understood, what is refused and in which
- * words, and that no input crashes the parser (promise 23 of
- * remap-promises(7)).
+ * Mapfiles and badblocks lists: what is understood, what is refused and in
+ * which words, and that no input crashes the parser (promise 23 of
+ * remap-promises(7)).  test-bad-lists.c has the other lists.
  *
  * TEST_SEED=N repeats a run of the random tests.  Linked with --wrap, see
  * fail-malloc.h.
@@ -20,9 +20,12 @@
 #include <CUnit/Basic.h>
 
 #include "fail-malloc.h"
-#include "base/areas.h"
+#include "base/bad-list.h"
 
 static uint64_t seed;
+
+static struct list_about about;         /* the last list */
+static const struct list_options of_512 = { .block = 512 };
 
 /* splitmix64 */
 static uint64_t
@@ -42,12 +45,13 @@ static int
 parse_exact (const char *text, size_t len, uint32_t block,
              struct area_list *list, struct message *message)
 {
+  const struct list_options options = { .block = block };
   char *copy = malloc (len ? len : 1);
   int r;
 
   CU_ASSERT_PTR_NOT_NULL_FATAL (copy);
   memcpy (copy, text, len);
-  r = areas_parse (copy, len, block, list, message);
+  r = bad_list_parse (copy, len, &options, list, &about, message);
   free (copy);
   return r;
 }
@@ -208,7 +212,8 @@ test_comments_and_space (void)
   check ("0 512 - # c\n", "0+512");
   check ("0 512 # -\n", "line 1: '0' begins a line of two columns: expected "
          "\"position size status\" (ddrescue mapfile) or one block number "
-         "(badblocks list)");
+         "(badblocks list); if these are start and count of sectors, as sysfs "
+         "has them, say --format=ranges");
   check ("0\t\v\f512   -\r\n", "0+512");
   refused ("1#2\n", 1, "'1#2'");
   refused ("\n#\n\nx\n", 4, "'x'");
@@ -413,7 +418,8 @@ test_large (void)
   CU_ASSERT_PTR_NOT_NULL_FATAL (text);
   for (unsigned i = N; i > 0; i--)
     len += (size_t) snprintf (text + len, N * 8 - len, "%u\n", i * 2);
-  CU_ASSERT_FATAL (areas_parse (text, len, 512, &list, &message) == 0);
+  CU_ASSERT_FATAL (bad_list_parse (text, len, &of_512, &list, &about,
+                                   &message) == 0);
   CU_ASSERT_EQUAL_FATAL (list.n, N);
   check_list (&list);
   CU_ASSERT_EQUAL (list.v[0].offset, 1024);
@@ -437,7 +443,7 @@ test_no_memory (void)
     len += snprintf (text + len, sizeof text - len, "%u\n", 2 * i);
   for (n = 1;; n++) {
     malloc_countdown = n;
-    r = areas_parse (text, len, 512, &list, &message);
+    r = bad_list_parse (text, len, &of_512, &list, &about, &message);
     if (malloc_countdown > 0)
       break;
     CU_ASSERT_EQUAL (r, ENOMEM);
