@@ -5,6 +5,8 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 #include "base/bytes.h"
 #include "exit-status.h"
@@ -34,6 +36,18 @@ parse_rows (const char *s, uint64_t *rows)
   return false;
 }
 
+/* A PNG in a file named .svg is found out by whoever opens it. */
+static bool
+check_ending (const char *option, const char *path, const char *ending)
+{
+  const size_t len = strlen (path), n = strlen (ending);
+
+  if (len > n && strcasecmp (path + len - n, ending) == 0)
+    return true;
+  error ("map: --%s=%s: the name must end in %s", option, path, ending);
+  return false;
+}
+
 static bool
 parse_options (struct ctl *ctl, int argc, char **argv, struct map_options *o)
 {
@@ -50,8 +64,8 @@ parse_options (struct ctl *ctl, int argc, char **argv, struct map_options *o)
 
   while (ok && (c = next_option (ctl, argc, argv, own)) != -1)
     switch (c) {
-    case PNG: o->png = optarg; break;
-    case SVG: o->svg = optarg; break;
+    case PNG: ok = check_ending ("png", o->png = optarg, ".png"); break;
+    case SVG: ok = check_ending ("svg", o->svg = optarg, ".svg"); break;
     case ROWS: ok = parse_rows (optarg, &o->rows); break;
     case SPARE: o->spare = optarg; break;
     case OFFSET: ok = parse_offset (ctl, optarg, &o->offset); break;

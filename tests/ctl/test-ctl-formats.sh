@@ -128,6 +128,8 @@ import xml.dom.minidom
 assert xml.dom.minidom.parse("a.svg").documentElement.tagName == "svg"
 PY
 ctl 1 map --png=/nowhere/a.png
+says 'map: --png=a.svg: the name must end in .png' 2 map --png=a.svg
+says 'map: --svg=svg: the name must end in .svg' 2 map --svg=svg
 ctl 1 map --svg=/nowhere/a.svg
 
 # Prometheus: promtool's opinion if there is one, and a parser's.
