@@ -32,7 +32,7 @@
 /* Bytes.  Lists of bad sectors are smaller. */
 #define MAX_FILE (UINT64_C (1) << 30)
 
-enum { AS = FIRST_OPTION, BLOCK, DEVICE, FORMAT, OFFSET };
+enum { AS = FIRST_OPTION, BLOCK, DEVICE, DRY_RUN, FORMAT, OFFSET };
 
 struct import {
   struct client *client;
@@ -40,6 +40,7 @@ struct import {
   struct list_options options;
   struct list_about about;
   bool placed;                          /* --offset was given */
+  bool dry_run;
   uint64_t total, sent;                 /* sectors */
   uint64_t done, left, lost;            /* sectors, sums of replies */
   bool bar;
@@ -217,12 +218,21 @@ import_areas (struct import *im, const struct area_list *list)
 static void
 print_result (const struct ctl *ctl, const struct import *im)
 {
+  if (im->dry_run && ctl->json) {
+    printf ("{\"ok\":true,\"would\":%" PRIu64 "}\n", im->total);
+    return;
+  }
   if (ctl->json) {
     printf ("{\"ok\":true,\"done\":%" PRIu64 ",\"left\":%" PRIu64
             ",\"lost\":%" PRIu64 "}\n", im->done, im->left, im->lost);
     return;
   }
-  printf ("%s: %s listed; %" PRIu64 " moved to the spare, %" PRIu64
+  if (im->dry_run)
+    printf ("%s: %s listed, as format %s.  Nothing was changed.\n", im->path,
+            show_count (im->total, "bad sector").s,
+            list_format_name (im->about.format));
+  else
+    printf ("%s: %s listed; %" PRIu64 " moved to the spare, %" PRIu64
           " are LOST now, %" PRIu64 " left as they were\n", im->path,
           show_count (im->total, "bad sector").s, im->done - im->lost,
           im->lost, im->left);
@@ -266,7 +276,7 @@ import (struct ctl *ctl, struct import *im, const struct area_list *list)
     if ((im->placed ||
          place_is_disk (im->path, &im->about, label.text, main_size)) &&
         check_areas (im, list, main_size)) {
-      status = import_areas (im, list);
+      status = im->dry_run ? STATUS_DONE : import_areas (im, list);
       /* Printed after an error, too: so much was done. */
       print_result (ctl, im);
     }
@@ -290,6 +300,9 @@ take_option (struct import *im, int c)
   case DEVICE:
     im->options.device = strncmp (optarg, "/dev/", 5) == 0 ? optarg + 5 :
       optarg;
+    return true;
+  case DRY_RUN:
+    im->dry_run = true;
     return true;
   case FORMAT:
     im->options.format = list_format_find (optarg);
@@ -343,6 +356,7 @@ command_import (struct ctl *ctl, int argc, char **argv)
     { "as", required_argument, NULL, AS },
     { "block-size", required_argument, NULL, BLOCK },
     { "device", required_argument, NULL, DEVICE },
+    { "dry-run", no_argument, NULL, DRY_RUN },
     { "format", required_argument, NULL, FORMAT },
     { "offset", required_argument, NULL, OFFSET }, { 0 }
   };

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "client.h"
 #include "exit-status.h"
+#include "forecast.h"
 #include "ranges.h"
 #include "reply.h"
 #include "text.h"
@@ -29,12 +30,13 @@ struct range_request {
   int min;                              /* arguments that are needed */
   void (*print) (struct reader *r);
   bool checks;                          /* there is --check */
+  bool asks;                            /* there are --dry-run and --yes */
 };
 
 struct range_arguments {
   int n;                                /* how many were given */
   uint64_t start, count;                /* sectors; count 0: not given */
-  bool check;
+  bool check, dry_run, yes;
 };
 
 /* Prints the runs of sectors that a reply lists. */
@@ -216,17 +218,24 @@ static bool
 parse_arguments (struct ctl *ctl, int argc, char **argv,
                  const struct range_request *rr, struct range_arguments *a)
 {
-  enum { CHECK = FIRST_OPTION };
+  enum { CHECK = FIRST_OPTION, DRY_RUN, YES };
   static const struct option check[] = {
     { "check", no_argument, NULL, CHECK }, { 0 }
   };
+  static const struct option asks[] = {
+    { "dry-run", no_argument, NULL, DRY_RUN },
+    { "yes", no_argument, NULL, YES }, { 0 }
+  };
+  const struct option *own = rr->checks ? check : rr->asks ? asks : NULL;
   int c;
 
-  while ((c = next_option (ctl, argc, argv, rr->checks ? check : NULL)) != -1)
-    if (c == CHECK)
-      a->check = true;
-    else
-      return false;
+  while ((c = next_option (ctl, argc, argv, own)) != -1)
+    switch (c) {
+    case CHECK: a->check = true; break;
+    case DRY_RUN: a->dry_run = true; break;
+    case YES: a->yes = true; break;
+    default: return false;
+    }
   a->n = argc - optind;
   return count_arguments (ctl, argc, rr->min, 2) &&
     parse_range (ctl, argc, argv, &a->start, &a->count);
@@ -278,6 +287,18 @@ check_refused (const struct ctl *ctl, int status)
   return status;
 }
 
+static bool
+is_agreed (struct ctl *ctl, const char *word, const struct range_arguments *a,
+           int *status)
+{
+  const struct forecast f = {
+    .word = word, .start = a->start, .count = max_u64 (a->count, 1),
+    .dry_run = a->dry_run, .yes = a->yes,
+  };
+
+  return forecast_agreed (ctl, &f, status);
+}
+
 static int
 range_request (struct ctl *ctl, int argc, char **argv,
                const struct range_request *rr)
@@ -289,6 +310,8 @@ range_request (struct ctl *ctl, int argc, char **argv,
 
   if (!parse_arguments (ctl, argc, argv, rr, &a))
     return STATUS_USAGE;
+  if (rr->asks && !is_agreed (ctl, rr->word, &a, &status))
+    return status;
   if (isatty (STDERR_FILENO) && !ctl->json && (a.count > PART || a.n == 0))
     reply = ask_in_parts (ctl, rr->word, a.start, a.count, &status);
   else
@@ -307,7 +330,9 @@ range_request (struct ctl *ctl, int argc, char **argv,
 int
 command_forget_lost (struct ctl *ctl, int argc, char **argv)
 {
-  static const struct range_request rr = { "forget-lost", 1, print_forget };
+  static const struct range_request rr = {
+    "forget-lost", 1, print_forget, .asks = true
+  };
 
   return range_request (ctl, argc, argv, &rr);
 }
@@ -315,7 +340,9 @@ command_forget_lost (struct ctl *ctl, int argc, char **argv)
 int
 command_remap (struct ctl *ctl, int argc, char **argv)
 {
-  static const struct range_request rr = { "remap", 1, print_remap };
+  static const struct range_request rr = {
+    "remap", 1, print_remap, .asks = true
+  };
 
   return range_request (ctl, argc, argv, &rr);
 }
@@ -331,7 +358,9 @@ command_retry (struct ctl *ctl, int argc, char **argv)
 int
 command_unmap (struct ctl *ctl, int argc, char **argv)
 {
-  static const struct range_request rr = { "unmap", 1, print_unmap };
+  static const struct range_request rr = {
+    "unmap", 1, print_unmap, .asks = true
+  };
 
   return range_request (ctl, argc, argv, &rr);
 }
