@@ -85,10 +85,12 @@ static const struct command commands[] = {
   { "relabel", command_relabel, "[--spare-offset=SIZE] SPARE LABEL",
     "gives a spare to a copy of its disk, offline", .no_json = true },
   { "create", command_create,
-    "[--dry-run] [--unit] main_dev=PATH spare_dev=PATH [main_start=N]\n"
+    "[--dry-run] [--unit] [--read-only|--for-copying]\n"
+    "            main_dev=PATH spare_dev=PATH [main_start=N]\n"
     "            [spare_start=N] [spare_total=N] [dm_name=NAME]\n"
     "            [logfile=PATH] [listen=ADDR:PORT] [spare_same_disk=yes]\n"
-    "            [status_group=GROUP] [new-spare=yes] [spare-older=yes]",
+    "            [status_group=GROUP] [new-spare=yes] [spare-older=yes]\n"
+    "            [-- NBDKIT-ARGUMENT...]",
     "starts a server", .no_json = true },
   { "list", command_list, "", "the servers of this user" },
   { "stop", command_stop, "[--force] NAME",

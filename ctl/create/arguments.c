@@ -99,9 +99,33 @@ parse_argument (struct create *c, char *argument)
                 "(see remapctl create --help)" : "is not key=value");
 }
 
+/* What list and stop rely on is create's, and nbdkit stays where it is. */
+static bool
+check_extra (const char *argument)
+{
+  static const char *const own[] = {
+    "-f", "--foreground", "--no-fork", "-P", "--pidfile", "-U", "--unix", "-i",
+    "--ipaddr", "-p", "--port", "-s", "--single", "--run", "--vsock",
+    "remap-control=", "remap-status=",
+  };
+  size_t len;
+
+  for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+    len = strlen (own[i]);
+    if (strncmp (argument, own[i], len) == 0 &&
+        (own[i][1] != '-' || argument[len] == '\0' || argument[len] == '='))
+      return wrong (argument, "is create's own: it can't be given to nbdkit "
+                    "(listen=ADDR:PORT says where it listens)");
+  }
+  return true;
+}
+
 bool
 create_parse (struct create *c, int argc, char **argv)
 {
+  for (int i = 0; i < c->nr_extra; i++)
+    if (!check_extra (c->extra[i]))
+      return false;
   for (int i = optind; i < argc; i++)
     if (!parse_argument (c, argv[i]))
       return false;

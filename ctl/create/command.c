@@ -28,7 +28,7 @@ create_command (struct create *c)
   const bool direct = c->main.is_block && nbdkit_has_direct ();
 
   c->argc = 0;
-  c->argv = allocate (MAX_ARGS, sizeof *c->argv);
+  c->argv = allocate (MAX_ARGS + c->nr_extra, sizeof *c->argv);
   add (c, copy_text ("nbdkit"));
   add (c, copy_text ("-f"));
   add (c, copy_text ("-P"));
@@ -76,6 +76,12 @@ create_command (struct create *c)
     add (c, text_of ("remap-label=%s", c->label));
   if (c->status_group && !c->unit)
     add (c, text_of ("remap-status-group=%s", c->status_group));
+  if (c->for_copying)
+    add (c, copy_text ("remap-lost=zero"));
+  if (c->read_only)
+    add (c, copy_text ("-r"));
+  for (int i = 0; i < c->nr_extra; i++)
+    add (c, copy_text (c->extra[i]));
   add (c, text_of ("remap-status=%s", c->status));
   add (c, text_of ("remap-control=%s", c->control));
 }

@@ -68,6 +68,10 @@ print_uri (const struct create *c, FILE *fp)
   else
     fprintf (fp, "NBD:           nbd+unix:///?socket=%s\n", c->nbd);
   fprintf (fp, "Control:       %s\n", c->control);
+  if (c->for_copying)
+    fprintf (fp, "Read-only; what can't be read is copied as zeroes.  Which "
+             "sectors that were, for\nddrescue: remapctl -n %s table "
+             "--mapfile\n", c->name);
 }
 
 static int
@@ -195,23 +199,40 @@ note_result (const struct create *c, int status)
   }
 }
 
+/* Cuts off what follows "--", before getopt puts the arguments in order. */
+static void
+take_extra (struct create *c, int *argc, char **argv)
+{
+  for (int i = 0; i < *argc; i++)
+    if (strcmp (argv[i], "--") == 0) {
+      c->extra = argv + i + 1;
+      c->nr_extra = *argc - i - 1;
+      *argc = i;
+    }
+}
+
 int
 command_create (struct ctl *ctl, int argc, char **argv)
 {
-  enum { DRY_RUN = FIRST_OPTION, UNIT };
+  enum { COPYING = FIRST_OPTION, DRY_RUN, READ_ONLY, UNIT };
   static const struct option own[] = {
+    { "for-copying", no_argument, NULL, COPYING },
     { "dry-run", no_argument, NULL, DRY_RUN },
+    { "read-only", no_argument, NULL, READ_ONLY },
     { "unit", no_argument, NULL, UNIT }, { 0 }
   };
   static struct create c = { .name = "test_remap" };
   int o;
 
   c.adjusted = copy_text ("");
+  take_extra (&c, &argc, argv);
   while ((o = next_option (ctl, argc, argv, own)) != -1) {
     if (o == '?')
       return CREATE_ARGUMENTS;
     c.dry_run |= o == DRY_RUN;
     c.unit |= o == UNIT;
+    c.read_only |= o == READ_ONLY || o == COPYING;
+    c.for_copying |= o == COPYING;
   }
   if (ctl->name)
     c.name = ctl->name;

@@ -43,6 +43,10 @@ struct create {
   bool has_total, same_disk, dry_run;
   bool new_spare, older_spare;          /* whatever the state folder says */
   bool unit;                            /* no server, but the unit's file */
+  bool read_only;
+  bool for_copying;                     /* set together with read_only */
+  char **extra;                         /* arguments for nbdkit */
+  int nr_extra;
 
   /* devices and fit */
   struct target main, spare;
