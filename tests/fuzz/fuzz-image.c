@@ -12,6 +12,8 @@
 #include "fuzz-image.h"
 #include "spare/logpage.h"
 #include "spare/layout.h"
+#include "spare/sample.h"
+#include "spare/stamp.h"
 
 #define NR_PAGES (IMAGE_MAX / SPARE_PAGE)
 
@@ -193,6 +195,34 @@ take_entry (struct builder *b, struct log_entry *e)
     e->slot = take16 (b->in);
 }
 
+static unsigned
+put_attribute (struct builder *b, void *page, unsigned i,
+               const struct attribute *a)
+{
+  if (i + log_entries_for_attribute (a) > ENTRIES_PER_PAGE)
+    return i;
+  announce (b, FEATURE_ATTRIBUTES);
+  log_page_put_attribute (page, i, a);
+  return i + log_entries_for_attribute (a);
+}
+
+/* One that is right but for place, key and length, which may be anything. */
+static unsigned
+add_sample (struct builder *b, void *page, unsigned i)
+{
+  uint8_t content[SAMPLE_CONTENT];
+  struct attribute a;
+  struct sample sample = {
+    .key = take8 (b->in), .offset = take_number (b->in),
+  };
+
+  memset (sample.hash, take8 (b->in), sizeof sample.hash);
+  sample_to_attribute (&sample, &a, content);
+  if (take8 (b->in) == 255)
+    a.len--;
+  return put_attribute (b, page, i, &a);
+}
+
 /* An attribute in place of entry I; returns the entry behind it. */
 static unsigned
 add_attribute (struct builder *b, void *page, unsigned i)
@@ -207,11 +237,8 @@ add_attribute (struct builder *b, void *page, unsigned i)
     .data = content, .time = 1,
   };
 
-  if (i + log_entries_for_attribute (&a) > ENTRIES_PER_PAGE)
-    return i;
-  announce (b, FEATURE_ATTRIBUTES);
-  log_page_put_attribute (page, i, &a);
-  return i + log_entries_for_attribute (&a);
+  return what == 254 ? add_sample (b, page, i)
+    : put_attribute (b, page, i, &a);
 }
 
 /* Adds a commit of one to four pages: right in itself, but its entries may
@@ -280,6 +307,24 @@ put (struct builder *b, uint64_t page, struct field f, uint64_t value)
   memcpy (page_at (page) + f.offset, &value, f.size);
   touched[page] = true;
   b->clean = false;
+}
+
+/* Somebody's stamp: it may be anything that is formally right, and more. */
+static void
+add_stamp (struct builder *b)
+{
+  const uint8_t how = take8 (b->in);
+  struct stamp stamp = {
+    .held = how & 1, .session = how >> 4, .counter = take_number (b->in),
+    .owner.pid = how >> 1 & 7,
+  };
+
+  memcpy (stamp.uuid, uuid, sizeof uuid);
+  memset (stamp.owner.host, take8 (b->in), 8);
+  stamp_encode (&stamp, page_at (STAMP_OFFSET / SPARE_PAGE));
+  for (unsigned n = how >> 6; n > 0; n--)
+    put (b, STAMP_OFFSET / SPARE_PAGE,
+         (struct field) { take16 (b->in) % SPARE_PAGE, 1 }, take8 (b->in));
 }
 
 static void
@@ -418,6 +463,8 @@ image_build (struct input *in)
         put_raw (&b, HEADER_A_PAGE);
       else if (op == 23)
         put_raw (&b, HEADER_B_PAGE);
+      else if (op == 35)
+        add_stamp (&b);
       else
         unfixed[take_page (&b)] = true;
       break;

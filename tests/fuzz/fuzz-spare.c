@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "engine/recognise.h"
 #include "fuzz-image.h"
 #include "spare/spare.h"
 
@@ -45,6 +46,7 @@ main_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
   if (main_fails (count, offset))
     return EIO;
   memset (buf, 0xaa, count);
+  *(uint8_t *) buf = offset >> 12;      /* not blank: it may be a sample */
   return 0;
 }
 
@@ -88,6 +90,35 @@ the_random (void *opaque, void *buf, size_t len)
   memset (buf, ++n, len);
 }
 
+/* Who uses the spare: a process of which it is known what has become of the
+ * others, by their numbers.
+ */
+static enum owner_fate
+fate (void *opaque, const struct owner *other)
+{
+  return other->pid % 3 == 0 ? OWNER_DEAD
+    : other->pid % 3 == 1 ? OWNER_UNKNOWN : OWNER_ALIVE;
+}
+
+static uint64_t slept;
+
+static uint64_t
+owner_now (void *opaque)
+{
+  return 1000000 + slept;
+}
+
+static void
+owner_sleep (void *opaque, unsigned ms)
+{
+  slept += ms;
+}
+
+static const struct owner_env owner = {
+  .self = { .pid = 9, .host = "fuzz" }, .fate = fate, .now_ms = owner_now,
+  .sleep_ms = owner_sleep,
+};
+
 /* ---- opening and closing ---------------------------------------------- */
 
 static void
@@ -105,16 +136,17 @@ close_all (void)
 static int
 open_all (uint64_t size, uint8_t how)
 {
-  static const struct spare_env env = {
-    .now = the_time, .random = the_random
+  const struct spare_env env = {
+    .now = the_time, .random = the_random, .owner = how & 32 ? &owner : NULL,
   };
   struct engine_config ec = {
     .main_block = how & 1 ? 4096 : 512, .retries = how >> 1 & 1,
     .auto_remap = !(how & 4), .lost_zero = (how & 24) == 24,
-    .now_ms = the_time,
+    .now_ms = the_time, .time = the_time, .new_samples = how & 32,
   };
   struct message message = { "" };
   enum spare_content content;
+  struct recognition found;
   struct spare_identity id;
   struct spare_status st;
   int err;
@@ -143,6 +175,11 @@ open_all (uint64_t size, uint8_t how)
   if (st.claimed < size)
     image.limit = st.claimed;
   image.writable = true;
+  MUST (recognise (spare, map, &(struct main_reader) {
+          .dev = &main_dev, .size = main_size, .block = ec.main_block,
+          .now_ms = the_time }, &found) == 0);
+  MUST (found.different <= found.compared &&
+        found.compared + found.failed <= found.known);
   err = spare_start (spare, &message);
   if (err || main_size == 0) {
     close_all ();
@@ -386,6 +423,9 @@ one_request (struct input *in, bool clean)
     break;
   case 10:
     check_errno (engine_flush (&conn));
+    slept += (op >> 4) * UINT64_C (1000);
+    spare_renew (spare);
+    engine_tick_spare (engine);
     break;
   case 11:
     spare_checkpoint (spare);
@@ -417,6 +457,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   unsigned n = 0;
 
   badness = how % 4 ? 0 : 4;
+  slept = 0;
   if (open_all (dev_size, how) != 0)
     return 0;
   read_everything ();
