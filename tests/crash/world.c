@@ -357,7 +357,8 @@ world_hear (struct world *w)
 {
   struct event e;
 
-  while (w->config.events && events_next (w->config.events, w->next_event, &e)) {
+  while (w->config.events &&
+         events_next (w->config.events, w->next_event, &e)) {
     w->may_differ |= e.kind == EVENT_SPARE_WARNING &&
       strstr (e.text, "by which the spare recognises it") != NULL;
     w->next_event = e.number + 1;

@@ -265,7 +265,8 @@ test_flush_told (void)
 }
 
 /* Promise 14: one that failed before there was a client is told to all that
- * come until one of them has been told, by FLUSH or FUA; not to operators alone.
+ * come until one of them has been told, by FLUSH or FUA; not to operators
+ * alone.
  */
 static void
 test_flush_told_at_start (void)
