@@ -55,8 +55,8 @@ print_help (const struct ctl *ctl)
   }
   for (; c->name; c++)
     if (strcmp (c->name, ctl->command) == 0)
-      printf ("Usage: remapctl %s %s\n\n%s; see remapctl(1).\n", c->name,
-              c->arguments, c->what);
+      printf ("Usage: remapctl %s %s\n\n%s; see remapctl(1).\n\n"
+              "Example:\n  %s\n", c->name, c->arguments, c->what, c->example);
 }
 
 /* Has the command, once it is known, a --json? */

@@ -17,6 +17,7 @@ struct command {
   const char *name;
   int (*run) (struct ctl *ctl, int argc, char **argv);   /* exit status */
   const char *arguments, *what;         /* for --help */
+  const char *example;                  /* the same: a whole line */
   bool no_json;                         /* there is nothing for --json */
 };
 

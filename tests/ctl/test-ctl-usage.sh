@@ -91,6 +91,14 @@ for c in '' status table map remap verify unmap retry forget-lost import \
   # shellcheck disable=SC2086
   says "Usage: remapctl.*$c" 0 $c --help
   [ -z "$c" ] || remapctl --help | grep -q "^  $c " || fail "--help: $c"
+  # Its example names it, and options that it has.
+  [ -z "$c" ] || {
+    sed -n '/^Example:/,$p' out >example
+    assert_grep "^  .*remapctl .*$c" example
+    { grep -oE -- '--[a-z-]+' example || :; } | while read -r o; do
+      sed -n '/^Usage/,/^$/p' out | grep -qF -- "$o" || fail "example: $c $o"
+    done
+  }
 done
 says '^remapctl [0-9]' 0 --version
 
