@@ -106,3 +106,14 @@ show_events (uint64_t auto_remaps, uint64_t weak, uint64_t manual_remaps,
             recovered);
   return t;
 }
+
+struct counts_text
+show_rescued (uint64_t kept, uint64_t written)
+{
+  struct counts_text t = { "" };
+
+  if (kept > 0 || written > 0)
+    snprintf (t.s, sizeof t.s, ", %" PRIu64 " kept, %" PRIu64 " written", kept,
+              written);
+  return t;
+}

@@ -30,4 +30,7 @@ extern struct counts_text show_events (uint64_t auto_remaps, uint64_t weak,
                                        uint64_t manual_remaps, uint64_t lost,
                                        uint64_t recovered);
 
+/* Behind a list of sectors by state: ", 2 kept, 1 written", or nothing. */
+extern struct counts_text show_rescued (uint64_t kept, uint64_t written);
+
 #endif /* REMAPCTL_UNITS_H */

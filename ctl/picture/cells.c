@@ -15,7 +15,8 @@
 
 /* The higher, the worse. */
 static const uint8_t badness[] = {
-  [DIRECT] = 0, [ZERO] = 1, [REMAPPED] = 2, [LOST] = 3,
+  [DIRECT] = 0, [KEPT] = 1, [WRITTEN] = 2, [ZERO] = 3, [REMAPPED] = 4,
+  [LOST] = 5,
 };
 
 struct picture
@@ -66,6 +67,12 @@ uint64_t
 picture_cell_start (const struct picture *p, uint64_t cell)
 {
   return cell_start (p->sectors, p->ncells, cell) << SECTOR_SHIFT;
+}
+
+bool
+picture_explains (const struct picture *p, enum sector_state state)
+{
+  return !state_is_rescued (state) || p->totals[state] > 0;
 }
 
 const char *

@@ -17,7 +17,7 @@ struct picture {
   uint64_t main_size;                   /* bytes */
   uint64_t sectors;
   uint64_t ncells;
-  uint64_t totals[4];                   /* sectors, by state */
+  uint64_t totals[NR_SECTOR_STATES];    /* sectors, by state */
   uint8_t *cell;                        /* enum sector_state; owned */
 };
 
@@ -34,6 +34,10 @@ extern void picture_free (struct picture *p);
 
 /* The byte of the disk with which a cell begins. */
 extern uint64_t picture_cell_start (const struct picture *p, uint64_t cell);
+
+/* Is the state in the legend?  Those of a copy only where there is one. */
+extern bool picture_explains (const struct picture *p,
+                              enum sector_state state);
 
 /* What a legend says: the name of a state, and in a line how large the disk
  * and its cells are.

@@ -23,6 +23,7 @@
 static const struct { double r, g, b; } colours[] = {
   [DIRECT] = { 0.72, 0.87, 0.72 }, [REMAPPED] = { 0.95, 0.66, 0.12 },
   [LOST] = { 0.80, 0.05, 0.10 }, [ZERO] = { 0.35, 0.60, 0.85 },
+  [KEPT] = { 0.20, 0.60, 0.25 }, [WRITTEN] = { 0.10, 0.40, 0.45 },
 };
 
 static void
@@ -52,7 +53,7 @@ draw_cells (cairo_t *cr, const struct picture *p, double top)
 {
   char label[64];
 
-  for (int state = DIRECT; state <= ZERO; state++) {
+  for (unsigned state = DIRECT; state < NR_SECTOR_STATES; state++) {
     set_colour (cr, state);
     for (uint64_t i = 0; i < p->ncells; i++)
       if (p->cell[i] == state)
@@ -71,11 +72,16 @@ draw_cells (cairo_t *cr, const struct picture *p, double top)
 static void
 draw_legend (cairo_t *cr, const struct picture *p, double top)
 {
-  static const enum sector_state states[] = { DIRECT, REMAPPED, LOST, ZERO };
+  static const enum sector_state states[] = {
+    DIRECT, KEPT, WRITTEN, REMAPPED, LOST, ZERO
+  };
+  const bool many = picture_explains (p, KEPT) || picture_explains (p, WRITTEN);
   double x = MARGIN;
   char text[160];
 
   for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+    if (!picture_explains (p, states[i]))
+      continue;
     set_colour (cr, states[i]);
     cairo_rectangle (cr, x, top, 12, 12);
     cairo_fill (cr);
@@ -83,7 +89,7 @@ draw_legend (cairo_t *cr, const struct picture *p, double top)
               picture_state_name (states[i]),
               show_count (p->totals[states[i]], "sector").s);
     put_text (cr, x + 18, top + 11, text);
-    x += 250;
+    x += many ? 180 : 250;
   }
   picture_scale (p, text, sizeof text);
   put_text (cr, MARGIN, top + LINE + 11, text);

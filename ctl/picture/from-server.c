@@ -30,16 +30,23 @@ number_at (const json_t *list, size_t i, uint64_t *n)
 static bool
 add_cell (struct picture *p, const json_t *list, uint64_t *next)
 {
-  uint64_t cell, n[ZERO + 1] = { 0 }, room;
+  static const enum sector_state states[] = {
+    REMAPPED, LOST, ZERO, KEPT, WRITTEN
+  };
+  uint64_t cell, n[NR_SECTOR_STATES] = { 0 }, room;
+  size_t nr;
 
-  if (!number_at (list, 0, &cell) || !number_at (list, 1, &n[REMAPPED]) ||
-      !number_at (list, 2, &n[LOST]) || !number_at (list, 3, &n[ZERO]) ||
-      cell < *next || cell >= p->ncells)
+  if (!number_at (list, 0, &cell) || cell < *next || cell >= p->ncells)
     return false;
+  /* The last two may be left out. */
+  nr = json_array_size (list) > 4 ? 5 : 3;
+  for (size_t i = 0; i < nr; i++)
+    if (!number_at (list, 1 + i, &n[states[i]]))
+      return false;
   *next = cell + 1;
   room = cell_start (p->sectors, p->ncells, cell + 1) -
     cell_start (p->sectors, p->ncells, cell);
-  for (int state = REMAPPED; state <= ZERO; state++) {
+  for (unsigned state = REMAPPED; state < NR_SECTOR_STATES; state++) {
     if (n[state] > room)
       return false;
     room -= n[state];

@@ -15,10 +15,11 @@ print_cell (enum sector_state state, bool colour)
 {
   static const char letters[] = {
     [DIRECT] = '.', [REMAPPED] = 'r', [LOST] = 'L', [ZERO] = 'z',
+    [KEPT] = 'k', [WRITTEN] = 'w',
   };
   static const char *const colours[] = {
     [DIRECT] = "32", [REMAPPED] = "30;43", [LOST] = "1;37;41",
-    [ZERO] = "30;46",
+    [ZERO] = "30;46", [KEPT] = "30;42", [WRITTEN] = "1;37;42",
   };
 
   if (colour)
@@ -31,7 +32,9 @@ void
 picture_print (const struct picture *p, unsigned columns)
 {
   const bool colour = use_colour (stdout);
-  static const enum sector_state legend[] = { DIRECT, REMAPPED, LOST, ZERO };
+  static const enum sector_state legend[] = {
+    DIRECT, KEPT, WRITTEN, REMAPPED, LOST, ZERO
+  };
   char scale[160];
   uint64_t i;
 
@@ -46,6 +49,8 @@ picture_print (const struct picture *p, unsigned columns)
   picture_scale (p, scale, sizeof scale);
   printf ("\n%s\n", scale);
   for (i = 0; i < sizeof legend / sizeof legend[0]; i++) {
+    if (!picture_explains (p, legend[i]))
+      continue;
     printf ("  ");
     print_cell (legend[i], colour);
     printf (" %-8s %s\n", picture_state_name (legend[i]),

@@ -132,9 +132,9 @@ check_log (struct check *c)
     note ("an incomplete commit follows: it was never acknowledged, and "
           "doesn't count (a crash leaves that)");
   say (c, true, "map", "%s: %" PRIu64 " sectors remapped, %" PRIu64
-       " LOST, %" PRIu64 " zero; all lie within the disk, no slot is used "
+       " LOST, %" PRIu64 " zero%s; all lie within the disk, no slot is used "
        "twice or retired", show_count (m.runs, "run").s, m.remapped, m.lost,
-       m.zero);
+       m.zero, show_rescued (m.kept, m.written).s);
   if (st.claimed > st.size)
     note ("growing to %" PRIu64 " bytes was interrupted: it can be repeated",
           st.claimed);

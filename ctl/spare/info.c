@@ -113,7 +113,8 @@ print_info (struct held_spare *h)
   if (st.features[0])
     print_line ("features", "%s", st.features);
   print_line ("sectors", "%" PRIu64 " remapped, %" PRIu64 " LOST, %" PRIu64
-              " zero, in %s", m.remapped, m.lost, m.zero,
+              " zero%s, in %s", m.remapped, m.lost, m.zero,
+              show_rescued (m.kept, m.written).s,
               show_count (m.runs, "run").s);
   print_line ("ever", "%s", show_events (st.counters[COUNT_AUTO_REMAPS],
                                          st.counters[COUNT_WEAK],
@@ -135,7 +136,7 @@ print_info_json (struct held_spare *h)
 #define N(x) (json_int_t) (x)
   j = json_pack ("{s:b,s:{s:I,s:s,s:I},"
                  "s:{s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s},"
-                 "s:{s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}",
+                 "s:{s:I,s:I,s:I,s:I,s:I,s:I},s:I,s:I,s:I,s:I,s:I}",
                  "ok", 1,
                  "main", "size", N (h->id.main_size), "label", h->id.label,
                  "samples", N (samples_of (h)),
@@ -148,7 +149,8 @@ print_info_json (struct held_spare *h)
                  "log_used", N (st.log_used),
                  "commit", N (st.commit_number), "features", st.features,
                  "sectors", "remapped", N (m.remapped), "lost", N (m.lost),
-                 "zero", N (m.zero), "runs", N (m.runs),
+                 "zero", N (m.zero), "kept", N (m.kept),
+                 "written", N (m.written), "runs", N (m.runs),
                  "auto_remaps", N (st.counters[COUNT_AUTO_REMAPS]),
                  "manual_remaps", N (st.counters[COUNT_MANUAL_REMAPS]),
                  "weak", N (st.counters[COUNT_WEAK]),

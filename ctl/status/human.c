@@ -96,9 +96,10 @@ print_sectors (const struct status *st)
 
   heading ("sectors");
   printf ("%" PRIu64 " remapped, %s%" PRIu64 " LOST%s, %" PRIu64
-          " zero, in %s (%s of memory)\n", st->sectors.remapped,
+          " zero%s, in %s (%s of memory)\n", st->sectors.remapped,
           colour ? "\033[1;31m" : "", st->sectors.lost,
           colour ? "\033[0m" : "", st->sectors.zero,
+          show_rescued (st->sectors.kept, st->sectors.written).s,
           show_count (st->sectors.runs, "run").s,
           show_bytes (st->sectors.memory).s);
   heading ("ever");

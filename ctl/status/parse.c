@@ -87,6 +87,8 @@ parse_counters (struct status *st, struct reader *r)
   st->sectors.remapped = get_uint (r, "sectors.remapped");
   st->sectors.lost = get_uint (r, "sectors.lost");
   st->sectors.zero = get_uint (r, "sectors.zero");
+  st->sectors.kept = get_uint (r, "sectors.kept");
+  st->sectors.written = get_uint (r, "sectors.written");
   st->sectors.late = get_uint (r, "sectors.late");
   st->sectors.runs = get_uint (r, "sectors.runs");
   st->sectors.memory = get_uint (r, "sectors.memory");

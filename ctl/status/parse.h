@@ -48,7 +48,7 @@ struct status {
     uint64_t commit_number, commits, flushes, checkpoints;
   } spare;
   struct {
-    uint64_t remapped, lost, zero, late, runs, memory;
+    uint64_t remapped, lost, zero, kept, written, late, runs, memory;
   } sectors;
   uint64_t auto_remaps, manual_remaps, weak, became_lost, recovered;
   uint64_t last_loss, overwritten;      /* unix; sectors */

@@ -95,7 +95,9 @@ static const struct metric metrics[] = {
   { "sectors", "gauge", "Sectors that are not DIRECT, by state.",
     { { "state", "remapped", "sectors.remapped" },
       { "state", "lost", "sectors.lost" },
-      { "state", "zero", "sectors.zero" } } },
+      { "state", "zero", "sectors.zero" },
+      { "state", "kept", "sectors.kept" },
+      { "state", "written", "sectors.written" } } },
   { "late_sectors", "gauge", "Sectors that the disk is not used for before a "
     "restart.",
     { { NULL, NULL, "sectors.late" } } },

@@ -240,8 +240,9 @@ screen_show (const struct status *st, unsigned seconds)
   put_line (&f, "health", colour_of (st->health), "%s", st->health);
   put_reasons (&f, st, 4);
   put_line (&f, "sectors", st->sectors.lost ? "31" : NULL, "%" PRIu64
-            " LOST, %" PRIu64 " remapped, %" PRIu64 " zero, in %s",
+            " LOST, %" PRIu64 " remapped, %" PRIu64 " zero%s, in %s",
             st->sectors.lost, st->sectors.remapped, st->sectors.zero,
+            show_rescued (st->sectors.kept, st->sectors.written).s,
             show_count (st->sectors.runs, "run").s);
   put_line (&f, "", NULL, "%" PRIu64 " requests refused for a LOST one, %"
             PRIu64 " sectors read as zeroes", st->lost_refused,

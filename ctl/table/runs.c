@@ -37,9 +37,9 @@ table_free (struct table *t)
 bool
 state_of (const char *name, enum sector_state *state)
 {
-  for (int i = REMAPPED; i <= ZERO; i++)
-    if (strcmp (sector_state_name (i), name) == 0) {
-      *state = i;
+  for (unsigned i = REMAPPED; i < NR_SECTOR_STATES; i++)
+    if (i != MAP_NOTE && strcmp (sector_state_name (i), name) == 0) {
+      *state = (enum sector_state) i;
       return true;
     }
   return false;

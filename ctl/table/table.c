@@ -15,7 +15,8 @@
 #include "table/table.h"
 #include "text.h"
 
-#define ALL_STATES (1U << REMAPPED | 1U << LOST | 1U << ZERO)
+#define ALL_STATES (1U << REMAPPED | 1U << LOST | 1U << ZERO | 1U << KEPT | \
+                    1U << WRITTEN)
 
 enum {
   TEXT = FIRST_OPTION, CSV, MAPFILE, BADBLOCKS, STATES, BLOCK, SPARE, OFFSET,
@@ -57,7 +58,8 @@ parse_states (const char *list, unsigned *states)
   ok = ok && *states != 0;
   free (copy);
   if (!ok)
-    error ("--states=%s: must be a list of remapped, lost, zero", list);
+    error ("--states=%s: must be a list of remapped, lost, zero, kept, "
+           "written", list);
   return ok;
 }
 

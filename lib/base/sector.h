@@ -35,7 +35,18 @@ enum sector_state {
   REMAPPED = 1,        /* lives in a slot of the spare */
   LOST = 2,            /* nobody knows its content */
   ZERO = 3,            /* reads as zeroes */
+  /* 4 is nobody's state, see map/map.h. */
+  KEPT = 5,            /* RESCUED: the copy holds it, and main the same */
+  WRITTEN = 6,         /* RESCUED: the copy holds it, and nothing else does */
 };
+#define NR_SECTOR_STATES 7U
+
+/* Does it live in the copy, at its own offset? */
+static inline bool
+state_is_rescued (enum sector_state state)
+{
+  return state == KEPT || state == WRITTEN;
+}
 
 /* Why a sector is not DIRECT; stored in the spare, not in memory.  The
  * numbers are those of the spare's format.

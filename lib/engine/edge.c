@@ -106,6 +106,9 @@ edge_read_sector (struct request *r, struct edge *edge, uint64_t pos)
     if (err)
       return err;
     break;
+  case KEPT:
+  case WRITTEN:
+    return EIO;
   case ZERO:
     break;
   }

@@ -369,6 +369,16 @@ read_zero (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
   return 0;
 }
 
+/* Sectors that live in a copy of main, which must be there. */
+static int
+read_rescued (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
+              enum sector_state state)
+{
+  struct place *place = place_of (r->e, state);
+
+  return place && place_read (place, buf, end - start, start) == 0 ? 0 : EIO;
+}
+
 int
 read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
 {
@@ -396,6 +406,10 @@ read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
       break;
     case ZERO:
       err = read_zero (r, buf, start, run_end);
+      break;
+    case KEPT:
+    case WRITTEN:
+      err = read_rescued (r, buf, start, run_end, run.state);
       break;
     case DIRECT:
       if (start != block_of (e, start) || run_end < block_end (e, start)) {

@@ -95,6 +95,10 @@ verify_piece (struct operation *op, uint64_t start, uint64_t end,
     case LOST:
       report_bad (op, run.start, run.count);
       break;
+    case KEPT:
+    case WRITTEN:
+      report_bad (op, run.start, run.count);
+      break;
     case ZERO:
       break;
     }

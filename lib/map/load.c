@@ -99,7 +99,8 @@ is_valid (const struct run *run)
       && run->count <= MAP_MAX_SLOT - run->slot;
   if (run->state == MAP_NOTE)
     return run->slot < MAP_MAX_SLOT;
-  return run->state == LOST || run->state == ZERO;
+  return run->state == LOST || run->state == ZERO ||
+    state_is_rescued (run->state);
 }
 
 /* Replaces the nodes of the array by the level above them. */
@@ -193,7 +194,7 @@ map_load (struct map *map, const struct run *run)
   if (last->count > 0) {
     struct run next = *run;
 
-    if (run->state != REMAPPED && run->state != MAP_NOTE)
+    if (!map_has_value (run->state))
       next.slot = last->slot;
     if (map_continues (last, &next)) {
       last->count += run->count;

@@ -42,8 +42,8 @@
  * 32 bits relative to the leaf's base (a leaf spans 2^32 sectors, or 2 TiB,
  * at most), and one 64-bit value with state, length and slot.  The length
  * has 24 bits (8 GiB); a longer REMAPPED or MAP_NOTE run takes several
- * entries, which readers join again; LOST and ZERO runs need no slot and
- * use its bits for the length, so that they are always one entry.  Keys and
+ * entries, which readers join again; all others need no slot and use its bits
+ * for the length, so that they are always one entry.  Keys and
  * values are separate arrays, since a search reads many keys and at most one
  * value: most lookups end between two entries, and a leaf knows its longest
  * entry, so that the value before the gap is read only if it matters.  In a

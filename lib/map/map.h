@@ -16,8 +16,7 @@
  *
  * The same structure serves as a set or an annotation of sectors or slots
  * elsewhere: REMAPPED runs carry a value that counts up along the run
- * (the slot), MAP_NOTE runs one that stays the same, LOST and ZERO runs
- * carry none.
+ * (the slot), MAP_NOTE runs one that stays the same, all others carry none.
  *
  * Limits: MAP_MAX_SECTOR sectors, MAP_MAX_SLOT slots.
  *
@@ -37,7 +36,7 @@
 #define MAP_MAX_SECTOR (UINT64_C (1) << 54)
 #define MAP_MAX_SLOT (UINT64_C (1) << 38)
 
-/* A fifth state, for maps that annotate: all sectors of the run carry the
+/* One more state, for maps that annotate: all sectors of the run carry the
  * same value, which is in run.slot and less than MAP_MAX_SLOT.
  */
 #define MAP_NOTE ((enum sector_state) 4)
@@ -55,6 +54,8 @@ struct map_totals {
   uint64_t remapped;   /* sectors */
   uint64_t lost;       /* sectors */
   uint64_t zero;       /* sectors */
+  uint64_t kept;       /* sectors */
+  uint64_t written;    /* sectors */
   uint64_t runs;       /* entries of the tree (see map.c), notes included */
   uint64_t bytes;      /* memory of all nodes, without malloc's own */
 };

@@ -81,6 +81,10 @@ map_count_entry (struct map_totals *totals, uint64_t value, bool add)
     totals->lost += sectors;
   else if (run.state == ZERO)
     totals->zero += sectors;
+  else if (run.state == KEPT)
+    totals->kept += sectors;
+  else if (run.state == WRITTEN)
+    totals->written += sectors;
 }
 
 /* An empty node with room for CAP entries, or for MAP_INNER_MAX children.

@@ -173,7 +173,7 @@ static inline bool
 map_may_continue (const struct spot *s)
 {
   return s->entry.start + s->entry.count == s->next
-    && (s->entry.state == REMAPPED || s->entry.state == MAP_NOTE);
+    && map_has_value (s->entry.state);
 }
 
 /* Appends to RUN, whose last entry is S, the entries that continue it

@@ -118,25 +118,42 @@ struct entry {
   uint64_t value;
 };
 
+/* Do runs in this state carry a value: a slot, or a note? */
+static inline bool
+map_has_value (enum sector_state state)
+{
+  return state == REMAPPED || state == MAP_NOTE;
+}
+
 /* The longest run that fits in one entry (DIRECT: that takes none). */
 static inline uint64_t
 map_entry_max (enum sector_state state)
 {
-  return state == REMAPPED || state == MAP_NOTE ? UINT64_C (1) << 24
-    : MAP_MAX_SECTOR;
+  return map_has_value (state) ? UINT64_C (1) << 24 : MAP_MAX_SECTOR;
 }
 
 /* A value: from the top, 38 bits slot, 2 bits state - 1, 24 bits number of
- * sectors - 1.  States without a slot keep more of the number there.
+ * sectors - 1.  States without a slot keep more of the number there, which
+ * leaves the uppermost eight bits: KEPT and WRITTEN say ZERO below, and
+ * themselves up there.
  */
+#define MAP_KIND_SHIFT 56
+
+_Static_assert (MAP_MAX_SECTOR - 1 <=
+                ((UINT64_C (1) << (MAP_KIND_SHIFT - 26 + 24)) - 1), "kinds");
+
 static inline uint64_t
 map_pack (const struct run *run)
 {
   const uint64_t n = run->count - 1;
-  const uint64_t top = run->state == LOST || run->state == ZERO ? n >> 24
-    : run->slot;
+  const uint64_t low = n & 0xffffff;
 
-  return top << 26 | (uint64_t) (run->state - 1) << 24 | (n & 0xffffff);
+  if (map_has_value (run->state))
+    return run->slot << 26 | (uint64_t) (run->state - 1) << 24 | low;
+  if (state_is_rescued (run->state))
+    return (uint64_t) run->state << MAP_KIND_SHIFT | n >> 24 << 26 |
+      (uint64_t) (ZERO - 1) << 24 | low;
+  return n >> 24 << 26 | (uint64_t) (run->state - 1) << 24 | low;
 }
 
 static inline struct run
@@ -146,8 +163,13 @@ map_unpack (sector_t start, uint64_t value)
   const uint64_t n = value & 0xffffff, top = value >> 26;
 
   run.state = (enum sector_state) ((value >> 24 & 3) + 1);
-  if (run.state == LOST || run.state == ZERO)
-    run.count = (top << 24 | n) + 1;
+  if (!map_has_value (run.state)) {
+    const uint64_t kind = value >> MAP_KIND_SHIFT;
+
+    run.count = ((top & 0x3fffffff) << 24 | n) + 1;
+    if (kind != 0)
+      run.state = (enum sector_state) kind;
+  }
   else {
     run.count = n + 1;
     run.slot = top;

@@ -119,7 +119,7 @@ map_set (struct map *map, const struct run *run)
               && run->count <= MAP_MAX_SLOT - run->slot));
   assert (run->state != MAP_NOTE || run->slot < MAP_MAX_SLOT);
 
-  if (run->state != REMAPPED && run->state != MAP_NOTE)
+  if (!map_has_value (run->state))
     rest.slot = NO_SLOT;
   while (rest.count > 0) {
     piece = run_take (&rest, max);

@@ -164,7 +164,7 @@ put_change (struct batch *b, const struct change *c)
     log_page_put (b->buf + place.page * SPARE_PAGE, place.entry, &e);
     done += e.count;
   }
-  b->features |= feature_of_reason (c->reason);
+  b->features |= features_of (c->kind, c->reason);
 }
 
 /* A reader counts after each, so this does. */

@@ -19,8 +19,7 @@
  */
 enum change_kind {
   CHANGE_DIRECT = 0, CHANGE_REMAP = 1, CHANGE_LOST = 2, CHANGE_ZERO = 3,
-  CHANGE_RETIRE = 4,
-  /* 5 and 6 are taken, see remap-spare(5). */
+  CHANGE_RETIRE = 4, CHANGE_KEPT = 5, CHANGE_WRITTEN = 6,
   CHANGE_ATTRIBUTE = 7,
 };
 
@@ -28,7 +27,9 @@ enum change_kind {
 _Static_assert ((int) CHANGE_DIRECT == (int) DIRECT &&
                 (int) CHANGE_REMAP == (int) REMAPPED &&
                 (int) CHANGE_LOST == (int) LOST &&
-                (int) CHANGE_ZERO == (int) ZERO, "kinds and states");
+                (int) CHANGE_ZERO == (int) ZERO &&
+                (int) CHANGE_KEPT == (int) KEPT &&
+                (int) CHANGE_WRITTEN == (int) WRITTEN, "kinds and states");
 
 struct change {
   sector_t sector;

@@ -51,7 +51,7 @@ change_ok (const struct spare *s, const struct change *c)
   if (c->kind == CHANGE_ATTRIBUTE)
     return c->attribute != NULL &&
       sample_problem (c->attribute, s->id.main_size) == NULL;
-  if (c->kind > CHANGE_RETIRE || c->reason > WHY_LAST || c->count == 0)
+  if (c->kind > CHANGE_WRITTEN || c->reason > WHY_LAST || c->count == 0)
     return false;
   if (change_has_sector (c->kind) &&
       (c->sector > sectors || c->count > sectors - c->sector))

@@ -9,7 +9,7 @@
 
 #include "spare/features.h"
 
-static const char *const known[] = { "attributes", "reasons" };
+static const char *const known[] = { "attributes", "reasons", "rescued" };
 
 _Static_assert (FEATURES_KNOWN ==
                 (1U << sizeof known / sizeof known[0]) - 1, "known");

@@ -22,7 +22,8 @@
 /* Incompatible ones that this program knows. */
 #define FEATURE_ATTRIBUTES (UINT32_C (1) << 0)
 #define FEATURE_REASONS (UINT32_C (1) << 1)
-#define FEATURES_KNOWN (FEATURE_ATTRIBUTES | FEATURE_REASONS)
+#define FEATURE_RESCUED (UINT32_C (1) << 2)
+#define FEATURES_KNOWN (FEATURE_ATTRIBUTES | FEATURE_REASONS | FEATURE_RESCUED)
 
 /* The names of 32 incompatible features, and of 32 read-only compatible. */
 struct feature_names {
@@ -32,11 +33,12 @@ struct feature_names {
 /* Fills in the names of features that this program knows. */
 extern void features_name (struct feature_names *names, uint32_t incompat);
 
-/* What an entry with this reason needs. */
+/* What an entry of this kind (see changes.h) needs that has this reason. */
 static inline uint32_t
-feature_of_reason (enum change_reason reason)
+features_of (unsigned kind, enum change_reason reason)
 {
-  return reason > WHY_CLIENT ? FEATURE_REASONS : 0;
+  return (kind == KEPT || kind == WRITTEN ? FEATURE_RESCUED : 0) |
+    (reason > WHY_CLIENT ? FEATURE_REASONS : 0);
 }
 
 /* The names of the bits that are set, or their numbers, as one text, cut off

@@ -235,8 +235,9 @@ sector_state_name (enum sector_state state)
 {
   static const char *const names[] = {
     [DIRECT] = "direct", [REMAPPED] = "remapped", [LOST] = "lost",
-    [ZERO] = "zero",
+    [ZERO] = "zero", [KEPT] = "kept", [WRITTEN] = "written",
   };
 
-  return (unsigned) state <= ZERO ? names[state] : "unknown";
+  return (unsigned) state < NR_SECTOR_STATES && names[state] ? names[state]
+    : "unknown";
 }

@@ -60,7 +60,7 @@ extern void spare_history_drop (struct spare_history *history);
  */
 extern const char *change_reason_name (enum change_reason why);
 
-/* The state as one word: direct, remapped, lost, zero. */
+/* The state as one word: direct, remapped, lost, zero, kept, written. */
 extern const char *sector_state_name (enum sector_state state);
 
 #endif /* REMAP_SPARE_HISTORY_H */

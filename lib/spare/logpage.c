@@ -68,7 +68,8 @@ entry_check (const struct log_entry *e, const struct log_limits *limits)
   const bool has_sector = change_has_sector (e->kind);
   const bool has_slot = change_has_slot (e->kind);
 
-  if (e->kind > CHANGE_RETIRE)
+  if (e->kind > (limits->incompat & FEATURE_RESCUED ? CHANGE_WRITTEN
+                 : CHANGE_RETIRE))
     return "an entry of an unknown kind";
   if (e->reason > (limits->incompat & FEATURE_REASONS ? WHY_MAX : WHY_CLIENT))
     return "an entry with an unknown reason";

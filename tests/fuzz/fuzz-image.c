@@ -189,6 +189,9 @@ take_entry (struct builder *b, struct log_entry *e)
   };
   if (e->reason > WHY_CLIENT)
     announce (b, FEATURE_REASONS);
+  /* Sometimes it isn't said, which is wrong. */
+  if ((e->kind == CHANGE_KEPT || e->kind == CHANGE_WRITTEN) && e->reason != 1)
+    announce (b, FEATURE_RESCUED);
   if (e->kind != CHANGE_RETIRE)
     e->sector = take_number (b->in);
   if (e->kind == CHANGE_REMAP || e->kind == CHANGE_RETIRE)

@@ -68,6 +68,16 @@ run_tests (const char *name, const struct test *tests, size_t n)
   return failures > 0 ? 1 : 0;
 }
 
+enum sector_state
+random_state (bool direct)
+{
+  static const enum sector_state states[] = {
+    DIRECT, REMAPPED, LOST, ZERO, MAP_NOTE, KEPT, WRITTEN,
+  };
+
+  return states[direct ? random_below (7) : 1 + random_below (6)];
+}
+
 /* The allocator. */
 
 long alloc_countdown;
@@ -268,14 +278,21 @@ compare_totals (const struct map *map, const struct model *m)
       want.lost += m->v[i].count;
     else if (m->v[i].state == ZERO)
       want.zero += m->v[i].count;
+    else if (m->v[i].state == KEPT)
+      want.kept += m->v[i].count;
+    else if (m->v[i].state == WRITTEN)
+      want.written += m->v[i].count;
   }
   map_get_totals (map, &totals);
   if (totals.remapped != want.remapped || totals.lost != want.lost
-      || totals.zero != want.zero)
-    return wrong ("totals are %" PRIu64 " %" PRIu64 " %" PRIu64
-                  " instead of %" PRIu64 " %" PRIu64 " %" PRIu64,
-                  totals.remapped, totals.lost, totals.zero,
-                  want.remapped, want.lost, want.zero);
+      || totals.zero != want.zero || totals.kept != want.kept
+      || totals.written != want.written)
+    return wrong ("totals are %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                  " %" PRIu64 " instead of %" PRIu64 " %" PRIu64 " %" PRIu64
+                  " %" PRIu64 " %" PRIu64,
+                  totals.remapped, totals.lost, totals.zero, totals.kept,
+                  totals.written, want.remapped, want.lost, want.zero,
+                  want.kept, want.written);
   if (totals.runs < m->n || (m->n == 0) != (totals.bytes == 0))
     return wrong ("%" PRIu64 " entries and %" PRIu64 " bytes for %zu runs",
                   totals.runs, totals.bytes, m->n);
@@ -306,8 +323,7 @@ walk_leaf (const struct leaf *leaf, struct walk *w)
       if (run.start < w->last.start + w->last.count)
         return wrong ("entries at %" PRIu64 " and %" PRIu64 " overlap",
                       w->last.start, run.start);
-      if (map_continues (&w->last, &run)
-          && (run.state == LOST || run.state == ZERO))
+      if (map_continues (&w->last, &run) && !map_has_value (run.state))
         return wrong ("entries at %" PRIu64 " and %" PRIu64
                       " should be one", w->last.start, run.start);
     }

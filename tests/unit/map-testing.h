@@ -20,6 +20,9 @@ extern unsigned test_divide;
 extern uint64_t random_u64 (void);
 extern uint64_t random_below (uint64_t n);
 
+/* Any state that a map can hold; DIRECT only if it may be that. */
+extern enum sector_state random_state (bool direct);
+
 struct test {
   const char *name;
   void (*function) (void);

@@ -330,11 +330,13 @@ do_random (struct rig *r, uint64_t *seed, uint32_t max)
   r->now += memdev_random (seed) % 3;
   if (memdev_random (seed) % 12 == 0)
     return random_attribute (r, seed);
-  switch (memdev_random (seed) % 8) {
+  switch (memdev_random (seed) % 10) {
   case 0: return do_change (r, CHANGE_LOST, sector, count, reason);
   case 1: return do_change (r, CHANGE_ZERO, sector, count, reason);
   case 2:
   case 3: return do_change (r, CHANGE_DIRECT, sector, count, reason);
+  case 4: return do_change (r, CHANGE_KEPT, sector, count, reason);
+  case 5: return do_change (r, CHANGE_WRITTEN, sector, count, reason);
   default:
     return do_remap (r, sector, count, memdev_random (seed) & 0xffff, reason);
   }

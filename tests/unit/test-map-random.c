@@ -112,7 +112,7 @@ random_set (struct map *map, struct cell *cell)
 
   if (count > SPACE - start)
     count = SPACE - start;
-  run = make_run (start, count, (enum sector_state) random_below (5),
+  run = make_run (start, count, random_state (true),
                   0);
   if (run.state == REMAPPED)    /* continues its neighbours now and then */
     run.slot = start + 1000 * random_below (2);
@@ -189,7 +189,7 @@ random_huge_run (void)
   default: start = near (MAP_MAX_SECTOR - 2000, 1999); break;
   }
   count = near (lengths[random_below (random_below (20) ? 4 : 8)], 3);
-  run = make_run (start, count, (enum sector_state) random_below (5), 0);
+  run = make_run (start, count, random_state (true), 0);
 
   most = MAP_MAX_SECTOR - start;
   if (run.state == REMAPPED || run.state == MAP_NOTE) {

@@ -205,6 +205,18 @@ test_first_use (void)
     checkpoint_or_reload (&r, restarts);
   }
 
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_KEPT, 30, 5, WHY_UNKNOWN), 0);
+  CU_ASSERT_EQUAL (incompatible (&r), 7);
+  for (int restarts = 0; restarts < 3; restarts++) {
+    spare_get_status (r.spare, &st);
+    CU_ASSERT_STRING_EQUAL (st.features, "attributes, reasons, rescued");
+    checkpoint_or_reload (&r, restarts);
+  }
+  rig_free (&r);
+  rig_make (&r, MIB);
+  CU_ASSERT_EQUAL (do_change (&r, CHANGE_WRITTEN, 30, 5, WHY_CLIENT), 0);
+  CU_ASSERT_EQUAL (incompatible (&r), 4);
+
   /* No room for the header: nothing has changed, also not in memory. */
   rig_free (&r);
   rig_make (&r, MIB);
@@ -228,17 +240,17 @@ test_unknown (void)
     char name[FEATURE_NAME + 1];
     const char *text;
   } cases[] = {
-    { 4, 0, 2, "rescued", "know (rescued): use" },
-    { 5, 0, 2, "rescued", "know (rescued): use" },
-    { 4, 0, 3, "", "know (incompatible bit 2): use" },
-    { 4, 0, 2, "sixteen--letters", "know (sixteen--letters): use" },
-    { 4, 0, 2, "deleted\x7f", "know (deleted): use" },
-    { 4, 0, 2, "two\nlines", "know (two): use" },
-    { 4, 0, 2, "\xc3\xa9t\xc3\xa9", "know (incompatible bit 2): use" },
-    { 4, 0, 2, "\x1b[2J", "know (incompatible bit 2): use" },
+    { 8, 0, 3, "mirrors", "know (mirrors): use" },
+    { 13, 0, 3, "mirrors", "know (mirrors): use" },
+    { 8, 0, 4, "", "know (incompatible bit 3): use" },
+    { 8, 0, 3, "sixteen--letters", "know (sixteen--letters): use" },
+    { 8, 0, 3, "deleted\x7f", "know (deleted): use" },
+    { 8, 0, 3, "two\nlines", "know (two): use" },
+    { 8, 0, 3, "\xc3\xa9t\xc3\xa9", "know (incompatible bit 3): use" },
+    { 8, 0, 3, "\x1b[2J", "know (incompatible bit 3): use" },
     { 0, 2, 33, "mirror", "only read (mirror): use" },
     { 0, UINT32_C (1) << 31, 63, "", "only read (read-only bit 31): use" },
-    { UINT32_MAX, 0, 31, "last", "know (incompatible bit 2, incompatible" },
+    { UINT32_MAX, 0, 31, "last", "know (incompatible bit 3, incompatible" },
   };
   struct header h;
   uint8_t page[SPARE_PAGE];

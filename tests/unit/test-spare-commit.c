@@ -123,7 +123,7 @@ test_list (void)
                    EINVAL);
   CU_ASSERT_EQUAL (do_change (&r, CHANGE_LOST, 0, 1, WHY_LAST + 1),
                    EINVAL);
-  CU_ASSERT_EQUAL (do_change (&r, 5, 0, 1, 0), EINVAL);
+  CU_ASSERT_EQUAL (do_change (&r, 8, 0, 1, 0), EINVAL);
   CU_ASSERT_EQUAL (do_change (&r, CHANGE_ATTRIBUTE, 0, 1, 0), EINVAL);
   CU_ASSERT_EQUAL (do_change (&r, CHANGE_RETIRE, UINT64_MAX, 1, 0), EINVAL);
   CU_ASSERT_FALSE (spare_failed (r.spare));

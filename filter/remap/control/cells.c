@@ -14,7 +14,7 @@
 
 /* Sectors by state; those that are DIRECT are the rest. */
 struct counts {
-  uint64_t n[ZERO + 1];
+  uint64_t n[NR_SECTOR_STATES];
 };
 
 struct cells {
@@ -61,14 +61,42 @@ put (json_t *o, const char *key, uint64_t n)
   json_object_set_new (o, key, json_integer (n));
 }
 
+/* In the order in which the reply has them; the last two only where there are
+ * any.
+ */
+static const enum sector_state states[] = {
+  REMAPPED, LOST, ZERO, KEPT, WRITTEN
+};
+#define NR_STATES (sizeof states / sizeof states[0])
+#define NR_ALWAYS 3
+
+static uint64_t
+rescued (const struct counts *counts)
+{
+  return counts->n[KEPT] + counts->n[WRITTEN];
+}
+
+static bool
+is_empty (const struct counts *counts)
+{
+  return rescued (counts) + counts->n[REMAPPED] + counts->n[LOST] +
+    counts->n[ZERO] == 0;
+}
+
+static size_t
+nr_listed (const struct counts *counts)
+{
+  return rescued (counts) > 0 ? NR_STATES : NR_ALWAYS;
+}
+
 static json_t *
 cell_json (uint64_t cell, const struct counts *counts)
 {
   json_t *o = json_array ();
 
   json_array_append_new (o, json_integer (cell));
-  for (int state = REMAPPED; state <= ZERO; state++)
-    json_array_append_new (o, json_integer (counts->n[state]));
+  for (size_t i = 0; i < nr_listed (counts); i++)
+    json_array_append_new (o, json_integer (counts->n[states[i]]));
   return o;
 }
 
@@ -79,11 +107,10 @@ make_reply (const struct cells *c, uint64_t size)
 
   put (o, "size", size);
   put (o, "cells", c->n);
-  put (o, "remapped", c->totals.n[REMAPPED]);
-  put (o, "lost", c->totals.n[LOST]);
-  put (o, "zero", c->totals.n[ZERO]);
+  for (size_t i = 0; i < nr_listed (&c->totals); i++)
+    put (o, sector_state_name (states[i]), c->totals.n[states[i]]);
   for (uint64_t i = 0; i < c->n; i++)
-    if (c->v[i].n[REMAPPED] || c->v[i].n[LOST] || c->v[i].n[ZERO])
+    if (!is_empty (&c->v[i]))
       json_array_append_new (list, cell_json (i, &c->v[i]));
   json_object_set_new (o, "counts", list);
   return o;

@@ -273,6 +273,8 @@ sectors (const struct engine_status *st)
   put_number (o, "remapped", totals->remapped);
   put_number (o, "lost", totals->lost);
   put_number (o, "zero", totals->zero);
+  put_number (o, "kept", totals->kept);
+  put_number (o, "written", totals->written);
   put_number (o, "runs", totals->runs);
   put_number (o, "memory", totals->bytes);
   /* All of them: as many as there can be. */
