@@ -35,8 +35,8 @@ ctl             lib
 # rooms units may use each other in any order that has no circle.
 ORDER = {
     "lib/map": """
-        map.h
-        tree
+        map.h readers
+        tree pending
         node
         search load
         replace

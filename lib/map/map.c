@@ -76,41 +76,12 @@
 #include <string.h>
 #include <assert.h>
 
-#include <urcu-bp.h>
-
 #include "base/bytes.h"
 #include "map/load.h"
 #include "map/node.h"
+#include "map/readers.h"
 #include "map/search.h"
 #include "map/tree.h"
-
-/* ThreadSanitizer sees atomic operations, but not what a grace period
- * means: whatever readers did before they left their section comes before
- * whatever follows the grace period.
- */
-#if defined (__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-static char grace;
-#define READERS_LEAVE() __tsan_release (&grace)
-#define READERS_GONE() __tsan_acquire (&grace)
-#else
-#define READERS_LEAVE() ((void) 0)
-#define READERS_GONE() ((void) 0)
-#endif
-
-static inline void
-read_unlock (void)
-{
-  READERS_LEAVE ();
-  urcu_bp_read_unlock ();
-}
-
-static void
-wait_for_readers (void)
-{
-  urcu_bp_synchronize_rcu ();
-  READERS_GONE ();
-}
 
 static void
 free_old (struct map *map)
@@ -239,7 +210,7 @@ map_lookup (const struct map *map, sector_t start, uint64_t count)
   if (map_is_empty (map))
     return run;
 
-  urcu_bp_read_lock ();
+  read_lock ();
   root = get_root (map);
   if (root != NULL)
     run = tree_lookup (root->node, start, count);
@@ -253,7 +224,7 @@ map_search_all_direct (const struct map *map, sector_t start, uint64_t count)
   const struct tree *root;
   bool r = true;
 
-  urcu_bp_read_lock ();
+  read_lock ();
   root = get_root (map);
   if (root != NULL) {
     struct spot s;
@@ -274,7 +245,7 @@ map_next (const struct map *map, sector_t start, struct run *run)
   if (map_is_empty (map))
     return false;
 
-  urcu_bp_read_lock ();
+  read_lock ();
   root = get_root (map);
   if (root != NULL)
     r = map_tree_next (root->node, start, run);
@@ -291,7 +262,7 @@ map_get_totals (const struct map *map, struct map_totals *totals)
   if (map_is_empty (map))
     return;
 
-  urcu_bp_read_lock ();
+  read_lock ();
   root = get_root (map);
   if (root != NULL)
     *totals = root->totals;
