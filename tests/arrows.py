@@ -58,7 +58,7 @@ ORDER = {
         state
         pieces snapshot
         checkpoint
-        store batch replay probe history examine
+        store batch reserve replay probe history examine
         open commit grow
         create backup
     """,

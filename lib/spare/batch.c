@@ -59,6 +59,7 @@ batch_choose_whole (struct batch *b)
 
   pthread_mutex_lock (&b->s->lock);
   b->pages = list_pages (b->s->queue->list, &next);
+  b->reserved = b->s->queue->list->reserved;
   b->first = take_waiters (b->s, b->s->queue);
   b->whole = true;
   pthread_mutex_unlock (&b->s->lock);
@@ -78,12 +79,15 @@ batch_choose (struct batch *b, uint64_t room, uint64_t entries)
     if (last == NULL)
       b->need = pages;
     if (pages > room ||
-        (last != NULL && (pages > BATCH_PAGES ||
+        (last != NULL && (pages > BATCH_PAGES || w->list->reserved > 0 ||
                           batch_growth (pages) > entries)))
       break;
     b->pages = pages;
-    b->tight = batch_growth (pages) > entries;
+    b->reserved = w->list->reserved;
+    b->tight = b->reserved == 0 && batch_growth (pages) > entries;
     last = w;
+    if (b->reserved > 0)
+      break;
   }
   if (last != NULL)
     b->first = take_waiters (s, last);

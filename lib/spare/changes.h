@@ -44,6 +44,8 @@ struct change {
 struct change_list {
   struct change *v;
   size_t n, cap;
+  uint64_t reserved;   /* runs that spare_reserve has kept for it; a commit
+                        * that succeeds gives them back */
   bool in_doubt;
 };
 

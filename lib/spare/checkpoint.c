@@ -335,13 +335,13 @@ log_capacity (const struct spare *s)
 
 bool
 log_can_hold_update (const struct spare *s, const struct attribute_sum *sum,
-                     bool is_full)
+                     uint64_t reserved, bool is_full)
 {
   const uint64_t entries = state_entries (s, STATE_UPDATE) +
     carried_entries_at_most (s->nattributes + sum->n,
                              s->attribute_bytes + sum->bytes);
 
-  return (!is_full && entries <= log_capacity (s)) ||
+  return (!is_full && entries + reserved <= log_capacity (s)) ||
          entries <= state_entries (s, STATE_NOW) +
     carried_entries_at_most (s->nattributes, s->attribute_bytes);
 }

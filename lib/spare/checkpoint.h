@@ -62,13 +62,13 @@ extern int checkpoint_of_update (struct spare *s, const void *pages,
  */
 extern uint64_t log_capacity (const struct spare *s);
 
-/* May the open update be made, which adds SUM to the attributes?  Not if it
- * makes a state larger that is too large, or, if the log IS_FULL, larger at
- * all.  Counts the state.
+/* May the open update be made, which adds SUM to the attributes, while RESERVED
+ * entries are kept for others?  Not if it makes a state larger that is too
+ * large, or, if the log IS_FULL, larger at all.  Counts the state.
  */
 extern bool log_can_hold_update (const struct spare *s,
                                  const struct attribute_sum *sum,
-                                 bool is_full);
+                                 uint64_t reserved, bool is_full);
 
 /* For a spare that grows: one into an area that no header has yet, number INDEX
  * of the header to be; AREA: as far as it has storage.  It is begun; then

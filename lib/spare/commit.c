@@ -31,6 +31,7 @@
 #include "spare/leader.h"
 #include "spare/ownership.h"
 #include "spare/pages.h"
+#include "spare/reserve.h"
 #include "spare/room.h"
 #include "spare/sample.h"
 #include "spare/slots.h"
@@ -127,7 +128,9 @@ write_commit (struct batch *b, bool *in_doubt)
 
   *in_doubt = false;
   if ((b->whole || b->tight) &&
-      !log_can_hold_update (s, &b->attributes, b->whole))
+      !log_can_hold_update (s, &b->attributes,
+                            atomic_load (&s->reserved) - b->reserved,
+                            b->whole))
     return ENOSPC;
   err = prepare_headers_and_slots (b);
   if (err)
@@ -215,10 +218,11 @@ static void
 choose_for_area (struct batch *b)
 {
   struct spare *s = b->s;
-  const uint64_t state = state_entries_at_most (s);
+  uint64_t state = state_entries_at_most (s);
   uint64_t high, capacity;
 
   batch_look (b);
+  state += reserve_limit (s, batch_growth (max_u64 (b->need, BATCH_PAGES)));
   high = s->pos + b->need;
   /* Storage may be all that the state lacks. */
   if (state + batch_growth (b->need) > log_capacity (s))
@@ -279,6 +283,7 @@ lead_commit (struct spare *s)
   err = atomic_load (&s->failed) ? EIO : choose (&b);
   if (err == 0)
     err = commit_batch (&b, &in_doubt);
+  reserve_limit (s, 0);
   if (s->env.low != NULL && (err == 0 || err == ENOSPC) && is_low (s))
     s->env.low (s->env.opaque);
 
@@ -338,8 +343,10 @@ spare_commit (struct spare *s, struct change_list *list,
   list->in_doubt = false;
   if (list->n == 0 &&
       (counters == NULL ||
-       is_zero (counters, NR_SPARE_COUNTERS * sizeof counters[0])))
+       is_zero (counters, NR_SPARE_COUNTERS * sizeof counters[0]))) {
+    spare_unreserve (s, list->reserved);
     return 0;
+  }
   if (s->read_only)
     return EROFS;
   for (i = 0; i < list->n; i++) {
@@ -353,5 +360,7 @@ spare_commit (struct spare *s, struct change_list *list,
    */
   if (err && !list->in_doubt)
     slots_give_back (s, list);
+  if (err == 0)
+    spare_unreserve (s, list->reserved);
   return err;
 }

@@ -28,6 +28,7 @@
  *   pieces      a checkpoint's pages, written piece by piece
  *   snapshot    a state, written elsewhere while the spare is in use
  *   checkpoint  when one is due, and how it becomes active
+ *   reserve     room in the log for changes to come
  *   store       the contents of slots
  *   batch       what is committed at once, as pages
  *   replay      reading the log
@@ -54,7 +55,7 @@
  * flush_lock  Serialises flushes of the device.
  *
  * Atomic, and used without a lock: failed, slots_dirty, failures,
- * failed_place, geometry, and the statistics.
+ * failed_place, geometry, what is reserved, and the statistics.
  */
 
 #ifndef REMAP_SPARE_INTERNAL_H
@@ -122,6 +123,12 @@ struct spare {
   _Atomic uint64_t failed_place; /* of the last one of them, or 0 */
   _Atomic (struct geometry *) geometry;
   atomic_uint_fast64_t commits, changes, flushes, checkpoints;
+
+  /* See reserve.h: entries of the log that are reserved, and how many may be;
+   * whether anybody has ever reserved any.
+   */
+  _Atomic uint64_t reserved, reservable;
+  atomic_bool reserving;
 
   pthread_mutex_t lock;
   pthread_cond_t cond;          /* busy was cleared, or a waiter is done */

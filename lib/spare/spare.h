@@ -233,6 +233,15 @@ extern int spare_commit (struct spare *spare, struct change_list *list,
  */
 extern int spare_advance (struct spare *spare);
 
+/* Keeps room in the log for a commit that makes the state larger by RUNS runs
+ * at most, and has no more of them itself, whatever is committed before it.
+ * Costs nothing as a rule.  What is kept is given back by spare_unreserve, or by
+ * a commit whose list has it as RESERVED and that succeeds.  Errors: ENOSPC,
+ * EIO (the spare has failed), EROFS.
+ */
+extern int spare_reserve (struct spare *spare, uint64_t runs);
+extern void spare_unreserve (struct spare *spare, uint64_t runs);
+
 /* A copy of the first attribute whose tag and key are TAG and KEY or come after
  * them; to be freed.  False if there is none.  True and NULL: out of memory.
  */
