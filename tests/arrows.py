@@ -67,14 +67,16 @@ ORDER = {
         engine.h
         internal
         request log blocks marks stats places spare-dev recognise
-        in-flight samples
-        suspects
+        in-flight samples copy
+        suspects states
         returned
-        lost
+        lost settle touched
         main-dev record
+        merge
+        keep
         read write
-        edge operation flush
-        zero cache pwrite operators unmap verify status
+        edge operation flush rescue-write
+        zero cache pwrite operators unmap verify status rescue
         watch engine
     """,
     "filter/remap": "remap.h",          # the others: any order

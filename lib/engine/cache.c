@@ -15,6 +15,7 @@
 #include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/read.h"
+#include "engine/states.h"
 #include "engine/stats.h"
 
 /* Bytes that are prefetched by one call. */
@@ -43,6 +44,23 @@ cache_by_reading (struct request *r, uint64_t start, uint64_t end,
   return err;
 }
 
+/* What is prefetched goes to the copy: main isn't asked for it again. */
+static int
+cache_into_copy (struct request *r, uint64_t start, uint64_t end)
+{
+  uint64_t next;
+  struct run run;
+  int err = 0;
+
+  for (; start < end && err == 0; start = next) {
+    run = state_lookup (r->e, sector_of (start), sectors_in (start, end));
+    next = min_u64 (run_end_byte (&run), end);
+    if (run.state == DIRECT)
+      err = cache_by_reading (r, start, next, false);
+  }
+  return err;
+}
+
 static int
 cache_blocks (struct request *r, uint64_t start, uint64_t end,
               int (*cache) (void *ctx, uint32_t count, uint64_t offset))
@@ -50,6 +68,8 @@ cache_blocks (struct request *r, uint64_t start, uint64_t end,
   uint64_t class_end;
   int err = 0;
 
+  if (rescue_of (r->e))
+    return cache_into_copy (r, start, end);
   for (; start < end && err == 0; start = class_end) {
     if (classify (r->e, start, end, &class_end) != ALL_DIRECT)
       continue;

@@ -45,7 +45,9 @@
 #include "engine/in-flight.h"
 #include "engine/internal.h"
 #include "engine/marks.h"
+#include "engine/rescue.h"
 #include "engine/samples.h"
+#include "engine/states.h"
 #include "engine/suspects.h"
 
 static uint64_t
@@ -81,6 +83,7 @@ engine_new (const struct engine_config *config, struct map *map,
   if (config->main_max >= config->main_block && config->main_max < MAX_CALL)
     e->max_call = round_down (config->main_max, config->main_block);
   atomic_init (&e->simple_max, min_u64 (e->max_call, MAIN_PIECE));
+  atomic_init (&e->simple_read_max, e->max_call);
   e->map = map;
   e->spare = spare;
   atomic_init (&e->auto_remap, config->auto_remap);
@@ -93,7 +96,8 @@ engine_new (const struct engine_config *config, struct map *map,
   pthread_mutex_init (&e->spare_place_mutex, NULL);
   canaries_init (&e->canaries, config->main_size, config->main_block,
                  config->main_cache);
-  e->ranges = range_lock_new (config->main_block);
+  e->ranges = range_lock_new (max_u64 (config->main_block,
+                                       config->copy_block));
   e->flushes = range_lock_new (1);
   err = samples_init (e);
 
@@ -118,6 +122,7 @@ engine_free (struct engine *e)
 {
   if (e == NULL)
     return;
+  rescue_free (e);
   marks_destroy (&e->late);
   marks_destroy (&e->unreadable);
   marks_destroy (&e->bad_canaries);
@@ -168,8 +173,8 @@ engine_extent (struct engine *e, uint32_t count, uint64_t offset,
 {
   struct run run;
 
-  run = map_lookup (e->map, sector_of (offset),
-                    sectors_in (offset, offset + count));
+  run = state_lookup (e, sector_of (offset),
+                      sectors_in (offset, offset + count));
   *len = min_u64 (run_end_byte (&run), offset + count) - offset;
   return run.state;
 }

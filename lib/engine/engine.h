@@ -30,6 +30,8 @@ struct engine_config {
   uint64_t main_size;                   /* bytes, not 0 */
   uint32_t main_block;                  /* bytes, a power of 2, >= 512 */
   uint32_t main_max;                    /* bytes a request; 0: no limit */
+  uint32_t copy_block;                  /* as main_block, of a copy that may be
+                                         * attached; or 0 */
   unsigned retries;                     /* of a main block that fails */
   enum main_cache main_cache;           /* could a cache answer for main? */
   uint64_t lost_wait_ms;                /* requests wait for a main that is
@@ -96,6 +98,39 @@ extern void engine_conn_init (struct engine_conn *conn, struct engine *e,
  * conn"): so from now on losing main is a failed flush, whoever has flushed.
  */
 extern void engine_flush_is_per_conn (struct engine *e);
+
+/* The copy of main: a device at least as large, in which sectors live that are
+ * RESCUED, each at its own offset.
+ */
+struct rescue_config {
+  struct device dev;                    /* its ctx isn't owned */
+  uint32_t block;                       /* bytes, a power of 2 */
+  uint64_t size;                        /* bytes */
+  bool trim_zeroes;                     /* what is trimmed there reads as 0 */
+  bool ignore_trim;                     /* trims of DIRECT change nothing */
+  uint64_t keep_bytes;                  /* of memory at most; 0: 64 MiB */
+};
+
+/* Attaches the copy, for as long as there is the engine: from now on main isn't
+ * written any more.  No client's write may be under way, and no request of an
+ * operator.  Flushes main first.  Returns 0; EIO: that failed; EINVAL: the copy
+ * is too small, its blocks are larger than config.copy_block says, or main's
+ * are larger than 1 MiB, or marks in the spare make no sense; EEXIST; ENOMEM.
+ */
+extern int engine_attach_copy (struct engine_conn *conn,
+                               const struct rescue_config *config);
+
+/* The keeper, in a thread of its own, with a connection of its own: stores what
+ * was read in the copy, and records what is pending, every five seconds or 64
+ * MiB.  Ends after engine_stop_keeper.
+ */
+extern void engine_keeper (struct engine_conn *conn);
+extern void engine_stop_keeper (struct engine *e);
+
+/* Records all that is pending, and that this was a clean end.  The keeper has
+ * ended, and no request comes any more.
+ */
+extern int engine_end_copy (struct engine_conn *conn);
 
 /* Requests of clients. */
 extern int engine_pread (struct engine_conn *conn, void *buf,
@@ -281,6 +316,9 @@ enum engine_stat {
                                 * read-only or full */
   STAT_MAIN_OTHER_ERRORS,      /* failed calls that are about no sector, no
                                 * loss, and not that */
+  STAT_KEPT,                   /* sectors read from main, in the copy now */
+  STAT_NOT_KEPT,               /* sectors read that couldn't be kept */
+  STAT_COPY_ERRORS,            /* failed calls to the copy that wrote */
   STAT_OVERWRITTEN,            /* LOST and ZERO sectors that moved to slots
                                 * since a client wrote them */
   NR_ENGINE_STATS

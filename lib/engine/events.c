@@ -84,6 +84,8 @@ static const struct {
   [EVENT_SPARE_FAILED] = { "spare.failed", EVENT_ERROR, .each = true },
   [EVENT_SPARE_GONE] = { "spare.gone", EVENT_ERROR, .each = true },
   [EVENT_SPARE_BACK] = { "spare.back", EVENT_NOTICE, .each = true },
+  [EVENT_COPY_FAILED] = { "copy.failed", EVENT_ERROR, .each = true },
+  [EVENT_COPY_FULL] = { "copy.full", EVENT_ERROR, .each = true },
   [EVENT_SPARE_UNREADABLE] = {
     "spare.unreadable", EVENT_ERROR, false,
     "can't be read: its sector stays mapped to it and reads fail until it is "

@@ -50,6 +50,7 @@ enum event_kind {
   EVENT_SPARE_THIN,             /* more is promised than there is room for */
   EVENT_SPARE_ENOUGH,
   EVENT_SPARE_FAILED, EVENT_SPARE_GONE, EVENT_SPARE_BACK,
+  EVENT_COPY_FAILED, EVENT_COPY_FULL,
 
   /* Summed up. */
   EVENT_LOST,                   /* sectors that main can't read, */

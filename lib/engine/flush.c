@@ -8,9 +8,10 @@
 #include "engine/events.h"
 #include "engine/flush.h"
 #include "engine/main-dev.h"
-#include "engine/places.h"
 #include "engine/read.h"
 #include "engine/samples.h"
+#include "engine/settle.h"
+#include "engine/states.h"
 #include "engine/stats.h"
 
 /* Flushes of main fail for everybody: each connection's next FLUSH or FUA
@@ -69,8 +70,9 @@ flush_main (struct request *r)
   return 0;
 }
 
-/* Flushes the registered places, main and the spare as far as it is asked for.
- * The order doesn't matter: records of the spare are durable already.
+/* Flushes main and the spare as far as it is asked for.  The order doesn't
+ * matter: records of the spare are durable already.  With a copy, which takes
+ * main's place, what is pending is recorded, after the copy was flushed.
  */
 static int
 flush_places (struct request *r, bool flush_main_too, bool flush_spare_too)
@@ -78,10 +80,11 @@ flush_places (struct request *r, bool flush_main_too, bool flush_spare_too)
   struct engine *e = r->e;
   uint64_t told = atomic_load (&r->conn->flush_failures_told);
   uint64_t now;
-  int err = 0, err2 = 0, err3;
+  int err = 0, err2 = 0, err3 = 0;
 
-  err3 = places_flush (e);
-  if (flush_main_too)
+  if (rescue_of (e))
+    err3 = settle_all (e);
+  else if (flush_main_too)
     err = flush_main (r);
   if (flush_spare_too) {
     err2 = spare_flush (e->spare);

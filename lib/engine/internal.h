@@ -83,14 +83,61 @@ struct suspects {
   } losses[NR_LOSSES];
 };
 
-/* A registered place, see places.h. */
-#define MAX_PLACES 4
-
-struct place {
-  enum sector_state state;
+/* The copy of main, see copy.h. */
+struct copy {
   struct device dev;
+  uint32_t block;               /* bytes, a power of 2, at least a sector */
+  uint64_t size;                /* bytes, at least main's */
+  bool trim_zeroes;             /* what is trimmed reads as zeroes */
   atomic_bool dirty;            /* written since its last flush began */
-  atomic_bool failed;           /* a flush failed: that is for ever */
+  atomic_bool failed;           /* a flush failed, or it is gone: for ever */
+  atomic_bool full;             /* the last write found no room */
+  struct marks late;            /* a write that timed out may still land */
+};
+
+/* Recording what is pending, see settle.h. */
+struct settling {
+  pthread_mutex_t mutex;        /* guards what follows */
+  pthread_cond_t cond;          /* any of it has changed */
+  struct settle_waiter *waiters;        /* of the next batch */
+  bool under_way;
+  unsigned records;             /* other changes of state that are being made */
+  uint64_t last_ms;             /* when the last batch began */
+};
+
+/* Sectors on their way from main to the copy, see keep.h. */
+#define FLIGHT_REGION_SHIFT 20
+#define NR_FLIGHT_LISTS 256U
+
+struct keeping {
+  pthread_mutex_t mutex;        /* guards what follows */
+  pthread_cond_t read;          /* a read has ended */
+  pthread_cond_t work;          /* there is something to be kept; or STOP */
+  struct flight *list[NR_FLIGHT_LISTS];         /* by region */
+  struct flight *queue, **queue_end;            /* to be kept */
+  uint64_t bytes, most_bytes;   /* of memory; at most so many */
+  bool stop, busy;
+  uint64_t unrecorded;          /* bytes kept since the last batch */
+  uint64_t full_ms;             /* when the copy was found full */
+};
+
+/* Where what is kept may differ from main, see touched.h.  A byte for each
+ * GiB.
+ */
+struct touched {
+  uint64_t n;
+  pthread_mutex_t mutex;        /* serialises additions to NOW */
+  _Atomic uint8_t *gib;
+};
+
+/* What there is with a copy. */
+struct rescue {
+  struct copy copy;
+  struct pending *pending;
+  bool ignore_trim;
+  struct settling settling;
+  struct keeping keeping;
+  struct touched touched;
 };
 
 /* See samples.h. */
@@ -197,8 +244,13 @@ struct engine {
   struct suspects suspects;
   struct samples samples;
 
-  struct place place[MAX_PLACES];
-  unsigned nr_places;
+  /* NULL: there is no copy.  Set once. */
+  struct rescue *_Atomic rescue;
+
+  /* The largest read in bytes that may be a simple one (see read.c): one call,
+   * and 0 with a copy.
+   */
+  _Atomic uint32_t simple_read_max;
 
   /* The errno with which main refuses all writes, or 0; and whether nothing is
    * left that could tell whether it is alive.

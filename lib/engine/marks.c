@@ -103,7 +103,7 @@ allow_simple_writes (struct engine *e)
   pthread_mutex_lock (&e->late.mutex);
   atomic_store (&e->simple_max,
                 atomic_load (&e->main_refuses) || atomic_load (&e->late.any) ||
-                atomic_load (&e->suspects.any) ? 0
+                atomic_load (&e->suspects.any) || atomic_load (&e->rescue) ? 0
                 : min_u64 (e->max_call, MAIN_PIECE));
   pthread_mutex_unlock (&e->late.mutex);
 }

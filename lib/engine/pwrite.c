@@ -17,11 +17,15 @@
 #include "engine/in-flight.h"
 #include "engine/lost.h"
 #include "engine/main-dev.h"
+#include "engine/rescue-write.h"
+#include "engine/states.h"
 #include "engine/write.h"
 
 static int
 write_bytes (struct request *r, const void *buf, uint64_t start, uint64_t end)
 {
+  if (rescue_of (r->e))
+    return rescue_write (r, buf, start, end);
   return is_aligned (r->e, start, end) ? write_blocks (r, buf, start, end)
     : write_range (r, buf, start, end);
 }
@@ -39,6 +43,9 @@ write_anything (struct engine_conn *conn, const void *buf, uint32_t count,
   if (count == 0)
     return 0;
   stat_request (e, STAT_WRITES, count);
+  if (!fua && rescue_of (e) &&
+      rescue_write_recorded (e, buf, offset, end) == 0)
+    return 0;
   request_init (&r, conn, offset, count);
   do {
     err = write_bytes (&r, buf, offset, end);

@@ -29,15 +29,18 @@
 
 #include "base/bytes.h"
 #include "engine/blocks.h"
+#include "engine/copy.h"
 #include "engine/errors.h"
 #include "engine/events.h"
+#include "engine/keep.h"
 #include "engine/lost.h"
 #include "engine/main-dev.h"
 #include "engine/marks.h"
-#include "engine/places.h"
 #include "engine/read.h"
 #include "engine/record.h"
+#include "engine/states.h"
 #include "engine/stats.h"
+#include "engine/touched.h"
 
 /* Bytes in which blocks are read one by one: 2048 small reads take a drive
  * less than one that fails.
@@ -166,6 +169,27 @@ complete_block_locked (struct request *r, uint64_t block)
   return err;
 }
 
+/* A block that was found while main was searched for bad ones.  With a copy it
+ * goes there, as all that is read does; a WEAK one to the spare, if not.
+ */
+static void
+save_block (struct request *r, const void *buf, uint64_t block, uint64_t end,
+            bool weak)
+{
+  struct engine *e = r->e;
+  int err;
+
+  if (rescue_of (e) && keep_content (e, buf, block, end))
+    return;
+  if (!weak)
+    return;
+  err = move_direct (r, block, end, buf, WHY_WEAK);
+  if (err)
+    events_tell (e->config.events, EVENT_WEAK, "block at 0x%" PRIx64 " is "
+                 "weak, but the spare can't take it (%s): it stays on main",
+                 block, strerror (err));
+}
+
 /* One block that failed, or is in a chunk that failed.  ALONE_FAILED: it
  * was read alone already, and failed.
  */
@@ -181,7 +205,7 @@ isolate_block (struct request *r, void *buf, uint64_t block,
   int err, err2;
 
   lock_block (e, &hold, block);
-  if (!map_all_direct (e->map, sector_of (block), sectors_in (block, end))) {
+  if (!all_direct (e, sector_of (block), sectors_in (block, end))) {
     unlock_block (e, &hold);
     return read_range (r, buf, block, end);
   }
@@ -194,13 +218,8 @@ isolate_block (struct request *r, void *buf, uint64_t block,
   else if (tries == 0 && atomic_load (&e->main_written))
     tries = 1;
   err = read_block_locked (r, buf, block, tries, &weak);
-  if (err == 0 && weak) {
-    err2 = move_direct (r, block, end, buf, WHY_WEAK);
-    if (err2)
-      events_tell (e->config.events, EVENT_WEAK, "block at 0x%" PRIx64 " is "
-                   "weak, but the spare can't take it (%s): it stays on main",
-                   block, strerror (err2));
-  }
+  if (err == 0)
+    save_block (r, buf, block, end, weak);
   else if (err && may_act_on (r, err)) {
     err2 = move_direct (r, block, end, NULL, WHY_AUTO_READ);
     if (err2 == 0 && e->config.lost_zero)
@@ -208,7 +227,7 @@ isolate_block (struct request *r, void *buf, uint64_t block,
   }
   unlock_block (e, &hold);
 
-  if (err == 0 && !map_all_direct (e->map, sector_of (block), 1) &&
+  if (err == 0 && !all_direct (e, sector_of (block), 1) &&
       e->config.lost_zero)
     return read_range (r, buf, block, end);
   return err;
@@ -246,8 +265,7 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
 
   for (; start < end; buf += chunk_end - start, start = chunk_end) {
     chunk_end = min_u64 (start + max_u64 (CHUNK, block), end);
-    if (!map_all_direct (e->map, sector_of (start),
-                         sectors_in (start, chunk_end))) {
+    if (!all_direct (e, sector_of (start), sectors_in (start, chunk_end))) {
       err = read_range (r, buf, start, chunk_end);
       if (err)
         return err;
@@ -255,8 +273,11 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
     }
     if (is_large) {
       err = main_read (r, buf, start, chunk_end);
-      if (err == 0)
+      if (err == 0) {
+        if (rescue_of (e))
+          keep_content (e, buf, start, chunk_end);
         continue;
+      }
       if (!may_go_on (r, err))
         return err;
     }
@@ -280,12 +301,75 @@ read_failed (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
   return isolate (r, buf, start, end, end - start <= r->e->config.main_block);
 }
 
+/* Reads whole blocks, from START on; *DONE, END at most, says how far. */
 static int
-read_direct (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
+read_direct (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
+             uint64_t *done)
 {
-  int err = main_read (r, buf, start, end);
+  int err;
 
-  return err ? read_failed (r, buf, start, end, err) : 0;
+  *done = end;
+  if (rescue_of (r->e))
+    err = keep_read (r, buf, start, end, done);
+  else
+    err = main_read (r, buf, start, end);
+  if (err == LOOK_AGAIN) {
+    *done = start;
+    return 0;
+  }
+  return err ? read_failed (r, buf, start, *done, err) : 0;
+}
+
+/* With a copy.  Main failed to read the block of which the bytes from START to
+ * END are wanted; others of it may be in any state.
+ */
+static int
+isolate_part (struct request *r, uint8_t *bounce, uint64_t block,
+              uint64_t start, uint64_t end)
+{
+  struct engine *e = r->e;
+  const uint64_t bend = block_end (e, block);
+  struct exclusive_hold hold;
+  bool weak = true;
+  int err;
+
+  lock_block (e, &hold, block);
+  if (!all_direct (e, sector_of (start), sectors_in (start, end))) {
+    unlock_block (e, &hold);
+    return LOOK_AGAIN;
+  }
+  err = read_block_locked (r, bounce, block, e->config.retries, &weak);
+  if (err == 0)
+    save_block (r, bounce, block, bend, weak);
+  else if (may_act_on (r, err) &&
+           move_direct (r, block, bend, NULL, WHY_AUTO_READ) == 0 &&
+           e->config.lost_zero)
+    err = LOOK_AGAIN;
+  unlock_block (e, &hold);
+  return err;
+}
+
+/* The same as read_part, with a copy: no block is completed, and what is read
+ * for a part of it is kept.
+ */
+static int
+read_part_with_copy (struct request *r, uint8_t *buf, uint64_t start,
+                     uint64_t end)
+{
+  struct engine *e = r->e;
+  const uint64_t block = block_of (e, start);
+  uint8_t *bounce;
+  int err;
+
+  if (posix_memalign ((void **) &bounce, 4096, e->config.main_block) != 0)
+    return ENOMEM;
+  err = keep_read_block (r, bounce, block, start, end);
+  if (err > 0 && may_go_on (r, err))
+    err = isolate_part (r, bounce, block, start, end);
+  if (err == 0)
+    memcpy (buf, bounce + (start - block), end - start);
+  free (bounce);
+  return err == LOOK_AGAIN ? read_range (r, buf, start, end) : err;
 }
 
 /* DIRECT bytes from START to END within one main block, of which they are
@@ -297,11 +381,13 @@ read_part (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
   struct engine *e = r->e;
   uint64_t block = block_of (e, start), bend = block_end (e, start);
   struct exclusive_hold hold;
-  uint64_t class_end;
+  uint64_t class_end, done;
   uint8_t *bounce;
   bool weak = false;
   int err = 0;
 
+  if (rescue_of (e))
+    return read_part_with_copy (r, buf, start, end);
   if (classify (e, block, bend, &class_end) == MIXED &&
       atomic_load (&e->auto_remap)) {
     lock_block (e, &hold, block);
@@ -316,7 +402,7 @@ read_part (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
   if (posix_memalign ((void **) &bounce, 4096, e->config.main_block) != 0)
     return ENOMEM;
   if (map_all_direct (e->map, sector_of (block), sectors_in (block, bend)))
-    err = read_direct (r, bounce, block, bend);
+    err = read_direct (r, bounce, block, bend, &done);
   else
     err = read_block_locked (r, bounce, block, 1, &weak);
   if (err == 0)
@@ -333,6 +419,14 @@ covers_lost (struct engine *e, uint64_t start, uint64_t end)
   sector_t last = sector_of (end - 1);
   struct run run;
 
+  if (rescue_of (e)) {
+    for (; sector <= last; sector = run_end_sector (&run)) {
+      run = state_lookup (e, sector, last + 1 - sector);
+      if (run.state == LOST)
+        return true;
+    }
+    return false;
+  }
   while (map_next (e->map, sector, &run) && run.start <= last) {
     if (run.state == LOST)
       return true;
@@ -355,28 +449,82 @@ read_lost (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
   return 0;
 }
 
-/* Sectors in a state of which the map says everything, unless they live in a
- * registered place.
+/* Sectors that are KEPT, which the copy can't read.  Main holds the same,
+ * unless clients were writing near by when a server was killed.  Main isn't
+ * waited for if it is lost.
  */
 static int
-read_zero (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
+read_kept_from_main (struct request *r, uint8_t *buf, uint64_t start,
+                     uint64_t end)
 {
-  struct place *place = place_of (r->e, ZERO);
+  struct engine *e = r->e;
+  const bool met_lost = r->met_lost;
+  const uint64_t first = block_of (e, start);
+  const uint64_t last = block_end (e, end - 1);
+  uint8_t *bounce;
+  int err;
 
-  if (place)
-    return place_read (place, buf, end - start, start);
-  memset (buf, 0, end - start);
-  return 0;
+  if (touched_stale (e, sector_of (start), sectors_in (start, end)))
+    return EIO;
+  if (posix_memalign ((void **) &bounce, 4096, last - first) != 0)
+    return ENOMEM;
+  err = main_read (r, bounce, first, last);
+  r->met_lost = met_lost;
+  if (err == 0)
+    memcpy (buf, bounce + (start - first), end - start);
+  free (bounce);
+  return err ? EIO : 0;
 }
 
-/* Sectors that live in a copy of main, which must be there. */
+/* What has become of RESCUED sectors that the copy was asked for, or can't be
+ * asked for: LOOK_AGAIN if they are something else now.
+ */
+static int
+rescued_again (struct engine *e, uint64_t start, uint64_t end,
+               enum sector_state state)
+{
+  struct rescue *rescue = rescue_of (e);
+  const sector_t sector = sector_of (start);
+  const uint64_t count = sectors_in (start, end);
+  const struct run run = state_lookup (e, sector, count);
+
+  if (run.state != state || run.count < count)
+    return LOOK_AGAIN;
+  /* What wasn't recorded may be lost with the copy's cache. */
+  return copy_has_failed (&rescue->copy) &&
+    !state_is_recorded (e, rescue, sector, count) ? EIO : 0;
+}
+
+/* Sectors that live in the copy, from START on; *DONE, END at most, says how
+ * far they were read.
+ */
 static int
 read_rescued (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
-              enum sector_state state)
+              enum sector_state state, uint64_t *done)
 {
-  struct place *place = place_of (r->e, state);
+  struct engine *e = r->e;
+  struct rescue *rescue = rescue_of (e);
+  int err, again;
 
-  return place && place_read (place, buf, end - start, start) == 0 ? 0 : EIO;
+  if (rescue == NULL)
+    return EIO;
+  *done = end;
+  err = copy_read (&rescue->copy, buf, start, end);
+  if (err == 0 && !copy_has_failed (&rescue->copy))
+    return 0;
+  /* One sector after the other: each from where it can be read. */
+  if (err && end - start > SECTOR_SIZE - (start & (SECTOR_SIZE - 1))) {
+    *done = round_down (start, SECTOR_SIZE) + SECTOR_SIZE;
+    err = copy_read (&rescue->copy, buf, start, *done);
+  }
+  if (err && state == KEPT)
+    err = read_kept_from_main (r, buf, start, *done);
+  again = rescued_again (e, start, *done, state);
+  if (again == LOOK_AGAIN) {
+    *done = start;
+    return 0;
+  }
+  return again || err ? EIO : 0;
 }
 
 int
@@ -394,7 +542,7 @@ read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
   }
 
   for (; start < end && err == 0; buf += done - start, start = done) {
-    run = map_lookup (e->map, sector_of (start), sectors_in (start, end));
+    run = state_lookup (e, sector_of (start), sectors_in (start, end));
     run_end = min_u64 (run_end_byte (&run), end);
     done = run_end;
     switch (run.state) {
@@ -405,11 +553,11 @@ read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
       err = read_lost (r, buf, start, run_end);
       break;
     case ZERO:
-      err = read_zero (r, buf, start, run_end);
+      memset (buf, 0, run_end - start);
       break;
     case KEPT:
     case WRITTEN:
-      err = read_rescued (r, buf, start, run_end, run.state);
+      err = read_rescued (r, buf, start, run_end, run.state, &done);
       break;
     case DIRECT:
       if (start != block_of (e, start) || run_end < block_end (e, start)) {
@@ -419,11 +567,38 @@ read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
       }
       if (run_end != e->config.main_size)
         done = block_of (e, run_end);
-      err = read_direct (r, buf, start, done);
+      err = read_direct (r, buf, start, done, &done);
       break;
     }
   }
   return err;
+}
+
+/* All of it is recorded as RESCUED, and the copy reads it at once: as a rule,
+ * when much has been rescued (promise 24).
+ */
+static bool
+read_recorded (struct request *r, void *buf, uint64_t start, uint64_t end)
+{
+  struct engine *e = r->e;
+  struct rescue *rescue = rescue_of (e);
+  const uint64_t count = sectors_in (start, end);
+  struct run run;
+
+  if (rescue == NULL || ((start | end) & (rescue->copy.block - 1)) != 0 ||
+      end - start > MAX_CALL)
+    return false;
+  run = map_lookup (e->map, sector_of (start), count);
+  return state_is_rescued (run.state) && run.count == count &&
+    device_pread (&rescue->copy.dev, buf, end - start, start) == 0 &&
+    !copy_has_failed (&rescue->copy);
+}
+
+static int __attribute__ ((noinline))
+read_anything (struct request *r, void *buf, uint64_t start, uint64_t end)
+{
+  return read_recorded (r, buf, start, end) ? 0
+    : read_range (r, buf, start, end);
 }
 
 int
@@ -440,14 +615,16 @@ engine_pread (struct engine_conn *conn, void *buf, uint32_t count,
     return 0;
   shard = stat_request (e, STAT_READS, count);
   request_init (&r, conn, offset, count);
-  if (is_aligned (e, offset, end) && count <= e->max_call &&
+  if (is_aligned (e, offset, end) &&
+      count <= atomic_load_explicit (&e->simple_read_max,
+                                     memory_order_relaxed) &&
       map_all_direct (e->map, sector_of (offset), sectors_in (offset, end))) {
     err = main_read_once (&r, shard, buf, count, offset, true);
     if (err)
       err = read_failed (&r, buf, offset, end, err);
   }
   else
-    err = read_range (&r, buf, offset, end);
+    err = read_anything (&r, buf, offset, end);
   while (lost_again (&r, &err))
     err = read_range (&r, buf, offset, end);
   settle_canaries (&r);

@@ -12,13 +12,18 @@
 #include "engine/log.h"
 #include "engine/marks.h"
 #include "engine/record.h"
+#include "engine/settle.h"
+#include "engine/states.h"
 #include "engine/stats.h"
 #include "engine/suspects.h"
+#include "map/pending.h"
 
 static_assert ((int) CHANGE_DIRECT == (int) DIRECT &&
                (int) CHANGE_REMAP == (int) REMAPPED &&
                (int) CHANGE_LOST == (int) LOST &&
-               (int) CHANGE_ZERO == (int) ZERO,
+               (int) CHANGE_ZERO == (int) ZERO &&
+               (int) CHANGE_KEPT == (int) KEPT &&
+               (int) CHANGE_WRITTEN == (int) WRITTEN,
                "a change is numbered as the state that it leads to");
 
 void
@@ -248,6 +253,36 @@ keep_off_main (struct engine *e, const struct change_list *list)
   }
 }
 
+/* Beside a copy.  What was pending for the sectors is over: the change is
+ * newer. If that leaves two runs of what was one, more has to be reserved for
+ * them.
+ */
+static int
+commit_beside_pending (struct record *rec)
+{
+  struct engine *e = rec->e;
+  struct pending *pending = rescue_of (e)->pending;
+  struct change_list *list = &rec->list;
+  uint64_t used = 0;
+  int err;
+
+  err = spare_reserve (e->spare, 2 * list->n);
+  if (err)
+    return err;
+  settle_record_begins (e);
+  err = spare_commit (e->spare, list, rec->counters);
+  for (size_t i = 0; err == 0 && i < list->n; i++) {
+    const struct change *c = &list->v[i];
+
+    if (change_has_sector (c->kind) &&
+        pending_clear (pending, c->sector, c->count, DIRECT, 2))
+      used += 2;
+  }
+  settle_record_ended (e);
+  spare_unreserve (e->spare, 2 * list->n - used);
+  return err;
+}
+
 static int
 commit (struct record *rec)
 {
@@ -255,7 +290,10 @@ commit (struct record *rec)
   struct change_list *list = &rec->list;
   int err;
 
-  err = spare_commit (e->spare, list, rec->counters);
+  if (rescue_of (e))
+    err = commit_beside_pending (rec);
+  else
+    err = spare_commit (e->spare, list, rec->counters);
   if (err == ENOSPC || err == 0)
     atomic_store (&e->spare_short, err == ENOSPC);
   if (err) {
@@ -323,7 +361,7 @@ move_direct (struct request *r, uint64_t start, uint64_t end,
 
   record_init (&rec, e, r);
   for (pos = start; pos < end && rec.err == 0; pos += n) {
-    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
+    run = state_lookup (e, sector_of (pos), sectors_in (pos, end));
     n = min_u64 (run.count << SECTOR_SHIFT, end - pos);
     if (run.state != DIRECT)
       continue;

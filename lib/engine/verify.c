@@ -142,6 +142,9 @@ engine_explain (struct engine *e, int err, struct message *message)
   case ENOMEM:
     message_set (message, "out of memory");
     break;
+  case ENOTSUP:
+    message_set (message, "not while main is being rescued to a copy");
+    break;
   default:
     if (atomic_load (&e->main_lost))
       message_set (message, "main is lost: it doesn't answer, or the disk "

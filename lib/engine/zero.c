@@ -24,6 +24,8 @@
 #include "engine/marks.h"
 #include "engine/read.h"
 #include "engine/record.h"
+#include "engine/rescue-write.h"
+#include "engine/states.h"
 #include "engine/stats.h"
 #include "engine/write.h"
 
@@ -101,6 +103,8 @@ zero_range (struct request *r, uint64_t start, uint64_t end)
   uint64_t head_end, tail;
   int err;
 
+  if (rescue_of (e))
+    return rescue_zero (r, start, end);
   /* Parts of sectors first: they can fail for a LOST one. */
   if (last < first)
     return write_edge (r, NULL, start, end);
@@ -189,7 +193,8 @@ engine_trim (struct engine_conn *conn, uint32_t count, uint64_t offset,
   if (end != e->config.main_size)
     end = block_of (e, end);
   do {
-    err = trim_blocks (&r, start, end);
+    err = rescue_of (e) ? rescue_trim (&r, offset, offset + count)
+      : trim_blocks (&r, start, end);
     if (err == 0 && fua)
       err = flush_written (&r);
   } while (lost_again (&r, &err));

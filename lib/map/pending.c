@@ -341,13 +341,14 @@ pending_set (struct pending *p, sector_t start, uint64_t count,
   return news;
 }
 
-/* In a page from AT to before END. */
-static void
+/* In a page from AT to before END; returns whether there was anything. */
+static bool
 clear_in_page (struct pending *p, struct pending_page *page, unsigned at,
                unsigned end, enum sector_state state)
 {
   unsigned from, to;
   uint64_t word, mask;
+  bool news = false;
 
   for (; at < end; at += to - from) {
     word = page->word[at / SECTORS_PER_WORD];
@@ -355,27 +356,36 @@ clear_in_page (struct pending *p, struct pending_page *page, unsigned at,
     to = min_u64 (from + (end - at), SECTORS_PER_WORD);
     mask = state == DIRECT ? ONES : sectors_with (word, code_of (state));
     mask = (mask | mask << 1) & bits (from, to);
-    put_word (p, page, at / SECTORS_PER_WORD, word & ~mask);
+    news |= put_word (p, page, at / SECTORS_PER_WORD, word & ~mask);
   }
+  return news;
 }
 
-void
+bool
 pending_clear (struct pending *p, sector_t start, uint64_t count,
-               enum sector_state from)
+               enum sector_state from, uint64_t runs)
 {
   const sector_t end = start + count;
   struct pending_page *page;
+  bool news = false;
   sector_t next;
 
   pthread_mutex_lock (&p->mutex);
   for (; start < end; start = next) {
     page = (struct pending_page *) find_page (p, start, &next);
     next = min_u64 (next, end);
-    if (page != NULL)
-      clear_in_page (p, page, start % PENDING_PAGE_SECTORS,
-                     start % PENDING_PAGE_SECTORS + (next - start), from);
+    if (page == NULL ||
+        !clear_in_page (p, page, start % PENDING_PAGE_SECTORS,
+                        start % PENDING_PAGE_SECTORS + (next - start), from))
+      continue;
+    news = true;
+    page->runs += runs;
+    if (runs > 0)
+      touch (p, page);
+    runs = 0;
   }
   pthread_mutex_unlock (&p->mutex);
+  return news;
 }
 
 void

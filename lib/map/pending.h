@@ -62,10 +62,12 @@ extern bool pending_set (struct pending *p, sector_t start, uint64_t count,
                          enum sector_state state, uint64_t runs);
 
 /* Of the sectors, in any number of pages, those that are pending in state FROM
- * are so no more; DIRECT: all.  Never fails.
+ * are so no more; DIRECT: all.  Never fails.  Returns whether there were any:
+ * then RUNS, which were reserved since what is left around them takes more of
+ * the log, stay with a page.
  */
-extern void pending_clear (struct pending *p, sector_t start, uint64_t count,
-                           enum sector_state from);
+extern bool pending_clear (struct pending *p, sector_t start, uint64_t count,
+                           enum sector_state from, uint64_t runs);
 
 /* Everything that is pending in one state. */
 extern void pending_clear_all (struct pending *p, enum sector_state from);

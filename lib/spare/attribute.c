@@ -17,6 +17,12 @@ attribute_tag_ok (const char *tag)
   return len > 0 && len <= ATTRIBUTE_TAG && tag[len] == 0;
 }
 
+bool
+attribute_is_known (const char *tag)
+{
+  return strcmp (tag, "copy") == 0;
+}
+
 struct attribute *
 attribute_copy (const struct attribute *a)
 {

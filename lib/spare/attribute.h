@@ -42,6 +42,9 @@ struct attribute {
   const uint8_t *data;
 };
 
+/* Does this program know what the tag means? */
+extern bool attribute_is_known (const char *tag);
+
 /* Is this a tag? */
 extern bool attribute_tag_ok (const char *tag);
 

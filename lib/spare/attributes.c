@@ -143,9 +143,8 @@ attributes_load (struct spare *s, const struct attribute *a, int *err)
   struct attribute *copy;
   const char *wrong;
 
-  /* This program knows none that are critical. */
   *err = ENOTSUP;
-  if (a->flags & ATTRIBUTE_CRITICAL)
+  if ((a->flags & ATTRIBUTE_CRITICAL) && !attribute_is_known (a->tag))
     return "an attribute that this program would have to know";
   *err = EINVAL;
   wrong = sample_problem (a, s->hdr.main_size);

@@ -94,7 +94,7 @@ rig_init (struct engine_rig *r, const struct rig_options *o)
   r->config = (struct engine_config) {
     .main_size = o->size ? o->size : 4 * MIB,
     .main_block = o->block ? o->block : SECTOR_SIZE,
-    .main_max = o->max_call,
+    .main_max = o->max_call, .copy_block = o->copy_block,
     .retries = o->retries == -1 ? 0 : o->retries ? o->retries : 1,
     .auto_remap = !o->manual, .lost_zero = o->lost_zero,
     .now_ms = rig_now, .log = rig_log, .opaque = r,
@@ -153,6 +153,24 @@ void
 rig_restart (struct engine_rig *r)
 {
   stop (r);
+  start (r, false);
+}
+
+void
+rig_crash (struct engine_rig *r, uint64_t *seed,
+           void (*meanwhile) (void *opaque), void *opaque)
+{
+  const struct memdev_crash how = {
+    .random = true, .seed = memdev_random (seed),
+    .tear = memdev_random (seed) % 2 * SECTOR_SIZE,
+  };
+  struct memdev *mem = memdev_crash (r->mem, r->mem->nevents, &how);
+
+  stop (r);
+  if (meanwhile)
+    meanwhile (opaque);
+  memdev_free (r->mem);
+  r->mem = mem;
   start (r, false);
 }
 
@@ -301,7 +319,7 @@ states (struct engine_rig *r, sector_t start, unsigned count)
   static char text[4096];
 
   for (unsigned i = 0; i < count; i++)
-    text[i] = "DRLZ"[map_lookup (r->map, start + i, 1).state];
+    text[i] = "DRLZ?KW"[map_lookup (r->map, start + i, 1).state];
   text[count] = '\0';
   return text;
 }

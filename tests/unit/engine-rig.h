@@ -31,7 +31,7 @@
  */
 struct rig_options {
   uint64_t size;
-  uint32_t block, max_call;
+  uint32_t block, max_call, copy_block;
   uint64_t spare_size;
   int retries;                  /* -1: none */
   bool manual, lost_zero;
@@ -61,6 +61,12 @@ extern void rig_end (struct engine_rig *r);
 
 /* As the server's end and start: the spare is closed and loaded again. */
 extern void rig_restart (struct engine_rig *r);
+
+/* As after a power cut: of what wasn't flushed to the spare any part is there.
+ * MEANWHILE is called when the old engine is gone; may be NULL.
+ */
+extern void rig_crash (struct engine_rig *r, uint64_t *seed,
+                       void (*meanwhile) (void *opaque), void *opaque);
 
 /* Asserts that no range is locked, and no slot is used but by the map. */
 extern void rig_check_idle (struct engine_rig *r);
@@ -94,7 +100,9 @@ over (struct engine_conn *conn, const struct device *main_dev)
 extern bool main_holds (struct engine_rig *r, uint64_t offset,
                         uint64_t count, unsigned tag);
 
-/* COUNT states as letters: D, R, L, Z.  Static memory. */
+/* COUNT states as letters, as the map has them: D, R, L, Z, K, W.  Static
+ * memory.
+ */
 extern const char *states (struct engine_rig *r, sector_t start,
                            unsigned count);
 

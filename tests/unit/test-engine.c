@@ -11,7 +11,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/places.h"
 #include "engine-rig.h"
 
 /* What a disk with sectors in all states must look like: a copy in memory
@@ -452,60 +451,6 @@ test_extents (void)
   rig_end (&r);
 }
 
-/* A third device holds the sectors of a state: reads find them there, and
- * FLUSH covers it, too (promises 1 and 14).
- */
-static void
-test_third_place (void)
-{
-  struct memdev *third = memdev_new (4 * MIB);
-  struct engine_rig r;
-  uint8_t buf[1024];
-
-  rig_init (&r, NULL);
-  CU_ASSERT_EQUAL (places_add (r.e, ZERO, &third->dev), 0);
-  CU_ASSERT_EQUAL (places_add (r.e, ZERO, &r.main->dev), EEXIST);
-  CU_ASSERT_PTR_NULL (place_of (r.e, DIRECT));
-  CU_ASSERT_PTR_NOT_NULL_FATAL (place_of (r.e, ZERO));
-  set_state (&r, 10, 5, ZERO, 0);
-  fill (buf, SEC (11), sizeof buf, 7);
-  CU_ASSERT_EQUAL (place_write (place_of (r.e, ZERO), buf, sizeof buf,
-                                SEC (11)), 0);
-
-  /* Where does this sector live? */
-  sim_reset (r.main);
-  CU_ASSERT_EQUAL (rig_read (&r, SEC (11), 1024, 7), 0);
-  CU_ASSERT_EQUAL (rig_read (&r, SEC (11) + 100, 600, 7), 0);
-  CU_ASSERT_EQUAL (rig_read (&r, SEC (14), 512, 0), 0);
-  CU_ASSERT_EQUAL (sim_calls (r.main, SIM_READ), 0);
-  CU_ASSERT_EQUAL (rig_read (&r, SEC (9), 512, 1), 0);
-
-  /* What has to be flushed? */
-  CU_ASSERT_EQUAL (rig_flush (&r), 0);
-  CU_ASSERT_EQUAL (third->flushes, 1);
-  CU_ASSERT_EQUAL (rig_flush (&r), 0);
-  CU_ASSERT_EQUAL (third->flushes, 1);
-  memdev_fail (third, MEMDEV_FLUSH, 1, EIO, false);
-  CU_ASSERT_EQUAL (place_write (place_of (r.e, ZERO), buf, 512, SEC (12)), 0);
-  CU_ASSERT_EQUAL (rig_flush (&r), EIO);
-  CU_ASSERT_EQUAL (rig_flush (&r), EIO);
-  rig_end (&r);
-  memdev_free (third);
-}
-
-/* There is room for some more, and no more. */
-static void
-test_many_places (void)
-{
-  struct engine_rig r;
-
-  rig_init (&r, NULL);
-  for (int i = 0; i < MAX_PLACES; i++)
-    CU_ASSERT_EQUAL (places_add (r.e, LOST + 10 + i, &r.main->dev), 0);
-  CU_ASSERT_EQUAL (places_add (r.e, ZERO, &r.main->dev), ENOSPC);
-  rig_end (&r);
-}
-
 int
 main (int argc, char *argv[])
 {
@@ -519,8 +464,6 @@ main (int argc, char *argv[])
     { "automatic remapping is off (promise 7)", test_manual },
     { "zero and trim (promise 9)", test_zero },
     { "extents", test_extents },
-    { "a third place of sectors (promises 1, 14)", test_third_place },
-    { "as many places as there can be", test_many_places },
     { NULL }
   };
 

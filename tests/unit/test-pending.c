@@ -92,7 +92,7 @@ test_model (void)
 
     code = random_below (4);
     if (i % 7 == 3) {
-      pending_clear (p, start, count, any[code]);
+      pending_clear (p, start, count, any[code], 0);
       for (sector_t s = start; s < start + count; s++)
         if (code == 0 || model[s] == code)
           model[s] = 0;
@@ -120,7 +120,7 @@ test_model (void)
         code++;
       memset (seen + run.start, code, run.count);
       if (recorded)
-        pending_clear (p, run.start, run.count, run.state);
+        pending_clear (p, run.start, run.count, run.state, 0);
     }
     CU_ASSERT_EQUAL (memcmp (seen, model, sizeof seen), 0);
     if (recorded)
@@ -158,8 +158,8 @@ test_batch (void)
   CU_ASSERT (pending_batch_next (p, &b, &run));
   CU_ASSERT (run.start == PAGE && run.count == 1 && run.state == ZERO);
   CU_ASSERT_FALSE (pending_batch_next (p, &b, &run));
-  pending_clear (p, 10, 2, WRITTEN);
-  pending_clear (p, 13, 2, KEPT);
+  pending_clear (p, 10, 2, WRITTEN, 0);
+  CU_ASSERT_FALSE (pending_clear (p, 13, 2, KEPT, 9));
   pending_release (p, &b, true);
   CU_ASSERT (is_pending (p, 0, 100, DIRECT, 12));
   CU_ASSERT (is_pending (p, 12, 100, WRITTEN, 3));
@@ -174,6 +174,11 @@ test_batch (void)
   pending_release (p, &b, true);
   CU_ASSERT_EQUAL (pending_take (p, &b), 0);
   CU_ASSERT_EQUAL (b.n, 0);
+  pending_release (p, &b, true);
+  /* What is cut takes more. */
+  CU_ASSERT (pending_clear (p, 13, 1, DIRECT, 2));
+  CU_ASSERT_EQUAL (pending_take (p, &b), 0);
+  CU_ASSERT_EQUAL (b.runs, 2);
   pending_release (p, &b, true);
   pending_unpin (p, 10, 5);
   pending_free (p);
@@ -203,7 +208,7 @@ test_large (void)
   CU_ASSERT_EQUAL (pending_take (p, &b), 0);
   while (pending_batch_next (p, &b, &run))
     if (run.start != 3)
-      pending_clear (p, run.start, run.count, run.state);
+      pending_clear (p, run.start, run.count, run.state, 0);
   pending_release (p, &b, true);
   pending_get_totals (p, &t);
   CU_ASSERT_EQUAL (t.pages, 1);
@@ -286,7 +291,7 @@ test_readers (void)
     CU_ASSERT_EQUAL (pending_take (p, &b), 0);
     while (pending_batch_next (p, &b, &run))
       if (run.start != 7)
-        pending_clear (p, run.start, run.count, DIRECT);
+        pending_clear (p, run.start, run.count, DIRECT, 0);
     pending_release (p, &b, true);
   }
   atomic_store (&stop, true);
