@@ -7,7 +7,8 @@
  * its RESCUED sectors are read and written again; the places of the others, of
  * which the copy may hold anything from before it was one, become zeroes, and
  * their states stay.  If the copy refuses such a write the RESCUED ones that
- * were not to be written at all are moved to slots: they might be lost with it.
+ * were not to be written at all are moved to slots: they might be lost with it
+ * (promise 29 of remap-promises(7)).
  *
  * Whole blocks of the copy are held exclusively by the caller, who changes the
  * states of the sectors that it has written.

@@ -219,6 +219,16 @@ retire_unreadable (struct record *rec, const struct run *run)
   return rec->err;
 }
 
+/* Does the spare say it, too, and nothing else is pending? */
+static bool
+is_recorded (const struct engine *e, const struct run *run)
+{
+  const struct rescue *rescue = rescue_of (e);
+
+  return rescue == NULL ||
+    state_is_recorded (e, rescue, run->start, run->count);
+}
+
 int
 record_zero (struct record *rec, uint64_t start, uint64_t end,
              enum change_reason why)
@@ -227,9 +237,9 @@ record_zero (struct record *rec, uint64_t start, uint64_t end,
   struct run run;
 
   for (pos = start; pos < end && rec->err == 0; pos = next) {
-    run = map_lookup (rec->e->map, sector_of (pos), sectors_in (pos, end));
+    run = state_lookup (rec->e, sector_of (pos), sectors_in (pos, end));
     next = min_u64 (run_end_byte (&run), end);
-    if (run.state == ZERO)
+    if (run.state == ZERO && is_recorded (rec->e, &run))
       continue;
     record_state (rec, &run, ZERO, run.state == DIRECT ? why : WHY_CLIENT);
     retire_unreadable (rec, &run);
@@ -253,9 +263,9 @@ keep_off_main (struct engine *e, const struct change_list *list)
   }
 }
 
-/* Beside a copy.  What was pending for the sectors is over: the change is
- * newer. If that leaves two runs of what was one, more has to be reserved for
- * them.
+/* Beside a copy (promise 27).  What was pending for the sectors is over: the
+ * change is newer.  If that leaves two runs of what was one, more has to be
+ * reserved for them.
  */
 static int
 commit_beside_pending (struct record *rec)

@@ -204,22 +204,23 @@ move (struct request *r, const uint8_t *buf, uint64_t start, uint64_t end,
     : zero_sectors (r, start, end, why);
 }
 
-/* One block of the copy, or a part of one, held exclusively: to the copy, or if
- * that refuses it to a slot.
+/* Sectors that are held exclusively, in whole blocks of the copy: to the copy,
+ * and those blocks that it refuses by themselves to slots.
  */
 static int
-write_block (struct request *r, const uint8_t *buf, uint64_t start,
+write_held (struct request *r, const uint8_t *buf, uint64_t start,
              uint64_t end, unsigned *failed)
 {
   struct engine *e = r->e;
   struct copy *copy = &rescue_of (e)->copy;
+  uint64_t next, single_until = 0;
   struct parts p;
-  uint64_t next;
   int err = 0;
 
   for (; start < end && err == 0; buf = ahead (buf, next - start),
        start = next) {
-    next = look (e, start, end, &p);
+    next = start < single_until ? merge_block_end (e, start) : end;
+    next = look (e, start, min_u64 (next, end), &p);
     if (next == start) {
       next = min_u64 (start + SECTOR_SIZE, end);
       err = move (r, buf, start, next, WHY_CLIENT);
@@ -241,11 +242,17 @@ write_block (struct request *r, const uint8_t *buf, uint64_t start,
       continue;
     }
     finish_refused (e, &p);
-    if (is_about_a_place (r, &err, start, next)) {
-      ++*failed;
-      r->failing_pieces++;
-      err = move (r, buf, start, next, WHY_AUTO_WRITE);
+    if (!is_about_a_place (r, &err, start, next))
+      break;
+    r->failing_pieces++;
+    if (next > merge_block_end (e, start) && err != ETIMEDOUT) {
+      single_until = next;
+      next = start;
+      err = 0;
+      continue;
     }
+    ++*failed;
+    err = move (r, buf, start, next, WHY_AUTO_WRITE);
   }
   return err;
 }
@@ -272,7 +279,7 @@ write_singly (struct request *r, const uint8_t *buf, uint64_t start,
       /* Those that go to slots anyway do it together. */
       next = failed < MAX_FAILING_BLOCKS
         ? min_u64 (merge_block_end (e, start), got) : got;
-      err = write_block (r, buf, start, next, &failed);
+      err = write_held (r, buf, start, next, &failed);
     }
     range_unlock_exclusive (e->ranges, &hold);
   }
@@ -411,7 +418,7 @@ write_part (struct request *r, const uint8_t *buf, uint64_t start,
       memcpy (sector + (start - pos), buf, end - start);
     else
       memset (sector + (start - pos), 0, end - start);
-    err = write_block (r, sector, pos, next, &failed);
+    err = write_held (r, sector, pos, next, &failed);
   }
   range_unlock_exclusive (e->ranges, &hold);
   return err;
@@ -537,7 +544,7 @@ zero_held (struct request *r, uint64_t start, uint64_t end, bool trim)
       err = NOT_FAST;
     else if (what == WRITE_ZERO) {
       next = min_u64 (next, start + PIECE_SIZE);
-      err = write_block (r, NULL, start, next, &failed);
+      err = write_held (r, NULL, start, next, &failed);
     }
   }
   return err;

@@ -8,9 +8,9 @@
  * main is kept (keep.c), what is written goes to the copy alone
  * (rescue-write.c, merge.c), and what changes by that is pending
  * (map/pending.c, states.c) until a batch records it (settle.c).  Nothing is
- * sent to main that writes.  Without one nothing of all this is even looked at:
- * simple requests (pwrite.c, read.c) have limits that are 0 with a copy, and
- * the others find rescue_of to be NULL.
+ * sent to main that writes (promise 25 of remap-promises(7)).  Without a copy
+ * nothing of all this is even looked at: simple requests (pwrite.c, read.c)
+ * have limits that are 0 with one, and the others find rescue_of to be NULL.
  */
 
 #ifndef REMAP_ENGINE_RESCUE_H

@@ -28,7 +28,9 @@ states_with_pending (const struct engine *e, const struct rescue *rescue,
   run = map_lookup (e->map, start, count);
   if (state == DIRECT || !yields (run.state))
     return run;
-  /* What was kept and not recorded may be lost with the copy; main has it. */
+  /* What was kept and not recorded may be lost with the copy; main has it
+   * (promise 28 of remap-promises(7)).
+   */
   if (state == KEPT && copy_has_failed (&rescue->copy))
     return run;
   run.state = state;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * Room in the log that is reserved for changes to come: spare_reserve and
- * spare_unreserve, which are in spare.h.
+ * Room in the log that is reserved for changes to come (promise 27 of
+ * remap-promises(7)): spare_reserve and spare_unreserve, which are in spare.h.
  *
  * What is reserved counts as if the state were larger by so many entries: no
  * other commit may make the state so large that it would have no room.  A

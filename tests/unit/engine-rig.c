@@ -157,18 +157,9 @@ rig_restart (struct engine_rig *r)
 }
 
 void
-rig_crash (struct engine_rig *r, uint64_t *seed,
-           void (*meanwhile) (void *opaque), void *opaque)
+rig_restart_with (struct engine_rig *r, struct memdev *mem)
 {
-  const struct memdev_crash how = {
-    .random = true, .seed = memdev_random (seed),
-    .tear = memdev_random (seed) % 2 * SECTOR_SIZE,
-  };
-  struct memdev *mem = memdev_crash (r->mem, r->mem->nevents, &how);
-
   stop (r);
-  if (meanwhile)
-    meanwhile (opaque);
   memdev_free (r->mem);
   r->mem = mem;
   start (r, false);

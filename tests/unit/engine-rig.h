@@ -62,11 +62,10 @@ extern void rig_end (struct engine_rig *r);
 /* As the server's end and start: the spare is closed and loaded again. */
 extern void rig_restart (struct engine_rig *r);
 
-/* As after a power cut: of what wasn't flushed to the spare any part is there.
- * MEANWHILE is called when the old engine is gone; may be NULL.
+/* As the server's end, but the spare is MEM when it starts again: what a crash
+ * has left of it.
  */
-extern void rig_crash (struct engine_rig *r, uint64_t *seed,
-                       void (*meanwhile) (void *opaque), void *opaque);
+extern void rig_restart_with (struct engine_rig *r, struct memdev *mem);
 
 /* Asserts that no range is locked, and no slot is used but by the map. */
 extern void rig_check_idle (struct engine_rig *r);

@@ -56,28 +56,35 @@ rescue_restart (struct rescue_rig *rr, bool clean)
   attach (rr);
 }
 
-static void
-crash_copy (void *opaque)
+static struct memdev *
+cut_power (struct memdev *m, uint64_t *seed)
 {
-  struct rescue_rig *rr = opaque;
-  static uint64_t seed = 1;
   const struct memdev_crash how = {
-    .random = true, .seed = memdev_random (&seed),
-    .tear = memdev_random (&seed) % 2 * SECTOR_SIZE,
+    .random = true, .seed = memdev_random (seed),
+    .tear = memdev_random (seed) % 2 * SECTOR_SIZE,
   };
-  struct memdev *copy = memdev_crash (rr->copy, rr->copy->nevents, &how);
+  struct memdev *image = memdev_crash (m, m->nevents, &how);
 
-  for (size_t i = 0; i < rr->copy->nbad; i++)
-    memdev_set_bad (copy, rr->copy->bad[i].ops, rr->copy->bad[i].offset,
-                    rr->copy->bad[i].count, rr->copy->bad[i].err);
-  memdev_free (rr->copy);
-  rr->copy = copy;
+  for (size_t i = 0; i < m->nbad; i++)
+    memdev_set_bad (image, m->bad[i].ops, m->bad[i].offset, m->bad[i].count,
+                    m->bad[i].err);
+  return image;
 }
 
 void
-rescue_crash (struct rescue_rig *rr, uint64_t *seed)
+rescue_cut_power (struct rescue_rig *rr, uint64_t *seed)
 {
-  rig_crash (&rr->r, seed, crash_copy, rr);
+  rr->mem_then = cut_power (rr->r.mem, seed);
+  rr->copy_then = cut_power (rr->copy, seed);
+}
+
+void
+rescue_crash (struct rescue_rig *rr)
+{
+  rig_restart_with (&rr->r, rr->mem_then);
+  memdev_free (rr->copy);
+  rr->copy = rr->copy_then;
+  rr->mem_then = rr->copy_then = NULL;
   attach (rr);
 }
 

@@ -16,6 +16,7 @@ struct rescue_rig {
   struct engine_rig r;
   struct memdev *copy;
   struct rescue_config config;
+  struct memdev *mem_then, *copy_then;          /* when the power failed */
 };
 
 /* O as of rig_init; O->copy_block is the copy's, too. */
@@ -25,8 +26,11 @@ extern void rescue_end (struct rescue_rig *rr);
 /* The server ends, cleanly or by a kill, and starts again. */
 extern void rescue_restart (struct rescue_rig *rr, bool clean);
 
-/* A power cut: of what was not flushed any part is on spare and copy. */
-extern void rescue_crash (struct rescue_rig *rr, uint64_t *seed);
+/* The power fails now: of what was not flushed any part is on spare and copy,
+ * of each for itself.  It is found so by rescue_crash, later.
+ */
+extern void rescue_cut_power (struct rescue_rig *rr, uint64_t *seed);
+extern void rescue_crash (struct rescue_rig *rr);
 
 /* Stores all that is to be kept; returns how many pieces. */
 extern unsigned rescue_keep (struct rescue_rig *rr);

@@ -451,6 +451,25 @@ test_extents (void)
   rig_end (&r);
 }
 
+/* FLUSH covers slots that were written again (promise 14). */
+static void
+test_flush_of_slots (void)
+{
+  struct engine_rig r;
+
+  rig_init (&r, NULL);
+  set_state (&r, 10, 5, REMAPPED, 2);
+  CU_ASSERT_EQUAL (rig_write (&r, SEC (11), 1024, 3), 0);
+  r.mem->flushes = 0;
+  CU_ASSERT_EQUAL (rig_flush (&r), 0);
+  CU_ASSERT_EQUAL (r.mem->flushes, 1);
+  CU_ASSERT_EQUAL (rig_flush (&r), 0);
+  CU_ASSERT_EQUAL (r.mem->flushes, 1);
+  CU_ASSERT_EQUAL (rig_write_fua (&r, SEC (11), 1024, 4), 0);
+  CU_ASSERT_EQUAL (r.mem->flushes, 2);
+  rig_end (&r);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -464,6 +483,7 @@ main (int argc, char *argv[])
     { "automatic remapping is off (promise 7)", test_manual },
     { "zero and trim (promise 9)", test_zero },
     { "extents", test_extents },
+    { "FLUSH covers slots (promise 14)", test_flush_of_slots },
     { NULL }
   };
 

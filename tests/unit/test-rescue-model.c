@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  * Copyright (C) 2026 The nbdkit-remap authors
  *
- * The copy against a model: random requests, keepings, kills and power cuts, in
- * which spare and copy lose, each for itself, any part of what wasn't flushed.
+ * The copy against a model: random requests, keepings, kills and power cuts, at
+ * any call of a device too, in which spare and copy lose, each for itself, any
+ * part of what wasn't flushed.
  * Whatever happens, what was acknowledged flushed is read back, what the copy
  * held before it was attached never is, and main is never written (promises 1,
  * 25, 27 of remap-promises(7)).
@@ -41,6 +42,8 @@ struct test_model {
   uint64_t seed;
   struct sector s[SECTORS];
   unsigned crowded;             /* one has so many contents */
+  unsigned countdown;           /* calls of devices until the power fails */
+  bool copy_bad;                /* sectors of the copy become bad, and good */
 };
 
 static uint64_t
@@ -128,11 +131,43 @@ check (struct test_model *m, uint64_t start, uint64_t end)
   }
 }
 
+/* Did the power fail meanwhile?  Then nobody was told that it succeeded. */
+static bool
+power_failed (const struct test_model *m)
+{
+  return m->rr.mem_then != NULL;
+}
+
 static void
 flush (struct test_model *m)
 {
   CU_ASSERT_EQUAL_FATAL (rig_flush (&m->rr.r), 0);
-  note_flush (m);
+  if (!power_failed (m))
+    note_flush (m);
+}
+
+static void
+count_down (void *opaque, enum memdev_op op, uint64_t offset, uint64_t count)
+{
+  struct test_model *m = opaque;
+
+  if (op != MEMDEV_READ && m->countdown > 0 && --m->countdown == 0)
+    rescue_cut_power (&m->rr, &m->seed);
+}
+
+static void
+arm (struct test_model *m)
+{
+  m->countdown = 1 + below (m, 12);
+  m->rr.copy->hook = m->rr.r.mem->hook = count_down;
+  m->rr.copy->hook_opaque = m->rr.r.mem->hook_opaque = m;
+}
+
+static void
+disarm (struct test_model *m)
+{
+  m->countdown = 0;
+  m->rr.copy->hook = m->rr.r.mem->hook = NULL;
 }
 
 /* What is there now is one of what may be. */
@@ -188,7 +223,7 @@ do_one (struct test_model *m)
     CU_ASSERT_EQUAL_FATAL (engine_pwrite (conn, buf, end - start, start, fua),
                            0);
     note_write (m, buf, start, end);
-    if (fua)
+    if (fua && !power_failed (m))
       note_durable (m, start, end);
     break;
   case 9:
@@ -218,19 +253,37 @@ do_one (struct test_model *m)
     flush (m);
     break;
   default:
+    if (m->copy_bad && below (m, 2))
+      memdev_set_bad (m->rr.copy, below (m, 3) ? MEMDEV_WRITE : 0,
+                      SEC (below (m, SECTORS)), 512, EIO);
     if (below (m, 4))
       break;
-    if (below (m, 3) == 0) {
+    if (below (m, 3) == 0 && m->countdown == 0 && !power_failed (m)) {
       rescue_restart (&m->rr, true);
       note_flush (m);
     }
-    else {
-      rescue_crash (&m->rr, &m->seed);
-      look_after_crash (m);
-    }
+    else if (!power_failed (m))
+      rescue_cut_power (&m->rr, &m->seed);
   }
   if (m->crowded > MAX_CONTENTS - 4)
     flush (m);
+}
+
+/* The same, and perhaps the power fails in it. */
+static void
+do_one_or_half (struct test_model *m)
+{
+  const bool armed = below (m, 10) == 0;
+
+  if (armed)
+    arm (m);
+  do_one (m);
+  if (armed)
+    disarm (m);
+  if (power_failed (m)) {
+    rescue_crash (&m->rr);
+    look_after_crash (m);
+  }
 }
 
 /* COPY_BAD: the copy has sectors that can't be written.  SMALL_SPARE: the log
@@ -245,6 +298,7 @@ run (uint32_t block, uint32_t copy_block, bool copy_bad, uint64_t seed)
   struct test_model *m = calloc (1, sizeof *m);
 
   m->seed = seed;
+  m->copy_bad = copy_bad;
   rescue_init (&m->rr, &o);
   for (unsigned s = 0; s < SECTORS; s++) {
     memcpy (m->s[s].v[0], m->rr.r.main->data + SEC (s), len_of (s));
@@ -254,7 +308,7 @@ run (uint32_t block, uint32_t copy_block, bool copy_bad, uint64_t seed)
     memdev_set_bad (m->rr.copy, MEMDEV_WRITE, SEC (below (m, SECTORS)), 512,
                     EIO);
   for (int i = 0; i < 3000; i++)
-    do_one (m);
+    do_one_or_half (m);
   flush (m);
   check (m, 0, SIZE);
   rescue_end (&m->rr);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "engine/keep.h"
+#include "engine/request.h"
 #include "engine/settle.h"
 #include "engine/touched.h"
 #include "rescue-rig.h"
@@ -119,6 +120,9 @@ test_join (void)
   struct rescue_rig rr;
   struct engine_rig *r = &rr.r;
   struct job first, second;
+  struct request request;
+  uint8_t buf[SEC (10)];
+  uint64_t done;
 
   rescue_init (&rr, NULL);
   sim_close (r->main, 0, SIM_READ, 0, 4 * MIB, false);
@@ -148,6 +152,15 @@ test_join (void)
   CU_ASSERT_STRING_EQUAL (rescue_states (&rr, 100, 8), "kkwwkkkk");
   CU_ASSERT_EQUAL (rig_read (r, SEC (102), SEC (2), 2), 0);
   CU_ASSERT_EQUAL (rig_read (r, SEC (104), SEC (4), 1), 0);
+
+  /* The same between a reader's two looks at the state. */
+  request_init (&request, &r->conn, SEC (104), SEC (4));
+  CU_ASSERT_EQUAL (keep_read (&request, buf, SEC (104), SEC (108), &done),
+                   LOOK_AGAIN);
+  CU_ASSERT_EQUAL (keep_read_block (&request, buf, SEC (104), SEC (104) + 5,
+                                    SEC (104) + 9), LOOK_AGAIN);
+  CU_ASSERT_EQUAL (keep_read (&request, buf, SEC (98), SEC (108), &done), 0);
+  CU_ASSERT_EQUAL (done, SEC (100));
   rescue_end (&rr);
 
   /* If the shared read fails the second reader reads its own blocks. */
@@ -409,8 +422,27 @@ test_copy_refuses (void)
     rescue_restart (&rr, false);
     CU_ASSERT_EQUAL (rig_read (r, SEC (17), SEC (1), 3), 0);
     CU_ASSERT_EQUAL (rig_read (r, SEC (8), SEC (1), 1), 0);
+    /* What was pending before is over. */
+    CU_ASSERT_EQUAL (rig_write (r, SEC (40), SEC (1), 2), 0);
+    memdev_set_bad (rr.copy, MEMDEV_WRITE, SEC (40), 512, EIO);
+    CU_ASSERT_EQUAL (rig_write (r, SEC (40), SEC (1), 3), 0);
+    CU_ASSERT_EQUAL (rig_zero (r, SEC (40), SEC (1)), 0);
+    CU_ASSERT_STRING_EQUAL (rescue_states (&rr, 40, 1), "Z");
+    CU_ASSERT_EQUAL (rig_read (r, SEC (40), SEC (1), 0), 0);
     rescue_end (&rr);
   }
+
+  /* A zero that it refuses, of what is ZERO in the spare and was written since,
+   * is recorded all the same.
+   */
+  rescue_init (&rr, NULL);
+  set_state (r, 10, 2, ZERO, 0);
+  CU_ASSERT_EQUAL (rig_write (r, SEC (10), SEC (2), 2), 0);
+  memdev_set_bad (rr.copy, MEMDEV_WRITE, SEC (10), 512, EIO);
+  CU_ASSERT_EQUAL (rig_zero (r, SEC (10), SEC (2)), 0);
+  CU_ASSERT_EQUAL (rig_read (r, SEC (10), SEC (2), 0), 0);
+  CU_ASSERT_STRING_EQUAL (rescue_states (&rr, 10, 2), "Zw");
+  rescue_end (&rr);
 
   /* Neighbours of a block that is refused move along. */
   const struct rig_options o = { .copy_block = 4096 };
@@ -590,6 +622,44 @@ test_beside (void)
   rescue_end (&rr);
 }
 
+/* While the copy is being flushed for a batch: another change of state, and
+ * another FLUSH, wait for it.
+ */
+static struct job slot_job, flush_job;
+
+static void
+start_beside (void *opaque, enum memdev_op op, uint64_t offset, uint64_t count)
+{
+  if (op != MEMDEV_FLUSH)
+    return;
+  beside->copy->hook = NULL;
+  job_start (&slot_job, &beside->r, JOB_WRITE, SEC (10), SEC (1), 7);
+  CU_ASSERT_FALSE (job_ended_early (&slot_job));
+  job_start (&flush_job, &beside->r, JOB_FLUSH, 0, 0, 0);
+  CU_ASSERT_FALSE (job_ended_early (&flush_job));
+}
+
+static void
+test_waits (void)
+{
+  struct rescue_rig rr;
+  struct engine_rig *r = &rr.r;
+
+  rescue_init (&rr, NULL);
+  beside = &rr;
+  CU_ASSERT_EQUAL (rig_write (r, SEC (10), SEC (2), 2), 0);
+  memdev_set_bad (rr.copy, MEMDEV_WRITE, SEC (10), 512, EIO);
+  rr.copy->hook = start_beside;
+  CU_ASSERT_EQUAL (rig_flush (r), 0);
+  CU_ASSERT_EQUAL (job_end (&slot_job), 0);
+  CU_ASSERT_EQUAL (job_end (&flush_job), 0);
+  CU_ASSERT_STRING_EQUAL (rescue_states (&rr, 10, 2), "RW");
+  CU_ASSERT_EQUAL (rig_read (r, SEC (10), SEC (1), 7), 0);
+  rescue_restart (&rr, false);
+  CU_ASSERT_EQUAL (rig_read (r, SEC (10), SEC (1), 7), 0);
+  rescue_end (&rr);
+}
+
 /* Room in the log: without it a write fails before anything, and nothing is
  * kept; what was acknowledged is recorded (promise 27).
  */
@@ -666,6 +736,7 @@ main (int argc, char *argv[])
     { "fallback to main (promise 27)", test_fallback },
     { "bad sectors of main (promises 4, 5)", test_bad_main },
     { "changes beside a batch (promise 27)", test_beside },
+    { "what waits for a batch (promise 27)", test_waits },
     { "a full log (promise 27)", test_log_full },
     { NULL }
   };
