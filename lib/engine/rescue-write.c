@@ -88,6 +88,9 @@ prepare (struct engine *e, const struct parts *p)
   unsigned i;
   int err = 0;
 
+  /* It couldn't be recorded (promise 16). */
+  if (p->n > 0 && spare_failed (e->spare))
+    return EIO;
   for (i = 0; i < p->n && err == 0; i++)
     if (p->v[i].kept)
       err = touched_mark (e, p->v[i].start, p->v[i].count);
@@ -353,7 +356,11 @@ write_sectors (struct request *r, const uint8_t *buf, uint64_t start,
   return err;
 }
 
-/* Reads the sector at POS, held exclusively, whatever it is. */
+/* Reads the sector at POS, held exclusively, whatever it is.  UNREADABLE: main
+ * lives, and can't read it.
+ */
+#define UNREADABLE (-100)
+
 static int
 read_sector_locked (struct request *r, uint8_t *buf, uint64_t pos,
                     uint64_t next)
@@ -384,17 +391,26 @@ read_sector_locked (struct request *r, uint8_t *buf, uint64_t pos,
   err = read_block_locked (r, bounce, block, 1 + e->config.retries, &weak);
   if (err == 0)
     memcpy (buf, bounce + (pos - block), next - pos);
-  else if (may_act_on (r, err)) {
-    struct record rec;
-
-    /* The others of its block aren't held. */
-    record_init (&rec, e, r);
-    record_state (&rec, &run, LOST, WHY_AUTO_READ);
-    record_commit (&rec);
-    err = EIO;
-  }
+  else if (may_act_on (r, err))
+    err = UNREADABLE;
   free (bounce);
   return err;
+}
+
+/* Main can't read the block that holds the byte at POS: what is DIRECT of it is
+ * LOST.  Nobody writes to main, so that is still so under the lock.
+ */
+static int
+lose_block (struct request *r, uint64_t pos)
+{
+  struct engine *e = r->e;
+  const uint64_t block = block_of (e, pos);
+  struct exclusive_hold hold;
+
+  lock_block (e, &hold, block);
+  move_direct (r, block, block_end (e, block), NULL, WHY_AUTO_READ);
+  unlock_block (e, &hold);
+  return EIO;
 }
 
 /* Bytes within one sector, but not all of it. */
@@ -421,7 +437,7 @@ write_part (struct request *r, const uint8_t *buf, uint64_t start,
     err = write_held (r, sector, pos, next, &failed);
   }
   range_unlock_exclusive (e->ranges, &hold);
-  return err;
+  return err == UNREADABLE ? lose_block (r, pos) : err;
 }
 
 /* The edges of a request that are parts of sectors; *START and *END become

@@ -63,7 +63,10 @@ note_all (struct engine *e, struct pending_batch *b, struct change_list *list)
     while (run.count > 0 && err == 0) {
       part = map_lookup (e->map, run.start, run.count);
       run_take (&run, part.count);
-      if (part.state != REMAPPED && part.state != WRITTEN)
+      /* A write that began before the record, and ended after it. */
+      if (part.state == WRITTEN)
+        pending_clear (rescue->pending, part.start, part.count, DIRECT, 0);
+      else if (part.state != REMAPPED)
         err = note (list, part.start, part.count, run.state);
     }
   return err;

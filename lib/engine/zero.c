@@ -6,8 +6,8 @@
  * Whole main blocks are zeroed as they are written (write.c).  Of what doesn't
  * cover whole blocks, whole sectors that are not DIRECT become ZERO in the map;
  * parts of sectors, and DIRECT parts of blocks, are written (edge.c).  A trim
- * reaches DIRECT blocks only, and changes no state.  With a copy neither reaches
- * main (promise 25): rescue-write.c does them.
+ * reaches DIRECT blocks only, and changes no state.  With a copy neither
+ * reaches main (promise 25): rescue-write.c does them.
  */
 
 #include <config.h>

@@ -27,8 +27,8 @@ struct batch {
   uint64_t need;                /* pages for the first one alone */
   uint32_t pages;
   bool tight;                   /* the state may become too large */
-  uint64_t reserved;            /* entries that were kept for it: it isn't tight,
-                                 * and comes alone */
+  uint64_t reserved;            /* entries that were kept for it: then it isn't
+                                 * tight, and comes alone */
   bool whole;                   /* there is no room for the record: it is
                                  * written as a checkpoint */
   uint32_t features;            /* that the header must have */

@@ -235,8 +235,8 @@ extern int spare_advance (struct spare *spare);
 
 /* Keeps room in the log for a commit that makes the state larger by RUNS runs
  * at most, and has no more of them itself, whatever is committed before it.
- * Costs nothing as a rule.  What is kept is given back by spare_unreserve, or by
- * a commit whose list has it as RESERVED and that succeeds.  Errors: ENOSPC,
+ * Costs nothing as a rule.  What is kept is given back by spare_unreserve, or
+ * by a commit whose list has it as RESERVED and that succeeds.  Errors: ENOSPC,
  * EIO (the spare has failed), EROFS.
  */
 extern int spare_reserve (struct spare *spare, uint64_t runs);

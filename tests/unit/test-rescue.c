@@ -351,7 +351,8 @@ test_parts (void)
     /* A part of one that main can't read: LOST. */
     sim_bad (r->main, SIM_READ, 200, 1, EIO);
     CU_ASSERT_EQUAL (rig_write (r, SEC (200) + 5, 20, 9), EIO);
-    CU_ASSERT_STRING_EQUAL (rescue_states (&rr, 200, 1), "L");
+    CU_ASSERT_STRING_EQUAL (rescue_states (&rr, 200, 8), blocks & 1
+                            ? "LLLLLLLL" : "LDDDDDDD");
     CU_ASSERT_EQUAL (rig_write (r, SEC (200), 512, 9), 0);
     CU_ASSERT_EQUAL (rig_read (r, SEC (200), 512, 9), 0);
     rescue_end (&rr);
@@ -622,6 +623,30 @@ test_beside (void)
   rescue_end (&rr);
 }
 
+/* A spare that has failed can't record anything: writes that need it fail, and
+ * FLUSH (promise 16).
+ */
+static void
+test_spare_fails (void)
+{
+  struct rescue_rig rr;
+  struct engine_rig *r = &rr.r;
+
+  rescue_init (&rr, NULL);
+  CU_ASSERT_EQUAL (rig_write (r, SEC (10), SEC (2), 2), 0);
+  CU_ASSERT_EQUAL (rig_flush (r), 0);
+  CU_ASSERT_EQUAL (rig_write (r, SEC (20), SEC (2), 2), 0);
+  memdev_fail (r->mem, MEMDEV_FLUSH, 1, EIO, false);
+  CU_ASSERT_EQUAL (rig_flush (r), EIO);
+  CU_ASSERT_EQUAL (rig_write (r, SEC (30), SEC (2), 2), EIO);
+  CU_ASSERT_EQUAL (rig_zero (r, SEC (30), SEC (2)), EIO);
+  CU_ASSERT_EQUAL (rig_write (r, SEC (10), SEC (2), 3), 0);
+  CU_ASSERT_EQUAL (rig_read (r, SEC (20), SEC (2), 2), 0);
+  CU_ASSERT_EQUAL (rig_read (r, SEC (30), SEC (2), 1), 0);
+  CU_ASSERT_EQUAL (rig_flush (r), EIO);
+  rescue_end (&rr);
+}
+
 /* While the copy is being flushed for a batch: another change of state, and
  * another FLUSH, wait for it.
  */
@@ -694,6 +719,112 @@ test_log_full (void)
   rescue_end (&rr);
 }
 
+/* Clients side by side, each with sectors of its own in everybody's blocks,
+ * while what they read is kept and recorded.
+ */
+#define THREADS 4
+#define ROUNDS 400
+#define AREA 256U               /* sectors */
+
+struct client {
+  struct rescue_rig *rr;
+  struct engine_conn conn;
+  unsigned number, tag[AREA];
+  pthread_t thread;
+};
+
+static void
+check_client (struct client *c, struct engine_conn *conn)
+{
+  uint8_t buf[SECTOR_SIZE];
+
+  for (unsigned s = c->number; s < AREA; s += THREADS) {
+    CU_ASSERT_EQUAL (engine_pread (conn, buf, sizeof buf, SEC (s)), 0);
+    CU_ASSERT (matches (buf, SEC (s), sizeof buf, c->tag[s]));
+  }
+}
+
+static void *
+client (void *arg)
+{
+  struct client *c = arg;
+  uint8_t buf[SECTOR_SIZE];
+  uint64_t seed = c->number + 1;
+
+  for (unsigned i = 0; i < ROUNDS; i++) {
+    const unsigned s = memdev_random (&seed) % (AREA / THREADS) * THREADS +
+      c->number;
+
+    atomic_fetch_add (&c->rr->r.now_ms, 30);
+    switch (memdev_random (&seed) % 8) {
+    case 0: case 1: case 2:
+      c->tag[s] = 2 + i;
+      fill (buf, SEC (s), sizeof buf, c->tag[s]);
+      CU_ASSERT_EQUAL (engine_pwrite (&c->conn, buf, sizeof buf, SEC (s),
+                                      i % 16 == 0), 0);
+      break;
+    case 3:
+      c->tag[s] = 0;
+      CU_ASSERT_EQUAL (engine_zero (&c->conn, sizeof buf, SEC (s), 0, false),
+                       0);
+      break;
+    case 4:
+      if (i % 8 == 0)
+        CU_ASSERT_EQUAL (engine_flush (&c->conn), 0);
+      break;
+    default:
+      CU_ASSERT_EQUAL (engine_pread (&c->conn, buf, sizeof buf, SEC (s)), 0);
+      CU_ASSERT (matches (buf, SEC (s), sizeof buf, c->tag[s]));
+    }
+  }
+  return NULL;
+}
+
+static void *
+keeper (void *arg)
+{
+  engine_keeper (arg);
+  return NULL;
+}
+
+static void
+test_threads (void)
+{
+  static struct client c[THREADS];
+  pthread_t keeper_thread;
+  struct engine_conn conn;
+  struct rescue_rig rr;
+
+  for (int large = 0; large < 2; large++) {
+    const struct rig_options o = { .copy_block = large ? 4096 : 512 };
+
+    rescue_init (&rr, &o);
+    for (int i = 0; i < 5; i++)
+      memdev_set_bad (rr.copy, MEMDEV_WRITE, SEC (37 * i + 11), 512, EIO);
+    engine_conn_init (&conn, rr.r.e, &rr.r.main->dev);
+    CU_ASSERT_EQUAL_FATAL (pthread_create (&keeper_thread, NULL, keeper,
+                                           &conn), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+      c[i] = (struct client) { .rr = &rr, .number = i };
+      for (unsigned s = 0; s < AREA; s++)
+        c[i].tag[s] = 1;
+      engine_conn_init (&c[i].conn, rr.r.e, &rr.r.main->dev);
+      CU_ASSERT_EQUAL_FATAL (pthread_create (&c[i].thread, NULL, client,
+                                             &c[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+      pthread_join (c[i].thread, NULL);
+    engine_stop_keeper (rr.r.e);
+    pthread_join (keeper_thread, NULL);
+    for (unsigned i = 0; i < THREADS; i++)
+      check_client (&c[i], &rr.r.conn);
+    rescue_restart (&rr, true);
+    for (unsigned i = 0; i < THREADS; i++)
+      check_client (&c[i], &rr.r.conn);
+    rescue_end (&rr);
+  }
+}
+
 static void
 test_attach (void)
 {
@@ -736,8 +867,10 @@ main (int argc, char *argv[])
     { "fallback to main (promise 27)", test_fallback },
     { "bad sectors of main (promises 4, 5)", test_bad_main },
     { "changes beside a batch (promise 27)", test_beside },
+    { "the spare fails (promise 16)", test_spare_fails },
     { "what waits for a batch (promise 27)", test_waits },
     { "a full log (promise 27)", test_log_full },
+    { "side by side (promises 1, 27)", test_threads },
     { NULL }
   };
 
