@@ -248,7 +248,7 @@ struct engine {
   struct rescue *_Atomic rescue;
 
   /* The largest read in bytes that may be a simple one (see read.c): one call,
-   * and 0 with a copy.
+   * and 0 with a copy, and while anything is suspected.
    */
   _Atomic uint32_t simple_read_max;
 

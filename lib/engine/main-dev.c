@@ -34,7 +34,7 @@ main_refuses (struct request *r, int err)
   stat_add (e, STAT_MAIN_REFUSED, 1);
   if (atomic_exchange (&e->main_refuses, err) != 0)
     return;
-  allow_simple_writes (e);
+  allow_simple_requests (e);
   if (!atomic_exchange (&e->told.readonly, true))
     events_tell (e->config.events, EVENT_MAIN_READONLY,
                  "main refuses to be written (%s): %s", strerror (err),
@@ -49,7 +49,7 @@ main_was_written (struct engine *e)
   if (atomic_load_explicit (&e->main_refuses, memory_order_relaxed) == 0 ||
       atomic_exchange (&e->main_refuses, 0) == 0)
     return;
-  allow_simple_writes (e);
+  allow_simple_requests (e);
 }
 
 int
@@ -228,7 +228,7 @@ main_read (struct request *r, void *buf, uint64_t start, uint64_t end)
 
   for (; start < end && err == 0; start += n, p += n) {
     n = min_u64 (end - start, r->e->max_call);
-    err = main_read_once (r, stat_shard (r->e), p, n, start, false);
+    err = main_read_once (r, stat_shard (r->e), p, n, start);
   }
   return err;
 }

@@ -87,19 +87,18 @@ extern int main_read_carefully (struct request *r, void *buf, uint32_t count,
 extern int main_read_noted (struct request *r, void *buf, uint32_t count,
                             uint64_t start, bool may_sample);
 
-/* One call, of at most max_call bytes, by a thread that counts in SHARD.
- * MAY_SAMPLE: it is what a client reads, and the thread holds no range.
+/* One call, of at most simple_read_max bytes, by a thread that counts in SHARD:
+ * so there were no suspects a moment ago.  MAY_SAMPLE: it is what a client
+ * reads, and the thread holds no range.
  */
 static inline int
-main_read_once (struct request *r, struct stat_shard *shard, void *buf,
-                uint32_t count, uint64_t start, bool may_sample)
+main_read_simply (struct request *r, struct stat_shard *shard, void *buf,
+                  uint32_t count, uint64_t start, bool may_sample)
 {
   struct engine *e = r->e;
   _Atomic uint32_t *call;
   int err;
 
-  if (suspects_any (e))
-    return main_read_carefully (r, buf, count, start);
   if (main_met_lost (r))
     return ENODEV;
   if (!canaries_quiet (&e->canaries, start, count))
@@ -109,6 +108,15 @@ main_read_once (struct request *r, struct stat_shard *shard, void *buf,
   call_ended (call);
   return err ? main_failed (r, STAT_MAIN_READ_ERRORS, err, start,
                             start + count) : 0;
+}
+
+/* The same, of at most max_call bytes. */
+static inline int
+main_read_once (struct request *r, struct stat_shard *shard, void *buf,
+                uint32_t count, uint64_t start)
+{
+  return suspects_any (r->e) ? main_read_carefully (r, buf, count, start)
+    : main_read_simply (r, shard, buf, count, start, false);
 }
 
 #endif /* REMAP_ENGINE_MAIN_DEV_H */

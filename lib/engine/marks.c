@@ -95,16 +95,18 @@ marks_count (const struct marks *m)
 }
 
 void
-allow_simple_writes (struct engine *e)
+allow_simple_requests (struct engine *e)
 {
+  bool none;
+
   /* Under the mutex of additions: one that is made at the same time must not
    * be undone.
    */
   pthread_mutex_lock (&e->late.mutex);
-  atomic_store (&e->simple_max,
-                atomic_load (&e->main_refuses) || atomic_load (&e->late.any) ||
-                atomic_load (&e->suspects.any) || atomic_load (&e->rescue) ? 0
-                : min_u64 (e->max_call, MAIN_PIECE));
+  none = atomic_load (&e->suspects.any) || atomic_load (&e->rescue);
+  atomic_store (&e->simple_read_max, none ? 0 : e->max_call);
+  none |= atomic_load (&e->main_refuses) || atomic_load (&e->late.any);
+  atomic_store (&e->simple_max, none ? 0 : min_u64 (e->max_call, MAIN_PIECE));
   pthread_mutex_unlock (&e->late.mutex);
 }
 

@@ -69,6 +69,6 @@ extern uint64_t marks_count (const struct marks *m);
 /* Main has begun or ceased to refuse writes, or something is suspected (see
  * suspects.h) or no longer: are simple ones (pwrite.c) still allowed?
  */
-extern void allow_simple_writes (struct engine *e);
+extern void allow_simple_requests (struct engine *e);
 
 #endif /* REMAP_ENGINE_MARKS_H */

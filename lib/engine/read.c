@@ -619,7 +619,7 @@ engine_pread (struct engine_conn *conn, void *buf, uint32_t count,
       count <= atomic_load_explicit (&e->simple_read_max,
                                      memory_order_relaxed) &&
       map_all_direct (e->map, sector_of (offset), sectors_in (offset, end))) {
-    err = main_read_once (&r, shard, buf, count, offset, true);
+    err = main_read_simply (&r, shard, buf, count, offset, true);
     if (err)
       err = read_failed (&r, buf, offset, end, err);
   }

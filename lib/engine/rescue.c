@@ -10,6 +10,7 @@
 #include "engine/copy.h"
 #include "engine/flush.h"
 #include "engine/keep.h"
+#include "engine/marks.h"
 #include "engine/rescue.h"
 #include "engine/settle.h"
 #include "engine/states.h"
@@ -90,9 +91,8 @@ engine_attach_copy (struct engine_conn *conn, const struct rescue_config *c)
     return EIO;
   }
   rescue->settling.last_ms = e->config.now_ms (e->config.opaque);
-  atomic_store (&e->simple_max, 0);
-  atomic_store (&e->simple_read_max, 0);
   atomic_store (&e->rescue, rescue);
+  allow_simple_requests (e);
   return 0;
 }
 

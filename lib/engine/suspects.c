@@ -50,7 +50,7 @@ update (struct engine *e)
   if (any == atomic_load (&s->any))
     return;
   atomic_store (&s->any, any);
-  allow_simple_writes (e);
+  allow_simple_requests (e);
 }
 
 void
