@@ -66,16 +66,17 @@ ORDER = {
         errors canaries events alone
         engine.h
         internal
-        request log blocks marks stats places spare-dev recognise
+        request log blocks marks stats spare-dev recognise
         in-flight samples copy
         suspects states
         returned
-        lost settle touched
-        main-dev record
-        merge
+        lost settle touched refused
+        main-dev record parts
+        merge read-copy
         keep
         read write
         edge operation flush rescue-write
+        rescue-zero
         zero cache pwrite operators unmap verify status rescue
         watch engine
     """,

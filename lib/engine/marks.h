@@ -67,7 +67,7 @@ late_end (const struct engine *e, uint64_t start, uint64_t end, bool *late)
 extern uint64_t marks_count (const struct marks *m);
 
 /* Main has begun or ceased to refuse writes, or something is suspected (see
- * suspects.h) or no longer: are simple ones (pwrite.c) still allowed?
+ * suspects.h) or no longer: are simple ones (pwrite.c, read.c) allowed?
  */
 extern void allow_simple_requests (struct engine *e);
 

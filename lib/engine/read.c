@@ -29,7 +29,6 @@
 
 #include "base/bytes.h"
 #include "engine/blocks.h"
-#include "engine/copy.h"
 #include "engine/errors.h"
 #include "engine/events.h"
 #include "engine/keep.h"
@@ -37,10 +36,10 @@
 #include "engine/main-dev.h"
 #include "engine/marks.h"
 #include "engine/read.h"
+#include "engine/read-copy.h"
 #include "engine/record.h"
 #include "engine/states.h"
 #include "engine/stats.h"
-#include "engine/touched.h"
 
 /* Bytes in which blocks are read one by one: 2048 small reads take a drive
  * less than one that fails.
@@ -449,84 +448,6 @@ read_lost (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
   return 0;
 }
 
-/* Sectors that are KEPT, which the copy can't read.  Main holds the same,
- * unless clients were writing near by when a server was killed.  Main isn't
- * waited for if it is lost.
- */
-static int
-read_kept_from_main (struct request *r, uint8_t *buf, uint64_t start,
-                     uint64_t end)
-{
-  struct engine *e = r->e;
-  const bool met_lost = r->met_lost;
-  const uint64_t first = block_of (e, start);
-  const uint64_t last = block_end (e, end - 1);
-  uint8_t *bounce;
-  int err;
-
-  if (touched_stale (e, sector_of (start), sectors_in (start, end)))
-    return EIO;
-  if (posix_memalign ((void **) &bounce, 4096, last - first) != 0)
-    return ENOMEM;
-  err = main_read (r, bounce, first, last);
-  r->met_lost = met_lost;
-  if (err == 0)
-    memcpy (buf, bounce + (start - first), end - start);
-  free (bounce);
-  return err ? EIO : 0;
-}
-
-/* What has become of RESCUED sectors that the copy was asked for, or can't be
- * asked for: LOOK_AGAIN if they are something else now.
- */
-static int
-rescued_again (struct engine *e, uint64_t start, uint64_t end,
-               enum sector_state state)
-{
-  struct rescue *rescue = rescue_of (e);
-  const sector_t sector = sector_of (start);
-  const uint64_t count = sectors_in (start, end);
-  const struct run run = state_lookup (e, sector, count);
-
-  if (run.state != state || run.count < count)
-    return LOOK_AGAIN;
-  /* What wasn't recorded may be lost with the copy's cache. */
-  return copy_has_failed (&rescue->copy) &&
-    !state_is_recorded (e, rescue, sector, count) ? EIO : 0;
-}
-
-/* Sectors that live in the copy, from START on; *DONE, END at most, says how
- * far they were read.
- */
-static int
-read_rescued (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
-              enum sector_state state, uint64_t *done)
-{
-  struct engine *e = r->e;
-  struct rescue *rescue = rescue_of (e);
-  int err, again;
-
-  if (rescue == NULL)
-    return EIO;
-  *done = end;
-  err = copy_read (&rescue->copy, buf, start, end);
-  if (err == 0 && !copy_has_failed (&rescue->copy))
-    return 0;
-  /* One sector after the other: each from where it can be read. */
-  if (err && end - start > SECTOR_SIZE - (start & (SECTOR_SIZE - 1))) {
-    *done = round_down (start, SECTOR_SIZE) + SECTOR_SIZE;
-    err = copy_read (&rescue->copy, buf, start, *done);
-  }
-  if (err && state == KEPT)
-    err = read_kept_from_main (r, buf, start, *done);
-  again = rescued_again (e, start, *done, state);
-  if (again == LOOK_AGAIN) {
-    *done = start;
-    return 0;
-  }
-  return again || err ? EIO : 0;
-}
-
 int
 read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
 {
@@ -557,7 +478,7 @@ read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
       break;
     case KEPT:
     case WRITTEN:
-      err = read_rescued (r, buf, start, run_end, run.state, &done);
+      err = copy_read_sectors (r, buf, start, run_end, run.state, &done);
       break;
     case DIRECT:
       if (start != block_of (e, start) || run_end < block_end (e, start)) {
@@ -574,30 +495,10 @@ read_range (struct request *r, void *vbuf, uint64_t start, uint64_t end)
   return err;
 }
 
-/* All of it is recorded as RESCUED, and the copy reads it at once: as a rule,
- * when much has been rescued (promise 24).
- */
-static bool
-read_recorded (struct request *r, void *buf, uint64_t start, uint64_t end)
-{
-  struct engine *e = r->e;
-  struct rescue *rescue = rescue_of (e);
-  const uint64_t count = sectors_in (start, end);
-  struct run run;
-
-  if (rescue == NULL || ((start | end) & (rescue->copy.block - 1)) != 0 ||
-      end - start > MAX_CALL)
-    return false;
-  run = map_lookup (e->map, sector_of (start), count);
-  return state_is_rescued (run.state) && run.count == count &&
-    device_pread (&rescue->copy.dev, buf, end - start, start) == 0 &&
-    !copy_has_failed (&rescue->copy);
-}
-
 static int __attribute__ ((noinline))
 read_anything (struct request *r, void *buf, uint64_t start, uint64_t end)
 {
-  return read_recorded (r, buf, start, end) ? 0
+  return copy_read_recorded (r->e, buf, start, end) ? 0
     : read_range (r, buf, start, end);
 }
 

@@ -7,7 +7,7 @@
  * cover whole blocks, whole sectors that are not DIRECT become ZERO in the map;
  * parts of sectors, and DIRECT parts of blocks, are written (edge.c).  A trim
  * reaches DIRECT blocks only, and changes no state.  With a copy neither
- * reaches main (promise 25): rescue-write.c does them.
+ * reaches main (promise 25): rescue-zero.c does them.
  */
 
 #include <config.h>
@@ -25,7 +25,7 @@
 #include "engine/marks.h"
 #include "engine/read.h"
 #include "engine/record.h"
-#include "engine/rescue-write.h"
+#include "engine/rescue-zero.h"
 #include "engine/states.h"
 #include "engine/stats.h"
 #include "engine/write.h"

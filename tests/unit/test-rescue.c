@@ -479,6 +479,21 @@ test_copy_refuses (void)
   CU_ASSERT_EQUAL (rig_write (r, SEC (10), SEC (2), 2), 0);
   rescue_end (&rr);
 
+  /* It answers nothing any more, also where it was written before: the same as
+   * if it said that it is gone.
+   */
+  rescue_init (&rr, NULL);
+  CU_ASSERT_EQUAL (rig_write (r, SEC (500), SEC (2), 2), 0);
+  CU_ASSERT_EQUAL (rig_flush (r), 0);
+  memdev_set_bad (rr.copy, MEMDEV_WRITE, SEC (10), 512, EIO);
+  CU_ASSERT_EQUAL (rig_write (r, SEC (10), SEC (1), 2), 0);
+  CU_ASSERT_STRING_EQUAL (rescue_states (&rr, 9, 3), "DRD");
+  memdev_fail (rr.copy, MEMDEV_ANY, 1, EIO, true);
+  CU_ASSERT_EQUAL (rig_write (r, SEC (20), SEC (2), 2), EIO);
+  CU_ASSERT_STRING_EQUAL (rescue_states (&rr, 19, 4), "DDDD");
+  CU_ASSERT_EQUAL (rig_flush (r), EIO);
+  rescue_end (&rr);
+
   /* It is gone: nothing goes to slots. */
   rescue_init (&rr, NULL);
   memdev_fail (rr.copy, MEMDEV_ANY, 1, ENODEV, true);
