@@ -115,7 +115,8 @@ struct rescue_config {
  * written any more.  No client's write may be under way, and no request of an
  * operator.  Flushes main first.  Returns 0; EIO: that failed; EINVAL: the copy
  * is too small, its blocks are larger than config.copy_block says, or main's
- * are larger than 1 MiB, or marks in the spare make no sense; EEXIST; ENOMEM.
+ * are larger than 1 MiB, main has more than 16 PiB, or marks in the spare make
+ * no sense; EEXIST; ENOMEM.
  */
 extern int engine_attach_copy (struct engine_conn *conn,
                                const struct rescue_config *config);

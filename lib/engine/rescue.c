@@ -26,10 +26,15 @@
 #define RECORD_BYTES (UINT64_C (64) << 20)
 #define LOOK_MS 1000
 
+/* Sectors of a main of 16 PiB: the directory of pending states and the marks
+ * are a few MiB then.
+ */
+#define MOST_SECTORS (UINT64_C (1) << 45)
+
 static bool
 is_possible (const struct engine *e, const struct rescue_config *c)
 {
-  return c->size >= e->config.main_size &&
+  return c->size >= e->config.main_size && e->nr_sectors <= MOST_SECTORS &&
     (c->block & (c->block - 1)) == 0 &&
     c->block <= max_u64 (e->config.main_block, e->config.copy_block) &&
     e->config.main_block <= UINT32_C (1) << FLIGHT_REGION_SHIFT;

@@ -74,6 +74,29 @@ static const struct device_ops main_ops = {
 };
 static const struct device main_dev = { .ops = &main_ops };
 
+/* ---- a copy of it, which takes anything ------------------------------- */
+
+static int
+copy_pread (void *ctx, void *buf, uint32_t count, uint64_t offset)
+{
+  MUST (count > 0 && offset <= main_size + 4096 &&
+        count <= main_size + 4096 - offset);
+  memset (buf, 0xbb, count);
+  return 0;
+}
+
+static int
+copy_pwrite (void *ctx, const void *buf, uint32_t count, uint64_t offset)
+{
+  MUST (count > 0 && offset <= main_size + 4096 &&
+        count <= main_size + 4096 - offset);
+  return 0;
+}
+
+static const struct device_ops copy_ops = {
+  .pread = copy_pread, .pwrite = copy_pwrite, .flush = main_flush,
+};
+
 /* ---- the environment: the same each time ------------------------------ */
 
 static uint64_t
@@ -132,6 +155,17 @@ close_all (void)
   map = NULL;
 }
 
+static int
+attach_copy (uint32_t block)
+{
+  const struct rescue_config config = {
+    .dev = { .ops = &copy_ops }, .block = block,
+    .size = (main_size + block - 1) / block * block,
+  };
+
+  return engine_attach_copy (&conn, &config);
+}
+
 /* As filter/remap/server.c does it.  Returns 0 or an errno. */
 static int
 open_all (uint64_t size, uint8_t how)
@@ -143,6 +177,7 @@ open_all (uint64_t size, uint8_t how)
     .main_block = how & 1 ? 4096 : 512, .retries = how >> 1 & 1,
     .auto_remap = !(how & 4), .lost_zero = (how & 24) == 24,
     .now_ms = the_time, .time = the_time, .new_samples = how & 32,
+    .copy_block = how & 64 ? 4096 : 512,
   };
   struct message message = { "" };
   enum spare_content content;
@@ -188,6 +223,11 @@ open_all (uint64_t size, uint8_t how)
   engine = engine_new (&ec, map, spare);
   MUST (engine != NULL);
   engine_conn_init (&conn, engine, &main_dev);
+  /* Too large a main, or marks that make no sense. */
+  if ((how & 32) && attach_copy (ec.copy_block) != 0) {
+    close_all ();
+    return EINVAL;
+  }
   return 0;
 }
 
