@@ -232,7 +232,7 @@ add_attribute (struct builder *b, void *page, unsigned i)
 {
   static const uint8_t content[ATTRIBUTE_MAX] = "content";
   const uint8_t what = take8 (b->in);
-  const struct attribute a = {
+  struct attribute a = {
     .tag = { 'a' + what % 4, 0 }, .key = what >> 2 & 3,
     .flags = what == 255 ? ATTRIBUTE_CRITICAL
              : what & 16 ? ATTRIBUTE_TRANSIENT : 0,
@@ -240,6 +240,12 @@ add_attribute (struct builder *b, void *page, unsigned i)
     .data = content, .time = 1,
   };
 
+  /* Marks of a copy. */
+  if (what % 4 == 3) {
+    strcpy (a.tag, "copy");
+    a.key = (a.key + 1) << 16 | (what >> 6);
+    a.flags |= ATTRIBUTE_CRITICAL;
+  }
   return what == 254 ? add_sample (b, page, i)
     : put_attribute (b, page, i, &a);
 }
