@@ -72,8 +72,9 @@ ORDER = {
         returned
         lost settle touched refused
         main-dev record parts
-        merge read-copy
+        merge
         keep
+        read-copy
         read write
         edge operation flush rescue-write
         rescue-zero

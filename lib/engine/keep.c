@@ -31,6 +31,7 @@ struct flight {
   enum flight_stage stage;
   unsigned users;               /* who look at it, beside its list */
   bool listed;
+  bool again;                   /* also what is KEPT, see keep.h */
   uint8_t *data;
   struct flight *next;          /* in its list */
   struct flight *link;          /* in the queue */
@@ -273,7 +274,7 @@ keep_read_block (struct request *r, uint8_t *buf, uint64_t block,
 
 bool
 keep_content (struct engine *e, const uint8_t *buf, uint64_t start,
-              uint64_t end)
+              uint64_t end, bool again)
 {
   struct keeping *k = keeping_of (e);
   uint64_t next, limit;
@@ -287,6 +288,7 @@ keep_content (struct engine *e, const uint8_t *buf, uint64_t start,
     f = find (k, start, &limit) || limit < next ? NULL : add (k, start, next);
     if (f) {
       memcpy (f->data, buf, next - start);
+      f->again = again;
       enqueue (k, f);
     }
     pthread_mutex_unlock (&k->mutex);
@@ -366,6 +368,24 @@ keep_run (struct request *r, const uint8_t *data, uint64_t start, uint64_t end)
     spare_unreserve (e->spare, 2);
 }
 
+/* Sectors that are KEPT already, held as above, which the copy couldn't read: a
+ * drive replaces a bad sector when it is written.
+ */
+static void
+keep_again (struct request *r, const uint8_t *data, uint64_t start,
+            uint64_t end)
+{
+  struct copy *copy = &rescue_of (r->e)->copy;
+  int err;
+
+  if (is_paused (r->e) ||
+      marks_overlap (&copy->late, sector_of (start), sectors_in (start, end)))
+    return;
+  err = merge_write (r, data, start, end);
+  if (err == ETIMEDOUT)
+    copy_write_is_late (r->e, copy, start, end);
+}
+
 static void
 keep_flight (struct request *r, const struct flight *f)
 {
@@ -385,6 +405,8 @@ keep_flight (struct request *r, const struct flight *f)
                       pending_page_end (sector_of (pos)) << SECTOR_SHIFT);
       if (run.state == DIRECT)
         keep_run (r, f->data + (pos - f->start), pos, next);
+      else if (run.state == KEPT && f->again)
+        keep_again (r, f->data + (pos - f->start), pos, next);
     }
     range_unlock_exclusive (e->ranges, &hold);
   }

@@ -48,11 +48,12 @@ extern int keep_read (struct request *r, uint8_t *buf, uint64_t start,
 extern int keep_read_block (struct request *r, uint8_t *buf, uint64_t block,
                             uint64_t start, uint64_t end);
 
-/* Main has returned this content of whole blocks, another way.  False: it won't
- * be kept.
+/* Main has returned this content of whole blocks, another way.  AGAIN: since
+ * the copy couldn't read what is KEPT there, so that this is written again,
+ * too. False: it won't be kept.
  */
 extern bool keep_content (struct engine *e, const uint8_t *buf, uint64_t start,
-                          uint64_t end);
+                          uint64_t end, bool again);
 
 /* The keeper's: stores one piece, if there is one; CONN is its own.  False:
  * there was none.

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "engine/blocks.h"
 #include "engine/copy.h"
+#include "engine/keep.h"
 #include "engine/main-dev.h"
 #include "engine/read-copy.h"
 #include "engine/states.h"
@@ -36,8 +37,10 @@ read_kept_from_main (struct request *r, uint8_t *buf, uint64_t start,
     return ENOMEM;
   err = main_read (r, bounce, first, last);
   r->met_lost = met_lost;
-  if (err == 0)
+  if (err == 0) {
     memcpy (buf, bounce + (start - first), end - start);
+    keep_content (e, bounce, first, last, true);
+  }
   free (bounce);
   return err ? EIO : 0;
 }

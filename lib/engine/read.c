@@ -178,7 +178,7 @@ save_block (struct request *r, const void *buf, uint64_t block, uint64_t end,
   struct engine *e = r->e;
   int err;
 
-  if (rescue_of (e) && keep_content (e, buf, block, end))
+  if (rescue_of (e) && keep_content (e, buf, block, end, false))
     return;
   if (!weak)
     return;
@@ -274,7 +274,7 @@ isolate (struct request *r, uint8_t *buf, uint64_t start, uint64_t end,
       err = main_read (r, buf, start, chunk_end);
       if (err == 0) {
         if (rescue_of (e))
-          keep_content (e, buf, start, chunk_end);
+          keep_content (e, buf, start, chunk_end, false);
         continue;
       }
       if (!may_go_on (r, err))

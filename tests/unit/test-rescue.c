@@ -524,6 +524,12 @@ test_fallback (void)
   CU_ASSERT_EQUAL (rig_read (r, SEC (100), SEC (2), 2), EIO);
   CU_ASSERT_EQUAL (rig_read (r, SEC (101), SEC (1), 2), 0);
   CU_ASSERT_EQUAL (sim_calls (r->main, SIM_READ), 1);
+  /* It is kept again, and nothing else is. */
+  rr.copy->writes = rr.copy->bytes_written = 0;
+  CU_ASSERT_EQUAL (rescue_keep (&rr), 1);
+  CU_ASSERT_EQUAL (rr.copy->writes, 1);
+  CU_ASSERT_EQUAL (rr.copy->bytes_written, 512);
+  CU_ASSERT_STRING_EQUAL (rescue_states (&rr, 8, 8), "KKKKKKKK");
 
   /* A client writes to what is kept: that is marked first, and after a kill
    * main isn't asked any more, in all of that GiB.
