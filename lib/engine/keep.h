@@ -50,7 +50,7 @@ extern int keep_read_block (struct request *r, uint8_t *buf, uint64_t block,
 
 /* Main has returned this content of whole blocks, another way.  AGAIN: since
  * the copy couldn't read what is KEPT there, so that this is written again,
- * too. False: it won't be kept.
+ * too.  False: it won't be kept.
  */
 extern bool keep_content (struct engine *e, const uint8_t *buf, uint64_t start,
                           uint64_t end, bool again);

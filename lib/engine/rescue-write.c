@@ -14,6 +14,7 @@
 #include "engine/marks.h"
 #include "engine/merge.h"
 #include "engine/parts.h"
+#include "engine/read-copy.h"
 #include "engine/read.h"
 #include "engine/record.h"
 #include "engine/refused.h"
@@ -202,6 +203,7 @@ read_sector_locked (struct request *r, uint8_t *buf, uint64_t pos,
   const struct run run = state_lookup (e, sector_of (pos), 1);
   bool weak = false;
   uint8_t *bounce;
+  uint64_t done;
   int err;
 
   if (run.state == LOST) {
@@ -215,8 +217,15 @@ read_sector_locked (struct request *r, uint8_t *buf, uint64_t pos,
     memcpy (buf, sector, next - pos);
     return err;
   }
-  if (run.state != DIRECT)
-    return read_range (r, buf, pos, next);
+  if (run.state == ZERO) {
+    memset (buf, 0, next - pos);
+    return 0;
+  }
+  if (run.state != DIRECT) {
+    /* What is held changes its state only if the copy fails meanwhile. */
+    err = copy_read_sectors (r, buf, pos, next, run.state, &done);
+    return err ? err : done < next ? EIO : 0;
+  }
 
   if (posix_memalign ((void **) &bounce, 4096, e->config.main_block) != 0)
     return ENOMEM;
