@@ -63,6 +63,14 @@ copy_has_failed (const struct copy *copy)
 extern void copy_write_is_late (const struct engine *e, struct copy *copy,
                                 uint64_t start, uint64_t end);
 
+/* A write found room. */
+static inline void
+copy_has_room (struct copy *copy)
+{
+  if (atomic_load (&copy->full))
+    atomic_store (&copy->full, false);
+}
+
 /* It is gone, or has failed in another way: as after a failed flush. */
 static inline void
 copy_fail (struct copy *copy)

@@ -347,6 +347,12 @@ struct engine_status {
   struct message spare_place;  /* as engine_note_place has it; "": it is where
                                 * it was */
   struct map_totals totals;
+  struct {
+    bool there;
+    bool failed, full;
+    uint64_t late;     /* sectors that aren't written there any more */
+    uint64_t kept, written, zero;       /* sectors that are pending */
+  } copy;
   struct spare_status spare;
   uint64_t stat[NR_ENGINE_STATS];       /* since they were cleared */
   uint64_t ever[NR_ENGINE_STATS];       /* since the engine was made */
@@ -356,7 +362,7 @@ extern void engine_get_status (struct engine *e, struct engine_status *st);
 extern const char *engine_health_name (enum engine_health health);
 
 /* Why health isn't ok, in words, the worst first; returns how many. */
-#define ENGINE_MAX_REASONS 12
+#define ENGINE_MAX_REASONS 16
 extern unsigned engine_health_reasons (const struct engine_status *st,
                                        struct message *reasons);
 

@@ -354,7 +354,7 @@ keep_run (struct request *r, const uint8_t *data, uint64_t start, uint64_t end)
     if (err)
       not_kept (e, err, start, end);
     else if (pending_set (rescue->pending, sector, count, KEPT, 2)) {
-      atomic_store (&rescue->copy.full, false);
+      copy_has_room (&rescue->copy);
       stat_add (e, STAT_KEPT, count);
       pthread_mutex_lock (&rescue->keeping.mutex);
       rescue->keeping.unrecorded += end - start;

@@ -74,7 +74,7 @@ rescue_write_held (struct request *r, const uint8_t *buf, uint64_t start,
     err = merge_write (r, buf, start, next);
     if (err == 0) {
       parts_finish (e, &p, WRITTEN);
-      atomic_store (&copy->full, false);
+      copy_has_room (copy);
       continue;
     }
     parts_refused (e, &p);
@@ -147,8 +147,10 @@ write_shared (struct request *r, const uint8_t *buf, uint64_t start,
     err = parts_prepare (e, &p);
     if (err == 0) {
       err = copy_write (copy, buf, start, end);
-      if (err == 0)
+      if (err == 0) {
         parts_finish (e, &p, WRITTEN);
+        copy_has_room (copy);
+      }
       else {
         parts_refused (e, &p);
         if (refused_a_place (r, &err, start, end))

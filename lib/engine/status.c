@@ -8,10 +8,13 @@
 
 #include <string.h>
 
+#include "engine/copy.h"
 #include "engine/in-flight.h"
 #include "engine/internal.h"
 #include "engine/marks.h"
+#include "engine/states.h"
 #include "engine/stats.h"
+#include "map/pending.h"
 
 /* A drive that tries hard takes seconds for a bad sector; one that takes
  * longer than this keeps its clients waiting, whatever becomes of it.
@@ -22,6 +25,24 @@ static bool
 spare_mostly_used (const struct spare_status *sp)
 {
   return sp->slots_used + sp->slots_retired > sp->slots_total / 5 * 4;
+}
+
+static void
+get_copy (struct engine *e, struct engine_status *st)
+{
+  struct rescue *rescue = rescue_of (e);
+  struct pending_totals pending;
+
+  if (rescue == NULL)
+    return;
+  st->copy.there = true;
+  st->copy.failed = copy_has_failed (&rescue->copy);
+  st->copy.full = atomic_load (&rescue->copy.full);
+  st->copy.late = marks_count (&rescue->copy.late);
+  pending_get_totals (rescue->pending, &pending);
+  st->copy.kept = pending.kept;
+  st->copy.written = pending.written;
+  st->copy.zero = pending.zero;
 }
 
 void
@@ -49,15 +70,17 @@ engine_get_status (struct engine *e, struct engine_status *st)
   st->main_hangs = st->oldest_ms > HANGS_MS;
   st->last_error = atomic_load (&e->last_error);
   st->last_loss = atomic_load (&e->last_loss);
+  get_copy (e, st);
 
   if (st->main_lost)
     st->health = HEALTH_MAIN_LOST;
   else if (sp->failed || sp->full || sp->slots_free == 0 ||
            st->spare_short || st->spare_place.text[0] != '\0' ||
+           st->copy.failed || st->copy.full ||
            (st->main_refuses && !st->readonly_to_spare))
     st->health = HEALTH_CRITICAL;
   else if (st->main_refuses || st->main_hangs || st->main_silent ||
-           st->late > 0 || st->totals.lost > 0 ||
+           st->late > 0 || st->copy.late > 0 || st->totals.lost > 0 ||
            sp->counters[COUNT_WEAK] > 0 || spare_mostly_used (sp) ||
            st->room < st->promised)
     st->health = HEALTH_DEGRADED;
@@ -86,6 +109,12 @@ engine_health_reasons (const struct engine_status *st,
   if (st->main_lost)
     message_set (&reasons[n++], "main is lost: it doesn't answer, or the "
                  "disk is gone");
+  if (st->copy.failed)
+    message_set (&reasons[n++], "the copy has failed: nothing can be written "
+                 "to it before the server has been restarted");
+  else if (st->copy.full)
+    message_set (&reasons[n++], "the copy is full: nothing is kept, and writes "
+                 "that need it fail, before there is room where it is");
   if (sp->failed)
     message_set (&reasons[n++], "the spare has failed: nothing can be "
                  "remapped before it was replaced or repaired and the "
@@ -131,6 +160,10 @@ engine_health_reasons (const struct engine_status *st,
                  "before the server was restarted, since what timed out or "
                  "failed may still take effect", st->late,
                  st->late == 1 ? "sector is" : "sectors are");
+  if (st->copy.late > 0)
+    message_set (&reasons[n++], "the copy isn't written in some places before "
+                 "the server has been restarted: what timed out may still "
+                 "take effect");
   if (st->totals.lost > 0)
     message_set (&reasons[n++], "%" PRIu64 " %s lost: main can't read %s",
                  st->totals.lost, st->totals.lost == 1 ? "sector is"

@@ -102,6 +102,13 @@ test_reasons (void)
   CU_ASSERT (tells (&st, "1000 bytes free"));
   CU_ASSERT (tells (&st, "need 1001"));
   st = ok;
+  st.copy.late = 1;
+  st.copy.full = true;
+  CU_ASSERT (tells (&st, "the copy is full"));
+  CU_ASSERT (tells (&st, "isn't written in some places"));
+  st.copy.failed = true;
+  CU_ASSERT (tells (&st, "the copy has failed"));
+  st = ok;
   st.main_silent = true;
   CU_ASSERT (tells (&st, "page cache"));
   st.totals.lost = st.spare.counters[COUNT_WEAK] = 2;

@@ -392,6 +392,7 @@ test_flush_fails (void)
     CU_ASSERT_EQUAL (rig_read (r, SEC (60), SEC (2), 1), 0);
     if (again == 0)
       CU_ASSERT_EQUAL (rescue_keep (&rr), 2);
+    CU_ASSERT_EQUAL (health (r), HEALTH_CRITICAL);
   }
   CU_ASSERT_STRING_EQUAL (states (r, 0, 10), "DDWWDDDDDD");
   rescue_restart (&rr, false);
@@ -405,6 +406,7 @@ test_flush_fails (void)
 static void
 test_copy_refuses (void)
 {
+  struct engine_status st;
   struct rescue_rig rr;
   struct engine_rig *r = &rr.r;
 
@@ -472,11 +474,16 @@ test_copy_refuses (void)
   /* No room: that is no bad sector. */
   rescue_init (&rr, NULL);
   memdev_fail (rr.copy, MEMDEV_WRITE, 1, ENOSPC, true);
+  CU_ASSERT_EQUAL (health (r), HEALTH_OK);
   CU_ASSERT_EQUAL (rig_write (r, SEC (10), SEC (2), 2), ENOSPC);
+  CU_ASSERT_EQUAL (health (r), HEALTH_CRITICAL);
   CU_ASSERT_STRING_EQUAL (rescue_states (&rr, 9, 4), "DDDD");
   CU_ASSERT_EQUAL (rig_read (r, SEC (10), SEC (2), 1), 0);
   memdev_fail (rr.copy, 0, 0, 0, false);
   CU_ASSERT_EQUAL (rig_write (r, SEC (10), SEC (2), 2), 0);
+  CU_ASSERT_EQUAL (health (r), HEALTH_OK);
+  engine_get_status (r->e, &st);
+  CU_ASSERT (st.copy.there && st.copy.written == 2 && st.copy.kept == 0);
   rescue_end (&rr);
 
   /* It answers nothing any more, also where it was written before: the same as
