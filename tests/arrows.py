@@ -60,7 +60,7 @@ ORDER = {
         checkpoint
         store batch reserve replay probe history examine
         open commit grow
-        create backup
+        create backup copy-id
     """,
     "lib/engine": """
         errors canaries events alone

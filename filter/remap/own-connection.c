@@ -69,7 +69,7 @@ static int
 open_context (struct own_connection *own)
 {
   const struct remap *remap = own->remap;
-  const bool write = atomic_load (&own->writable);
+  const bool write = atomic_load (&own->writable) && remap->copy == NULL;
   nbdkit_next *context;
   int r = -1;
 
@@ -116,6 +116,8 @@ get_main (struct own_connection *own, bool write, struct message *message)
     message_set (message, "the server is read-only: main is never written");
     return EROFS;
   }
+  /* What would be written goes to the copy. */
+  write = write && own->remap->copy == NULL;
   if (own->remap->one_connection_only && own->clients > 0) {
     message_set (message, "a client is connected, and the plugin serves one "
                  "connection at a time: try again when it has gone");

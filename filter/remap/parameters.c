@@ -187,6 +187,16 @@ parse_group (unsigned *group, const char *key, const char *value)
   return 0;
 }
 
+static int
+parse_trim (bool *ignore, const char *value)
+{
+  *ignore = strcmp (value, "ignore") == 0;
+  if (*ignore || strcmp (value, "zero") == 0)
+    return 0;
+  nbdkit_error ("rescue-trim=%s: must be zero or ignore", value);
+  return -1;
+}
+
 static void
 note_main_path (struct remap_config *config, const char *path,
                 bool is_direct)
@@ -205,6 +215,7 @@ bool
 parameters_has (const char *key)
 {
   return strcmp (key, "spare") == 0 || strncmp (key, "spare-", 6) == 0 ||
+    strcmp (key, "rescue") == 0 || strncmp (key, "rescue-", 7) == 0 ||
     strncmp (key, "remap-", 6) == 0 || strncmp (key, "main-", 5) == 0;
 }
 
@@ -238,6 +249,12 @@ parameters_set (struct remap_config *config, const char *key,
     return parse_bool (&config->spare_new, key, value);
   else if (strcmp (key, "spare-older") == 0)
     return parse_bool (&config->spare_older, key, value);
+  else if (strcmp (key, "rescue") == 0)
+    return parse_path (&config->rescue_path, key, value);
+  else if (strcmp (key, "rescue-overwrite") == 0)
+    return parse_bool (&config->rescue_overwrite, key, value);
+  else if (strcmp (key, "rescue-trim") == 0)
+    return parse_trim (&config->rescue_ignore_trim, value);
   else if (strcmp (key, "remap-auto") == 0)
     return parse_bool (&config->auto_remap, key, value);
   else if (strcmp (key, "remap-retries") == 0)
@@ -319,6 +336,8 @@ parameters_free (struct remap_config *config)
   free (config->spare_path);
   free (config->main_path);
   free (config->state_folder);
+  free (config->rescue_path);
+  config->rescue_path = NULL;
   config->state_folder = NULL;
   config->control_path = config->status_path = NULL;
   config->spare_path = config->main_path = NULL;

@@ -23,6 +23,9 @@ struct remap_config {
   bool main_grown, main_changed;        /* the operator says so */
   char *state_folder;                   /* absolute; NULL: none */
   bool spare_new, spare_older;          /* whatever the folder says */
+  char *rescue_path;                    /* absolute; NULL: no copy */
+  bool rescue_overwrite;
+  bool rescue_ignore_trim;
   bool auto_remap;
   unsigned retries;                     /* of a main block */
   unsigned lost_wait;                   /* seconds */
@@ -69,6 +72,12 @@ struct remap_config {
   "spare-state=FOLDER   remembers which spare a disk has, and misses it\n" \
   "spare-new=BOOL       another spare is right for this disk (default: no)\n" \
   "spare-older=BOOL     an older copy of its spare is right (default: no)\n" \
+  "rescue=PATH          the disk is being moved there, sector by sector\n" \
+  "rescue-overwrite=BOOL\n" \
+  "                     what is there may be overwritten (default: no)\n" \
+  "rescue-trim=zero|ignore\n" \
+  "                     whether what is trimmed need not be moved\n" \
+  "                     (default: zero: it needn't)\n" \
   "remap-auto=BOOL      remap bad sectors automatically (default: on)\n" \
   "remap-retries=N      how often a bad block is read again (default: 1)\n" \
   "remap-lost=error|zero\n" \

@@ -4,6 +4,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <sys/stat.h>
 
 #include <nbdkit-filter.h>
@@ -49,6 +50,35 @@ placement_check (const struct remap_config *config,
                     "put it on another one, or say spare-same-disk=yes if you "
                     "must", config->spare_path, config->main_path);
     return -1;
+  }
+  return 0;
+}
+
+int
+placement_check_copy (const struct remap_config *config, const char *path,
+                      const struct stat *copy_st, struct message *message)
+{
+  struct stat st;
+
+  if (stat (config->spare_path, &st) == 0 && is_same_object (&st, copy_st)) {
+    message_set (message, "copy %.200s: is the spare: give the copy a file or "
+                 "device of its own", path);
+    return EINVAL;
+  }
+  if (!stat_main (config, &st))
+    return 0;
+  if (is_same_object (&st, copy_st)) {
+    message_set (message, "copy %.200s: is main itself (%.200s): give it "
+                 "another disk, or a file on one", path, config->main_path);
+    return EINVAL;
+  }
+  if (S_ISBLK (st.st_mode) &&
+      disk_is_same (st.st_rdev, S_ISBLK (copy_st->st_mode) ?
+                    copy_st->st_rdev : copy_st->st_dev)) {
+    message_set (message, "copy %.200s: lies on the disk that main (%.200s) is "
+                 "on: nothing would be rescued: put it on another one", path,
+                 config->main_path);
+    return EINVAL;
   }
   return 0;
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
+#include "base/message.h"
 #include "parameters.h"
 
 /* The spare isn't main, nor shares a disk with it, as far as can be seen
@@ -18,6 +19,13 @@
  */
 extern int placement_check (const struct remap_config *config,
                             const struct stat *spare_st);
+
+/* The same for a copy of main at PATH, to which COPY_ST belongs.  Returns 0, or
+ * EINVAL with MESSAGE set.
+ */
+extern int placement_check_copy (const struct remap_config *config,
+                                 const char *path, const struct stat *copy_st,
+                                 struct message *message);
 
 /* Warns of a spare in memory, and of one that an image shares a filesystem
  * with.  FD: the spare's; SPARE_ST: what fstat says of it.

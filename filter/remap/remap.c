@@ -104,7 +104,9 @@ remap_open (nbdkit_next_open *next, nbdkit_context *context,
   }
   own_client_comes (remap.own, readonly || remap.config.lost_zero);
   lock_below (remap.all_requests_lock);
-  r = next (context, readonly || remap.config.lost_zero, "");
+  /* With a copy main isn't written: promise 25. */
+  r = next (context, readonly || remap.config.lost_zero || remap.copy != NULL,
+            "");
   unlock_below (remap.all_requests_lock);
   if (r == -1) {
     own_client_went (remap.own);
@@ -167,10 +169,10 @@ prepare (nbdkit_next *next, struct connection *c, int readonly)
     return -1;
   }
   readonly = readonly || remap.config.lost_zero;
-  if (connection_prepare (c, next, readonly) == -1)
+  if (connection_prepare (c, next, readonly || remap.copy != NULL) == -1)
     return -1;
   if (!readonly)
-    own_note_can_write (remap.own, c->can_write);
+    own_note_can_write (remap.own, c->can_write || remap.copy != NULL);
   return 0;
 }
 
@@ -210,7 +212,21 @@ remap_block_size (nbdkit_next *next, void *handle,
 static int
 remap_can_write (nbdkit_next *next, void *handle)
 {
-  return remap.config.lost_zero ? 0 : next->can_write (next);
+  if (remap.config.lost_zero)
+    return 0;
+  return remap.copy ? 1 : next->can_write (next);
+}
+
+static int
+remap_can_trim (nbdkit_next *next, void *handle)
+{
+  return remap.copy ? 1 : next->can_trim (next);
+}
+
+static int
+remap_can_fast_zero (nbdkit_next *next, void *handle)
+{
+  return remap.copy ? 1 : next->can_fast_zero (next);
 }
 
 static int
@@ -339,6 +355,8 @@ static struct nbdkit_filter filter = {
   .can_flush         = remap_can_flush,
   .can_fua           = remap_can_fua,
   .can_zero          = remap_can_zero,
+  .can_fast_zero     = remap_can_fast_zero,
+  .can_trim          = remap_can_trim,
   .pread             = remap_pread,
   .pwrite            = remap_pwrite,
   .flush             = remap_flush,

@@ -12,6 +12,7 @@
  *   main-plugin      which plugins can be main
  *   server           start and end
  *   spare-setup      the spare, from opening it to using it
+ *   copy-setup       the copy of main, from opening it to its end
  *   next             the layer below, as a device of lib/
  *   own-connection   the same for requests that no client has made
  *   extents          block status
@@ -32,6 +33,7 @@
 #include "parameters.h"
 
 struct control;
+struct copy_setup;
 struct engine;
 struct own_connection;
 struct spare_setup;
@@ -54,6 +56,7 @@ struct remap {
   struct ticker *ticker;                /* from get_ready to unload */
   struct own_connection *own;           /* likewise */
   struct spare_setup *spare;            /* likewise */
+  struct copy_setup *copy;              /* likewise, or NULL: no copy */
   struct control *control;              /* from get_ready to cleanup, or NULL */
   struct spare_watch *watch;            /* from after_fork to cleanup */
   struct engine *engine;                /* from after_fork to unload */

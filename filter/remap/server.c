@@ -19,6 +19,7 @@
 #include "clients.h"
 #include "command-line.h"
 #include "control/control.h"
+#include "copy-setup.h"
 #include "listeners.h"
 #include "next.h"
 #include "own-connection.h"
@@ -200,6 +201,25 @@ note_refusal (const struct remap *remap)
     refused_note (control, strncmp (why, "remap: ", 7) == 0 ? why + 7 : why);
 }
 
+/* The copy, or none if that is possible. */
+static int
+open_copy (struct remap *remap)
+{
+  struct spare *spare = spare_setup_loaded (remap->spare);
+  const struct map *map = spare_setup_map (remap->spare);
+  struct message message;
+  int err = 0;
+
+  if (remap->config.rescue_path)
+    err = copy_setup_open (&remap->copy, &remap->config,
+                           remap->config.rescue_path, spare, map, &message);
+  else if (spare)
+    err = copy_setup_check_none (&remap->config, spare, map, &message);
+  if (err)
+    startup_refuse ("remap: %s", message.text);
+  return err ? -1 : 0;
+}
+
 static int
 get_ready (struct remap *remap, int thread_model)
 {
@@ -228,7 +248,7 @@ get_ready (struct remap *remap, int thread_model)
   }
   remap->spare = spare_setup_open (&remap->config,
                                    ticker_events (remap->ticker));
-  return remap->spare ? 0 : -1;
+  return remap->spare ? open_copy (remap) : -1;
 }
 
 /* The direct plugin reads past the page cache, and all others that are given a
@@ -264,6 +284,21 @@ flush_first (struct engine_config *ec, const struct device *main_dev,
                  "so");
 }
 
+static int
+attach_copy (struct remap *remap, const struct device *main_dev)
+{
+  struct engine_conn conn;
+  struct message message;
+
+  engine_conn_init (&conn, remap->engine, main_dev);
+  if (copy_setup_attach (remap->copy, spare_setup_spare (remap->spare),
+                         spare_setup_map (remap->spare), &conn,
+                         &message) == 0)
+    return 0;
+  startup_refuse ("remap: %s", message.text);
+  return -1;
+}
+
 /* Main, the spare and the engine, which is told what main's blocks are: a bad
  * sector costs one of them (promise 2 of remap-promises(7)).
  */
@@ -291,9 +326,17 @@ start_engine (struct remap *remap, const struct main_facts *facts,
     .dev = main_dev, .size = ec.main_size, .block = ec.main_block,
     .was_gone = &was_gone,
   };
+  struct message message;
   struct spare *spare;
   char uuid[SPARE_UUID_TEXT];
 
+  if (remap->copy) {
+    ec.copy_block = copy_setup_block (remap->copy);
+    if (copy_setup_check_size (remap->copy, facts->size, &message)) {
+      startup_refuse ("remap: %s", message.text);
+      return -1;
+    }
+  }
   if (facts->size == 0) {
     startup_refuse ("remap: main has a size of 0 bytes: there is nothing to "
                     "serve");
@@ -302,7 +345,9 @@ start_engine (struct remap *remap, const struct main_facts *facts,
   if (spare_setup_start (remap->spare, &main, writable) == -1)
     return -1;
   spare = spare_setup_spare (remap->spare);
-  ec.new_samples = writable && spare_get_identity (spare)->label[0] == '\0';
+  /* With a copy main is flushed once, when that is attached. */
+  ec.new_samples = writable && remap->copy == NULL &&
+    spare_get_identity (spare)->label[0] == '\0';
   if (ec.new_samples)
     flush_first (&ec, main_dev, was_gone);
   remap->engine = engine_new (&ec, spare_setup_map (remap->spare), spare);
@@ -310,6 +355,8 @@ start_engine (struct remap *remap, const struct main_facts *facts,
     startup_refuse ("remap: malloc: %m");
     return -1;
   }
+  if (remap->copy && attach_copy (remap, main_dev) == -1)
+    return -1;
   spare_uuid_text (spare_get_identity (spare)->uuid, uuid);
   nbdkit_debug ("remap: main %" PRIu64 " bytes, block %" PRIu32 ", spare %s, "
                 "UUID %s", ec.main_size, ec.main_block,
@@ -325,7 +372,7 @@ static int
 look_at_main (struct remap *remap, nbdkit_backend *backend,
               struct first_look *look)
 {
-  const bool write = own_may_write (remap->own);
+  const bool write = own_may_write (remap->own) && remap->copy == NULL;
   int r;
 
   if (next_first_look (backend, !write, look) == -1) {
@@ -415,6 +462,7 @@ server_cleanup (struct remap *remap)
   events_tell (ticker_events (remap->ticker), EVENT_STOP, "the server ends");
   close_control (remap);
   own_stop (remap->own);
+  copy_setup_end (remap->copy);
 }
 
 void
@@ -425,12 +473,15 @@ server_stop (struct remap *remap)
   close_control (remap);
   if (remap->spare)
     spare_setup_stop_growing (remap->spare);
+  copy_setup_end (remap->copy);
   if (remap->engine)
     engine_free (remap->engine);
   remap->engine = NULL;
   if (remap->spare)
     spare_setup_free (remap->spare);
   remap->spare = NULL;
+  copy_setup_free (remap->copy);
+  remap->copy = NULL;
   if (remap->own)
     own_free (remap->own);
   remap->own = NULL;

@@ -352,22 +352,6 @@ format_spare (struct spare_setup *s, uint64_t main_size)
   return 0;
 }
 
-/* What lives in a copy of main can't be served without it. */
-static int
-check_rescued (const struct spare_setup *s)
-{
-  struct map_totals totals;
-
-  map_get_totals (s->map, &totals);
-  if (totals.kept + totals.written == 0)
-    return 0;
-  nbdkit_error ("remap: spare %s: %" PRIu64 " sectors have been rescued to a "
-                "copy of main, %" PRIu64 " of them are nowhere else: this "
-                "program can't use such a copy", s->config->spare_path,
-                totals.kept + totals.written, totals.written);
-  return -1;
-}
-
 static int
 start (struct spare_setup *s, const struct main_reader *main, bool writable)
 {
@@ -381,7 +365,7 @@ start (struct spare_setup *s, const struct main_reader *main, bool writable)
   learn_who_we_are (s);
   if (s->content != SPARE_VALID)
     return format_spare (s, main->size);
-  if (main_identity_check (&identity, main) == -1 || check_rescued (s) == -1)
+  if (main_identity_check (&identity, main) == -1)
     return -1;
   if (spare_start (s->spare, &message)) {
     startup_refuse ("remap: spare %s: %s", s->config->spare_path, message.text);
@@ -417,6 +401,12 @@ spare_setup_open (const struct remap_config *config, struct events *events)
     return NULL;
   }
   return s;
+}
+
+struct spare *
+spare_setup_loaded (const struct spare_setup *s)
+{
+  return s->spare;
 }
 
 int

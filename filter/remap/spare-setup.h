@@ -22,6 +22,9 @@
 extern struct spare_setup *spare_setup_open (
   const struct remap_config *config, struct events *events);
 
+/* After that: NULL if what is there isn't a spare yet. */
+extern struct spare *spare_setup_loaded (const struct spare_setup *setup);
+
 /* In after_fork: the rest.  WRITABLE: the server isn't read-only, for certain.
  * Returns 0, or -1 after nbdkit_error.
  */

@@ -241,12 +241,14 @@ open_or_create (struct spare_file *sf, int flags, bool create,
       break;
   }
   if (err == EEXIST)
-    message_set (message, "spare %s: is a symbolic link to a file that does "
-                 "not exist: nothing is created through a link", sf->path);
+    message_set (message, "%s %s: is a symbolic link to a file that does "
+                 "not exist: nothing is created through a link",
+                 sf->what, sf->path);
   else if (err == ENOENT && parent_is_missing (sf->path))
-    message_set (message, "spare %s: its directory doesn't exist", sf->path);
+    message_set (message, "%s %s: its directory doesn't exist",
+                 sf->what, sf->path);
   else
-    message_set (message, "spare %s: can't open%s: %s", sf->path,
+    message_set (message, "%s %s: can't open%s: %s", sf->what, sf->path,
                  create ? " or create" : "", strerror (err));
   return err;
 }
@@ -258,13 +260,13 @@ find_sector (struct spare_file *sf, struct message *message)
 
   if (ioctl (sf->fd, BLKSSZGET, &sector) == -1) {
     err = errno;
-    message_set (message, "spare %s: can't find its sector size: %s",
-                 sf->path, strerror (err));
+    message_set (message, "%s %s: can't find its sector size: %s",
+                 sf->what, sf->path, strerror (err));
     return err;
   }
   if (sector < (int) SECTOR_SIZE || sector > 65536) {
-    message_set (message, "spare %s: has sectors of %d bytes: from 512 to "
-                 "65536 are possible", sf->path, sector);
+    message_set (message, "%s %s: has sectors of %d bytes: from 512 to "
+                 "65536 are possible", sf->what, sf->path, sector);
     return EINVAL;
   }
   sf->sector = sector;
@@ -284,12 +286,13 @@ open_fd (struct spare_file *sf, bool create, struct message *message)
     return err;
   if (fstat (sf->fd, &st) == -1) {
     err = errno;
-    message_set (message, "spare %s: stat: %s", sf->path, strerror (err));
+    message_set (message, "%s %s: stat: %s",
+                 sf->what, sf->path, strerror (err));
     return err;
   }
   if (!S_ISREG (st.st_mode) && !S_ISBLK (st.st_mode)) {
-    message_set (message, "spare %s: is neither a regular file nor a block "
-                 "device", sf->path);
+    message_set (message, "%s %s: is neither a regular file nor a block "
+                 "device", sf->what, sf->path);
     return EINVAL;
   }
   sf->is_block = S_ISBLK (st.st_mode);
@@ -303,14 +306,15 @@ open_fd (struct spare_file *sf, bool create, struct message *message)
   sf->fd = open (sf->path, (flags & ~O_NONBLOCK) | O_EXCL | O_DIRECT);
   if (sf->fd == -1) {
     err = errno;
-    message_set (message, "spare %s: can't open for exclusive use: %s%s",
-                 sf->path, strerror (err),
+    message_set (message, "%s %s: can't open for exclusive use: %s%s",
+                 sf->what, sf->path, strerror (err),
                  err == EBUSY ? ": it is mounted, or in use otherwise" : "");
     return err;
   }
   if (fstat (sf->fd, &st) == -1 || !S_ISBLK (st.st_mode) ||
       st.st_rdev != sf->dev) {
-    message_set (message, "spare %s: changed while it was opened", sf->path);
+    message_set (message, "%s %s: changed while it was opened",
+                 sf->what, sf->path);
     return EINVAL;
   }
   return find_sector (sf, message);
@@ -340,18 +344,18 @@ lock_fd (struct spare_file *sf, struct message *message)
     if (is_in_place (sf))
       return 0;
     sf->created = false;
-    message_set (message, "spare %s: was removed or replaced while it was "
-                 "opened: try again", sf->path);
+    message_set (message, "%s %s: was removed or replaced while it was "
+                 "opened: try again", sf->what, sf->path);
     return EBUSY;
   }
   /* Created by us, but somebody else has it now: not ours to remove. */
   sf->created = false;
   if (err == EWOULDBLOCK || err == EBUSY) {
-    message_set (message, "spare %s: is in use by another server or tool "
-                 "(it is locked)", sf->path);
+    message_set (message, "%s %s: is in use by another server or tool "
+                 "(it is locked)", sf->what, sf->path);
     return EBUSY;
   }
-  message_set (message, "spare %s: can't lock: %s", sf->path,
+  message_set (message, "%s %s: can't lock: %s", sf->what, sf->path,
                strerror (err));
   return err;
 }
@@ -364,13 +368,14 @@ spare_file_find_size (struct spare_file *sf, struct message *message)
 
   if (end == -1) {
     err = errno;
-    message_set (message, "spare %s: can't find its size: %s", sf->path,
+    message_set (message, "%s %s: can't find its size: %s", sf->what, sf->path,
                  strerror (err));
     return err;
   }
   if ((uint64_t) end < sf->offset && sf->is_block) {
-    message_set (message, "spare %s: spare-offset %" PRIu64 " lies beyond "
-                 "the end of the device (%" PRIu64 " bytes)", sf->path,
+    message_set (message, "%s %s: spare-offset %" PRIu64 " lies beyond "
+                 "the end of the device (%" PRIu64 " bytes)",
+                 sf->what, sf->path,
                  sf->offset, (uint64_t) end);
     return EINVAL;
   }
@@ -391,21 +396,22 @@ init_lock (pthread_rwlock_t *lock)
   pthread_rwlockattr_destroy (&attr);
 }
 
-int
-spare_file_open (struct spare_file *sf, const char *path, uint64_t offset,
-                 bool create, bool read_only, struct message *message)
+static int
+open_file (struct spare_file *sf, const char *what, const char *path,
+           uint64_t offset, bool create, bool read_only,
+           struct message *message)
 {
   int err;
 
   *sf = (struct spare_file) {
-    .fd = -1, .offset = offset, .read_only = read_only,
+    .what = what, .fd = -1, .offset = offset, .read_only = read_only,
     .device = { .ops = &file_ops, .ctx = sf }
   };
   init_lock (&sf->writing);
   sf->path = strdup (path);
   if (sf->path == NULL) {
     pthread_rwlock_destroy (&sf->writing);
-    message_set (message, "spare %s: %s", path, strerror (ENOMEM));
+    message_set (message, "%s %s: %s", what, path, strerror (ENOMEM));
     return ENOMEM;
   }
   err = open_fd (sf, create, message);
@@ -416,6 +422,20 @@ spare_file_open (struct spare_file *sf, const char *path, uint64_t offset,
   if (err)
     spare_file_close (sf, true);
   return err;
+}
+
+int
+spare_file_open (struct spare_file *sf, const char *path, uint64_t offset,
+                 bool create, bool read_only, struct message *message)
+{
+  return open_file (sf, "spare", path, offset, create, read_only, message);
+}
+
+int
+spare_file_open_copy (struct spare_file *sf, const char *path, bool create,
+                      struct message *message)
+{
+  return open_file (sf, "copy", path, 0, create, false, message);
 }
 
 void
@@ -441,15 +461,16 @@ spare_file_extend (struct spare_file *sf, uint64_t size,
   if (size <= sf->size)
     return 0;
   if (sf->is_block) {
-    message_set (message, "spare %s: the device has %" PRIu64 " bytes from "
-                 "spare-offset on, not %" PRIu64, sf->path, sf->size, size);
+    message_set (message, "%s %s: the device has %" PRIu64 " bytes from "
+                 "spare-offset on, not %" PRIu64,
+                 sf->what, sf->path, sf->size, size);
     return EINVAL;
   }
   if (size > (uint64_t) INT64_MAX - sf->offset ||
       ftruncate (sf->fd, sf->offset + size) == -1) {
     err = size > (uint64_t) INT64_MAX - sf->offset ? EFBIG : errno;
-    message_set (message, "spare %s: can't be made %" PRIu64 " bytes long: "
-                 "%s", sf->path, size, strerror (err));
+    message_set (message, "%s %s: can't be made %" PRIu64 " bytes long: "
+                 "%s", sf->what, sf->path, size, strerror (err));
     return err;
   }
   sf->size = size;
@@ -491,8 +512,8 @@ spare_file_drop_cache (struct spare_file *sf, struct message *message)
 
   if (!sf->read_only && fdatasync (sf->fd) == -1) {
     err = errno;
-    message_set (message, "spare %s: earlier writes could not be brought to "
-                 "the disk: %s", sf->path, strerror (err));
+    message_set (message, "%s %s: earlier writes could not be brought to "
+                 "the disk: %s", sf->what, sf->path, strerror (err));
     return err;
   }
   if (sf->is_block)

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * A file or block device as the spare: opened, locked, and wrapped as a
- * struct device whose offset 0 is the beginning of the spare.
+ * struct device whose offset 0 is the beginning of the spare.  Or as a copy of
+ * main, which wants the same of it.
  *
  * The struct is the caller's, which opens and closes it and may read its
  * fields.  It must not move while it is open, since the device points to it.
@@ -22,6 +23,7 @@
 #include "base/message.h"
 
 struct spare_file {
+  const char *what;    /* in messages: "spare", "copy" */
   char *path;
   int fd;
   bool is_block;       /* a block device, else a regular file */
@@ -56,6 +58,10 @@ struct spare_file {
 extern int spare_file_open (struct spare_file *sf, const char *path,
                             uint64_t offset, bool create, bool read_only,
                             struct message *message);
+
+/* The same for a copy of main, which begins at the beginning. */
+extern int spare_file_open_copy (struct spare_file *sf, const char *path,
+                                 bool create, struct message *message);
 
 /* Closes, and removes the file if REMOVE is set, this open created it, and
  * the path is still its own.
