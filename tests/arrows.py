@@ -71,13 +71,15 @@ ORDER = {
         suspects states
         returned
         lost settle touched refused
+        complete
         main-dev record parts
         merge
         keep
         read-copy
         read write
         edge operation flush rescue-write
-        rescue-zero
+        rescue-zero copying fold
+        finish
         zero cache pwrite operators unmap verify status rescue
         watch engine
     """,

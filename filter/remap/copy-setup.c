@@ -176,12 +176,6 @@ check_identity (struct copy_setup *c, struct message *message)
     why = find_difference (c);
   if (why && c->spare && rescued (c->map) > 0)
     return refuse_other (c, why, message);
-  if (c->id.is_alone) {
-    message_set (message, "copy %s: is the disk by now, without main and "
-                 "spare: serve it alone, or with remapctl rescue new-main "
-                 "before", c->file.path);
-    return EINVAL;
-  }
   c->known = why == NULL;
   return c->known ? compare_samples (c, message) : check_unused (c, message);
 }

@@ -350,6 +350,9 @@ struct engine_status {
   struct {
     bool there;
     bool failed, full;
+    bool main_not_needed;       /* no recorded state is DIRECT */
+    bool alone;                 /* it is the disk, without main and spare */
+    uint64_t direct;            /* sectors that are nowhere but on main */
     uint64_t late;     /* sectors that aren't written there any more */
     uint64_t kept, written, zero;       /* sectors that are pending */
   } copy;

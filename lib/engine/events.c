@@ -86,6 +86,9 @@ static const struct {
   [EVENT_SPARE_BACK] = { "spare.back", EVENT_NOTICE, .each = true },
   [EVENT_COPY_FAILED] = { "copy.failed", EVENT_ERROR, .each = true },
   [EVENT_COPY_FULL] = { "copy.full", EVENT_ERROR, .each = true },
+  [EVENT_MAIN_NOT_NEEDED] = { "rescue.main-not-needed", EVENT_NOTICE,
+                              .each = true },
+  [EVENT_COPY_ALONE] = { "rescue.copy-alone", EVENT_NOTICE, .each = true },
   [EVENT_SPARE_UNREADABLE] = {
     "spare.unreadable", EVENT_ERROR, false,
     "can't be read: its sector stays mapped to it and reads fail until it is "

@@ -51,6 +51,7 @@ enum event_kind {
   EVENT_SPARE_ENOUGH,
   EVENT_SPARE_FAILED, EVENT_SPARE_GONE, EVENT_SPARE_BACK,
   EVENT_COPY_FAILED, EVENT_COPY_FULL,
+  EVENT_MAIN_NOT_NEEDED, EVENT_COPY_ALONE,
 
   /* Summed up. */
   EVENT_LOST,                   /* sectors that main can't read, */

@@ -119,6 +119,8 @@ struct keeping {
   bool stop, busy;
   uint64_t unrecorded;          /* bytes kept since the last batch */
   uint64_t full_ms;             /* when the copy was found full */
+  unsigned clients;             /* reads of main, for clients, */
+  uint64_t client_ms;           /* and when the last one ended */
 };
 
 /* Where what is kept may differ from main, see touched.h.  A byte for each
@@ -130,6 +132,13 @@ struct touched {
   _Atomic uint8_t *gib;
 };
 
+/* Whether the copy alone is the disk, see complete.h. */
+struct complete {
+  atomic_bool said;
+  pthread_mutex_t mutex;        /* guards what the spare says of it: */
+  bool durable;
+};
+
 /* What there is with a copy. */
 struct rescue {
   struct copy copy;
@@ -138,6 +147,7 @@ struct rescue {
   struct settling settling;
   struct keeping keeping;
   struct touched touched;
+  struct complete complete;
 };
 
 /* See samples.h. */

@@ -193,6 +193,26 @@ join (struct keeping *k, struct flight *f, uint8_t *buf, uint64_t start,
   return ok;
 }
 
+/* Asks main, and notes when a client has done so; without the mutex. */
+static int
+ask_main (struct request *r, uint8_t *buf, uint64_t start, uint64_t end)
+{
+  struct keeping *k = keeping_of (r->e);
+  int err;
+
+  if (r->background)
+    return main_read (r, buf, start, end);
+  pthread_mutex_lock (&k->mutex);
+  k->clients++;
+  pthread_mutex_unlock (&k->mutex);
+  err = main_read (r, buf, start, end);
+  pthread_mutex_lock (&k->mutex);
+  k->clients--;
+  k->client_ms = r->e->config.now_ms (r->e->config.opaque);
+  pthread_mutex_unlock (&k->mutex);
+  return err;
+}
+
 /* Asks main, without the mutex, for a piece that is listed. */
 static int
 read_flight (struct request *r, struct flight *f, uint8_t *buf)
@@ -200,7 +220,7 @@ read_flight (struct request *r, struct flight *f, uint8_t *buf)
   struct keeping *k = keeping_of (r->e);
   int err;
 
-  err = main_read (r, buf, f->start, f->end);
+  err = ask_main (r, buf, f->start, f->end);
   if (err == 0)
     memcpy (f->data, buf, f->end - f->start);
   pthread_mutex_lock (&k->mutex);
@@ -241,7 +261,7 @@ read_or_join (struct request *r, uint8_t *buf, uint64_t start, uint64_t *end)
   if (f)
     return read_flight (r, f, buf);
   stat_add (r->e, STAT_NOT_KEPT, sectors_in (start, *end));
-  return main_read (r, buf, start, *end);
+  return ask_main (r, buf, start, *end);
 }
 
 int
@@ -470,6 +490,19 @@ keep_stop (struct engine *e)
   k->stop = true;
   pthread_cond_broadcast (&k->work);
   pthread_mutex_unlock (&k->mutex);
+}
+
+uint64_t
+keep_idle_ms (struct engine *e)
+{
+  struct keeping *k = keeping_of (e);
+  uint64_t idle;
+
+  pthread_mutex_lock (&k->mutex);
+  idle = k->clients > 0 ? 0
+    : e->config.now_ms (e->config.opaque) - k->client_ms;
+  pthread_mutex_unlock (&k->mutex);
+  return idle;
 }
 
 uint64_t

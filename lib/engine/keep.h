@@ -64,6 +64,11 @@ extern bool keep_one (struct engine_conn *conn);
 extern bool keep_wait (struct engine *e, unsigned ms);
 extern void keep_stop (struct engine *e);
 
+/* For how long no client has read from main, in milliseconds of the engine's
+ * clock, as far as that went through here; 0 while one does.
+ */
+extern uint64_t keep_idle_ms (struct engine *e);
+
 /* Bytes that were kept since this was last asked with RESET. */
 extern uint64_t keep_unrecorded (struct engine *e, bool reset);
 

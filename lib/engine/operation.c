@@ -14,7 +14,6 @@
 #include "engine/main-dev.h"
 #include "engine/operation.h"
 #include "engine/read.h"
-#include "engine/states.h"
 
 /* The first block at or after POS that isn't all DIRECT; at most END. */
 static uint64_t
@@ -217,9 +216,6 @@ operate (struct operation *op, const struct sector_range *ranges, size_t n,
   memset (op->res, 0, sizeof *op->res);
   if (!is_within_main (e, ranges, n))
     return EINVAL;
-  /* They would write to main, and know nothing of what is pending. */
-  if (rescue_of (e))
-    return ENOTSUP;
   for (size_t i = 0; i < n; i++)
     op->total += whole_blocks (e, &ranges[i], &start, &end);
   err = get_memory (op);

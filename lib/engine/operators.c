@@ -13,12 +13,15 @@
 
 #include "base/bytes.h"
 #include "engine/blocks.h"
+#include "engine/copying.h"
 #include "engine/errors.h"
+#include "engine/finish.h"
 #include "engine/log.h"
 #include "engine/main-dev.h"
 #include "engine/operation.h"
 #include "engine/read.h"
 #include "engine/record.h"
+#include "engine/states.h"
 
 /* Nothing but a record is written for these; but holds that are wide would be
  * in the way of all requests (base/rangelock.h).
@@ -34,7 +37,7 @@ report_bad_state (struct operation *op, uint64_t start, uint64_t end,
   struct run run;
 
   for (; start < end; start = run_end_byte (&run)) {
-    run = map_lookup (op->e->map, sector_of (start),
+    run = state_lookup (op->e, sector_of (start),
                       sectors_in (start, end));
     if (run.state == state)
       report_bad (op, run.start, run.count);
@@ -48,7 +51,7 @@ count_state (struct engine *e, uint64_t block, enum sector_state state)
   uint64_t n = 0, end = block_end (e, block);
 
   for (uint64_t pos = block; pos < end; pos += SECTOR_SIZE)
-    n += map_lookup (e->map, sector_of (pos), 1).state == state;
+    n += state_lookup (e, sector_of (pos), 1).state == state;
   return n;
 }
 
@@ -89,7 +92,7 @@ remap_apply (struct operation *op, struct record *rec, struct piece *p)
 
   p->done = p->left = 0;
   for (pos = p->start; pos < p->end && rec->err == 0; pos = next) {
-    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, p->end));
+    run = state_lookup (e, sector_of (pos), sectors_in (pos, p->end));
     next = min_u64 (run_end_byte (&run), p->end);
     if (run.state != DIRECT) {
       p->left += run.count;
@@ -167,6 +170,8 @@ engine_remap_ranges (struct engine_conn *conn,
                           .res = res, .why = why, .size = OPERATION_PIECE,
                           .apply = remap_apply, .again = remap_again };
 
+  if (rescue_of (conn->engine))
+    return engine_keep_ranges (conn, ranges, n, watch, res);
   return operate (&op, ranges, n, false, remap_piece);
 }
 
@@ -190,7 +195,7 @@ record_apply (struct operation *op, struct record *rec, struct piece *p)
   p->done = 0;
   for (pos = p->start; pos < p->end && rec->err == 0;
        pos = run_end_byte (&run)) {
-    run = map_lookup (op->e->map, sector_of (pos), sectors_in (pos, p->end));
+    run = state_lookup (op->e, sector_of (pos), sectors_in (pos, p->end));
     if (run.state != op->from)
       continue;
     record_state (rec, &run, op->to, op->why);
@@ -230,7 +235,7 @@ record_piece (struct operation *op, uint64_t start, uint64_t end,
 
   for (pos = start; pos < end && n < BATCH_CHANGES;
        pos = run_end_byte (&run)) {
-    run = map_lookup (op->e->map, sector_of (pos), sectors_in (pos, end));
+    run = state_lookup (op->e, sector_of (pos), sectors_in (pos, end));
     n += run.state == op->from;
   }
   *done = end = min_u64 (block_end (op->e, pos - 1), end);
@@ -293,7 +298,7 @@ recover_sectors (struct record *rec, const uint8_t *buf, uint64_t start,
   struct run run;
 
   for (pos = start; pos < end && rec->err == 0; pos = next) {
-    run = map_lookup (rec->e->map, sector_of (pos), sectors_in (pos, end));
+    run = state_lookup (rec->e, sector_of (pos), sectors_in (pos, end));
     next = min_u64 (run_end_byte (&run), end);
     if (run.state != LOST)
       continue;
@@ -394,6 +399,11 @@ engine_retry (struct engine_conn *conn, sector_t start, uint64_t count,
   struct operation op = { .e = conn->engine, .conn = conn, .watch = watch,
                           .res = res, .why = WHY_MANUAL,
                           .apply = retry_apply, .again = retry_again };
+  struct engine_result moved;
+  int err = operate (&op, &range, 1, true, retry_piece);
 
-  return operate (&op, &range, 1, true, retry_piece);
+  /* What was recovered belongs into the copy, if there is one. */
+  if (rescue_of (conn->engine) && res->done > 0 && err == 0)
+    err = engine_unmap_to_copy (conn, start, count, NULL, &moved);
+  return err;
 }

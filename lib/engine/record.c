@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "engine/blocks.h"
+#include "engine/complete.h"
 #include "engine/log.h"
 #include "engine/marks.h"
 #include "engine/record.h"
@@ -263,6 +264,16 @@ keep_off_main (struct engine *e, const struct change_list *list)
   }
 }
 
+/* Is anything of it not in the copy (promise 30)? */
+static bool
+makes_incomplete (const struct change_list *list)
+{
+  for (size_t i = 0; i < list->n; i++)
+    if (list->v[i].kind == CHANGE_REMAP || list->v[i].kind == CHANGE_ZERO)
+      return true;
+  return false;
+}
+
 /* Beside a copy (promise 27).  What was pending for the sectors is over: the
  * change is newer.  If that leaves two runs of what was one, more has to be
  * reserved for them.
@@ -280,7 +291,9 @@ commit_beside_pending (struct record *rec)
   if (err)
     return err;
   settle_record_begins (e);
-  err = spare_commit (e->spare, list, rec->counters);
+  err = makes_incomplete (list) ? complete_withdraw (e) : 0;
+  if (err == 0)
+    err = spare_commit (e->spare, list, rec->counters);
   for (size_t i = 0; err == 0 && i < list->n; i++) {
     const struct change *c = &list->v[i];
 

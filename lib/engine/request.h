@@ -22,6 +22,7 @@ struct request {
   bool met_lost;                        /* it needs main, which is lost */
   bool unjudged;                        /* a call has failed since it was found
                                          * that main is alive */
+  bool background;                      /* no client waits for it */
   bool wrote_main, wrote_slots;         /* what FUA has to flush */
   unsigned zero_flags;                  /* of DEVICE_*, for main */
   unsigned failing_pieces;              /* calls that main refused */

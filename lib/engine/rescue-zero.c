@@ -5,6 +5,7 @@
 #include <config.h>
 
 #include "base/bytes.h"
+#include "engine/complete.h"
 #include "engine/copy.h"
 #include "engine/merge.h"
 #include "engine/parts.h"
@@ -27,11 +28,14 @@ say_zero (struct engine *e, const struct run *run)
   while (rest.count > 0 && err == 0) {
     part = run_take (&rest, pending_page_end (rest.start) - rest.start);
     parts_one (&p, &part);
-    err = parts_prepare (e, &p);
+    err = complete_withdraw (e);
+    if (err == 0)
+      err = parts_prepare (e, &p);
     if (err == 0)
       parts_finish (e, &p, ZERO);
   }
-  return err;
+  /* It may have been said meanwhile that nothing is ZERO. */
+  return err ? err : complete_withdraw (e);
 }
 
 /* What zeroing makes of sectors in this state. */

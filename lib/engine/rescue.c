@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "engine/complete.h"
 #include "engine/copy.h"
 #include "engine/flush.h"
 #include "engine/keep.h"
@@ -43,6 +44,7 @@ is_possible (const struct engine *e, const struct rescue_config *c)
 static void
 destroy (struct rescue *rescue)
 {
+  complete_destroy (&rescue->complete);
   touched_destroy (&rescue->touched);
   keep_destroy (&rescue->keeping);
   settle_destroy (&rescue->settling);
@@ -67,6 +69,8 @@ make (struct engine *e, const struct rescue_config *c, struct rescue **made)
   if (rescue->pending == NULL)
     err = ENOMEM;
   err2 = touched_init (e, &rescue->touched);
+  err = err ? err : err2;
+  err2 = complete_init (e, &rescue->complete);
   err = err ? err : err2;
   if (err)
     destroy (rescue);

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "engine/copy.h"
 #include "engine/in-flight.h"
 #include "engine/internal.h"
@@ -30,6 +31,7 @@ spare_mostly_used (const struct spare_status *sp)
 static void
 get_copy (struct engine *e, struct engine_status *st)
 {
+  const struct map_totals *t = &st->totals;
   struct rescue *rescue = rescue_of (e);
   struct pending_totals pending;
 
@@ -43,6 +45,23 @@ get_copy (struct engine *e, struct engine_status *st)
   st->copy.kept = pending.kept;
   st->copy.written = pending.written;
   st->copy.zero = pending.zero;
+  st->copy.direct = e->nr_sectors - t->remapped - t->lost - t->zero - t->kept -
+    t->written;
+  st->copy.main_not_needed = st->copy.direct == 0;
+  /* What is pending may hide other states, too: a guess. */
+  st->copy.direct -= min_u64 (st->copy.direct, pending.kept + pending.written +
+                              pending.zero);
+  st->copy.alone = atomic_load (&rescue->complete.said);
+}
+
+/* It isn't needed any more: how it is, is nobody's business (promise 30). */
+static void
+forget_main (struct engine_status *st)
+{
+  st->main_lost = st->main_hangs = st->main_silent = false;
+  st->main_refuses = 0;
+  st->late = 0;
+  st->spare.counters[COUNT_WEAK] = 0;
 }
 
 void
@@ -72,6 +91,8 @@ engine_get_status (struct engine *e, struct engine_status *st)
   st->last_loss = atomic_load (&e->last_loss);
   get_copy (e, st);
 
+  if (st->copy.main_not_needed)
+    forget_main (st);
   if (st->main_lost)
     st->health = HEALTH_MAIN_LOST;
   else if (sp->failed || sp->full || sp->slots_free == 0 ||

@@ -19,12 +19,14 @@
 
 #include "base/bytes.h"
 #include "engine/blocks.h"
+#include "engine/finish.h"
 #include "engine/flush.h"
 #include "engine/main-dev.h"
 #include "engine/marks.h"
 #include "engine/operation.h"
 #include "engine/read.h"
 #include "engine/record.h"
+#include "engine/states.h"
 
 /* The content of blocks that aren't DIRECT, from their slots. */
 static int
@@ -245,5 +247,7 @@ engine_unmap (struct engine_conn *conn, sector_t start, uint64_t count,
                           .size = OPERATION_PIECE, .before = read_back,
                           .apply = unmap_apply, .again = unmap_again };
 
+  if (rescue_of (conn->engine))
+    return engine_unmap_to_copy (conn, start, count, watch, res);
   return operate (&op, &range, 1, true, unmap_piece);
 }

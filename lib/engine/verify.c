@@ -11,9 +11,12 @@
 
 #include "base/bytes.h"
 #include "engine/blocks.h"
+#include "engine/copy.h"
+#include "engine/keep.h"
 #include "engine/main-dev.h"
 #include "engine/operation.h"
 #include "engine/read.h"
+#include "engine/states.h"
 
 #define VERIFY_PIECE (UINT32_C (256) << 10)     /* bytes */
 
@@ -31,8 +34,12 @@ verify_direct (struct operation *op, uint64_t start, uint64_t end,
 
   request_init (&r, op->conn, start, end - start);
   err = main_read (&r, op->buf, start, end);
-  if (err == 0)
+  if (err == 0) {
+    /* Nothing is read twice (promise 25). */
+    if (rescue_of (e))
+      keep_content (e, op->buf, start, end, false);
     return 0;
+  }
   err = only_a_bad_place (&r, err);
   for (pos = start; pos < end && err == 0; pos = next) {
     next = block_end (e, pos);
@@ -72,6 +79,32 @@ verify_slots (struct operation *op, uint64_t start, uint64_t end,
   range_unlock_shared (e->ranges, &hold);
 }
 
+/* The copy, under the same lock: what it holds of others isn't of interest. */
+static void
+verify_copy (struct operation *op, uint64_t start, uint64_t end,
+             uint64_t *done)
+{
+  struct engine *e = op->e;
+  struct copy *copy = &rescue_of (e)->copy;
+  struct shared_hold hold;
+  struct run run;
+  uint64_t next;
+
+  end = range_lock_looking (e->ranges, &hold, start, end);
+  run = state_lookup (e, sector_of (start), sectors_in (start, end));
+  *done = start;
+  if (state_is_rescued (run.state)) {
+    *done = end = min_u64 (end, run_end_byte (&run));
+    if (copy_read (copy, op->buf, start, end) != 0)
+      for (; start < end; start = next) {
+        next = min_u64 (copy_block_end (e, copy, start), end);
+        if (copy_read (copy, op->buf, start, next) != 0)
+          report_bad (op, sector_of (start), sectors_in (start, next));
+      }
+  }
+  range_unlock_shared (e->ranges, &hold);
+}
+
 static int
 verify_piece (struct operation *op, uint64_t start, uint64_t end,
               uint64_t *done)
@@ -82,7 +115,7 @@ verify_piece (struct operation *op, uint64_t start, uint64_t end,
   int err = 0;
 
   for (pos = start; pos < end && err == 0; pos = next) {
-    run = map_lookup (e->map, sector_of (pos), sectors_in (pos, end));
+    run = state_lookup (e, sector_of (pos), sectors_in (pos, end));
     next = min_u64 (run_end_byte (&run), end);
     switch (run.state) {
     case DIRECT:
@@ -97,7 +130,7 @@ verify_piece (struct operation *op, uint64_t start, uint64_t end,
       break;
     case KEPT:
     case WRITTEN:
-      report_bad (op, run.start, run.count);
+      verify_copy (op, pos, next, &next);
       break;
     case ZERO:
       break;
@@ -139,11 +172,16 @@ engine_explain (struct engine *e, int err, struct message *message)
     message_set (message, "the spare has no room: enlarge it, or free space "
                  "where it is");
     break;
+  case EBUSY:
+    message_set (message, "some sectors are nowhere but on main: copy them "
+                 "first (remapctl rescue copy), or give them up (--give-up)");
+    break;
   case ENOMEM:
     message_set (message, "out of memory");
     break;
   case ENOTSUP:
-    message_set (message, "not while main is being rescued to a copy");
+    message_set (message, "main isn't being rescued: start the server with "
+                 "rescue=PATH");
     break;
   default:
     if (atomic_load (&e->main_lost))
