@@ -26,6 +26,7 @@
 #include "picture/picture.h"
 #include "ranges.h"
 #include "requests.h"
+#include "rescue/rescue.h"
 #include "servers.h"
 #include "status/status.h"
 #include "stop.h"
@@ -82,6 +83,13 @@ static const struct command commands[] = {
   { "backup", command_backup, "[--spare=PATH [--spare-offset=SIZE]] FILE",
     "a copy of the spare, while it is in use or offline",
     .example = "remapctl -n backup backup /srv/copy.spare", .no_json = true },
+  { "rescue", command_rescue,
+    "status [--watch|--wait] | copy [--wait] [START [COUNT]]\n"
+    "            | pause | resume\n"
+    "            | finish [--fill=zero|marker] [--verify] [--give-up --yes]\n"
+    "            | abandon [--yes] SPARE | new-main SPARE",
+    "moves the disk to a copy while it is in use",
+    .example = "remapctl -n backup rescue status --watch" },
   { "clear_stats", command_clear_stats, "", "sets event counters to zero",
     .example = "remapctl -n backup clear_stats" },
   { "sync", command_sync, "", "makes everything durable",

@@ -30,6 +30,9 @@
  */
 #define MAX_OFFSET (INT64_C (1) << 62)
 
+/* Bytes a second: a MiB, which is read at once, takes a while then. */
+#define MIN_RATE 4096
+
 /* nbdkit's own parsers don't say which parameter is wrong: so they get what
  * they understand.
  */
@@ -253,6 +256,8 @@ parameters_set (struct remap_config *config, const char *key,
     return parse_path (&config->rescue_path, key, value);
   else if (strcmp (key, "rescue-overwrite") == 0)
     return parse_bool (&config->rescue_overwrite, key, value);
+  else if (strcmp (key, "rescue-rate") == 0)
+    return parse_size (&config->rescue_rate, key, value, MIN_RATE, INT64_MAX);
   else if (strcmp (key, "rescue-trim") == 0)
     return parse_trim (&config->rescue_ignore_trim, value);
   else if (strcmp (key, "remap-auto") == 0)

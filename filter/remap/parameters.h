@@ -26,6 +26,7 @@ struct remap_config {
   char *rescue_path;                    /* absolute; NULL: no copy */
   bool rescue_overwrite;
   bool rescue_ignore_trim;
+  int64_t rescue_rate;                  /* bytes a second; 0: no limit */
   bool auto_remap;
   unsigned retries;                     /* of a main block */
   unsigned lost_wait;                   /* seconds */
@@ -78,6 +79,8 @@ struct remap_config {
   "rescue-trim=zero|ignore\n" \
   "                     whether what is trimmed need not be moved\n" \
   "                     (default: zero: it needn't)\n" \
+  "rescue-rate=SIZE     how much a second is copied at most, beside what\n" \
+  "                     clients read (default: as much as can be)\n" \
   "remap-auto=BOOL      remap bad sectors automatically (default: on)\n" \
   "remap-retries=N      how often a bad block is read again (default: 1)\n" \
   "remap-lost=error|zero\n" \

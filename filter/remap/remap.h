@@ -12,6 +12,7 @@
  *   main-plugin      which plugins can be main
  *   server           start and end
  *   spare-setup      the spare, from opening it to using it
+ *   copier           copies main when nobody is in its way
  *   copy-setup       the copy of main, from opening it to its end
  *   next             the layer below, as a device of lib/
  *   own-connection   the same for requests that no client has made
@@ -33,6 +34,7 @@
 #include "parameters.h"
 
 struct control;
+struct copier_thread;
 struct copy_setup;
 struct engine;
 struct own_connection;
@@ -58,6 +60,8 @@ struct remap {
   struct spare_setup *spare;            /* likewise */
   struct copy_setup *copy;              /* likewise, or NULL: no copy */
   struct control *control;              /* from get_ready to cleanup, or NULL */
+  struct copier_thread *copier;         /* from after_fork to cleanup, or
+                                         * NULL */
   struct spare_watch *watch;            /* from after_fork to cleanup */
   struct engine *engine;                /* from after_fork to unload */
 };

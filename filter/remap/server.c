@@ -19,6 +19,7 @@
 #include "clients.h"
 #include "command-line.h"
 #include "control/control.h"
+#include "copier.h"
 #include "copy-setup.h"
 #include "listeners.h"
 #include "next.h"
@@ -114,6 +115,50 @@ grown (void *opaque)
   engine_spare_grown (remap->engine);
 }
 
+static void
+copy_range (void *opaque, sector_t start, uint64_t count)
+{
+  const struct remap *remap = opaque;
+
+  copier_copy (remap->copier, start, count);
+}
+
+static void
+copy_pause (void *opaque, bool pause)
+{
+  const struct remap *remap = opaque;
+
+  copier_pause (remap->copier, pause);
+}
+
+static void
+get_copier (void *opaque, struct control_copier *copier)
+{
+  const struct remap *remap = opaque;
+
+  copier_get_status (remap->copier, copier);
+}
+
+static bool
+background_is_held (void *opaque)
+{
+  const struct remap *remap = opaque;
+
+  return remap->control && control_background_held (remap->control);
+}
+
+/* Whoever steers it needs a control socket. */
+static int
+start_copier (struct remap *remap)
+{
+  if (remap->copy == NULL || remap->control == NULL)
+    return 0;
+  remap->copier = copier_start (remap->engine, remap->own,
+                                remap->config.rescue_rate, background_is_held,
+                                remap);
+  return remap->copier ? 0 : -1;
+}
+
 static int
 start_control (struct remap *remap, const struct main_facts *facts)
 {
@@ -127,6 +172,8 @@ start_control (struct remap *remap, const struct main_facts *facts)
     .get_main = get_main, .put_main = put_main,
     .main_is_wanted = main_is_wanted, .grow = grow, .get_room = get_room,
     .grows = spare_setup_grows (remap->spare),
+    .copy_path = remap->config.rescue_path, .copy_range = copy_range,
+    .copy_pause = copy_pause, .get_copier = get_copier,
     .get_clients = get_clients, .is_stopping = is_stopping,
     .is_read_only = is_read_only, .opaque = remap,
   };
@@ -162,12 +209,18 @@ news (void *opaque)
     control_news (remap->control);
 }
 
+/* The copier asks the control socket who holds it up, and is steered there: so
+ * its thread ends first, and it is freed last.
+ */
 static void
 close_control (struct remap *remap)
 {
+  copier_stop (remap->copier);
   if (remap->control)
     control_close (remap->control);
   remap->control = NULL;
+  copier_free (remap->copier);
+  remap->copier = NULL;
 }
 
 static void
@@ -431,6 +484,7 @@ server_after_fork (struct remap *remap, nbdkit_backend *backend)
   own_start (remap->own, backend);
   if (look_at_main (remap, backend, &first) == -1 ||
       spare_setup_start_growing (remap->spare, grown, remap) == -1 ||
+      start_copier (remap) == -1 ||
       start_control (remap, &first.facts) == -1)
     goto error;
   tell_start (remap);

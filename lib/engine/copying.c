@@ -128,7 +128,7 @@ piece_ends (struct copier *c, struct engine *e, uint64_t start, uint64_t end,
     return ENODEV;
   if (copy_has_failed (copy))
     return EIO;
-  if (err == 0 && left < end &&
+  if (left < end &&
       (atomic_load (&copy->full) || atomic_load (&e->spare_short)))
     return ENOSPC;
   c->copied += n;

@@ -41,7 +41,7 @@ extern int engine_rescue_finish (struct engine_conn *conn,
 
 /* REMAPPED and ZERO sectors of a range go to the copy, and are written there:
  * what `unmap' does with a copy.  As engine_unmap; "bad" are those that the
- * copy refuses. /
+ * copy refuses.
  */
 extern int engine_unmap_to_copy (struct engine_conn *conn, sector_t start,
                                  uint64_t count,

@@ -54,7 +54,7 @@ stays (struct fold *f, const struct run *run)
 }
 
 /* To the copy; nothing is recorded.  Returns 0; EEXIST: it stays where it is;
- * or what ends it all. /
+ * or what ends it all.
  */
 static int
 write_run (struct fold *f, struct request *r, const struct run *run,

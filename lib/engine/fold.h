@@ -29,7 +29,7 @@ struct fold {
 extern int fold_piece (struct fold *f, uint64_t start, uint64_t end);
 
 /* The LOST sectors there get a content on the copy, and stay LOST: FILL is
- * asked for that of each; NULL: zeroes. /
+ * asked for that of each; NULL: zeroes.
  */
 extern int fold_fill (struct fold *f, uint64_t start, uint64_t end,
                       void (*fill) (sector_t sector, uint8_t *text));

@@ -17,6 +17,7 @@
 #include "engine/main-dev.h"
 #include "engine/marks.h"
 #include "engine/merge.h"
+#include "engine/settle.h"
 #include "engine/states.h"
 #include "map/pending.h"
 
@@ -363,7 +364,7 @@ keep_run (struct request *r, const uint8_t *data, uint64_t start, uint64_t end)
     stat_add (e, STAT_NOT_KEPT, count);
     return;
   }
-  err = spare_reserve (e->spare, 2);
+  err = settle_reserve (e, 2);
   if (err) {
     stat_add (e, STAT_NOT_KEPT, count);
     return;

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "engine/parts.h"
+#include "engine/settle.h"
 #include "engine/states.h"
 #include "engine/touched.h"
 #include "map/pending.h"
@@ -58,7 +59,7 @@ parts_prepare (struct engine *e, const struct parts *p)
     if (p->v[i].kept)
       err = touched_mark (e, p->v[i].start, p->v[i].count);
   if (err == 0)
-    err = spare_reserve (e->spare, RUNS * p->n);
+    err = settle_reserve (e, RUNS * p->n);
   if (err)
     return err;
   for (i = 0; i < p->n && err == 0; i++)

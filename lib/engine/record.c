@@ -287,7 +287,7 @@ commit_beside_pending (struct record *rec)
   uint64_t used = 0;
   int err;
 
-  err = spare_reserve (e->spare, 2 * list->n);
+  err = settle_reserve (e, 2 * list->n);
   if (err)
     return err;
   settle_record_begins (e);

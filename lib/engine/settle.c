@@ -205,6 +205,21 @@ settle_all (struct engine *e)
   return w.err;
 }
 
+int
+settle_reserve (struct engine *e, uint64_t runs)
+{
+  struct pending_totals pending;
+  int err = spare_reserve (e->spare, runs);
+
+  if (err != ENOSPC)
+    return err;
+  pending_get_totals (rescue_of (e)->pending, &pending);
+  if (pending.kept + pending.written + pending.zero == 0)
+    return err;
+  err = settle_all (e);
+  return err ? err : spare_reserve (e->spare, runs);
+}
+
 void
 settle_record_begins (struct engine *e)
 {

@@ -50,6 +50,12 @@ extern void settle_destroy (struct settling *s);
  */
 extern int settle_all (struct engine *e);
 
+/* As spare_reserve; but before it fails for want of room a batch is made, since
+ * what is pending takes more of it than what is recorded.  The range may be
+ * held, and no record is being made.
+ */
+extern int settle_reserve (struct engine *e, uint64_t runs);
+
 /* Another change of state is being committed. */
 extern void settle_record_begins (struct engine *e);
 extern void settle_record_ended (struct engine *e);

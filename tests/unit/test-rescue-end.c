@@ -207,7 +207,7 @@ test_finish (void)
     CU_ASSERT (st.copy.main_not_needed);
     CU_ASSERT (st.copy.alone);
     /* A restart changes nothing of it; a sector that goes elsewhere does,
-     * before it does. /
+     * before it does.
      */
     sim_gone (r->main, 0);
     rescue_restart (&rr, false);

@@ -14,6 +14,7 @@
 
 #include "host/announce.h"
 #include "host/refused.h"
+#include "base/clock.h"
 #include "control/background.h"
 #include "control/control.h"
 #include "control/peers.h"
@@ -140,6 +141,12 @@ control_start (struct control *c, const struct control_target *target,
     message_set (message, "remap: the control socket can't be served: %s",
                  strerror (err));
   return err;
+}
+
+bool
+control_background_held (struct control *c)
+{
+  return background_held (&c->background, clock_now_ms ());
 }
 
 void

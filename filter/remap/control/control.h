@@ -38,6 +38,9 @@ extern int control_start (struct control *control,
                           const struct control_target *target,
                           struct message *message);
 
+/* Is work that nobody waits for held up?  From control_open on. */
+extern bool control_background_held (struct control *control);
+
 /* There are new events: whoever waits for some is told soon.  Any thread,
  * between control_start and control_close; it isn't held up.
  */

@@ -23,6 +23,7 @@ enum arguments {
   CELLS,
   SINCE,               /* [SINCE [wait]] */
   HOLD,                /* hold|release [NAME] */
+  FINISH,              /* [give-up] [marker] [verify] */
 };
 
 static const struct {
@@ -57,6 +58,14 @@ static const struct {
                            HOLD, false, true },
   [CONTROL_BACKUP] = { "backup", "backup (with an empty file)",
                        NOTHING, true },
+  [CONTROL_RESCUE_COPY] = { "rescue-copy", "rescue-copy [START [COUNT]]",
+                            REST_OF_MAIN, false },
+  [CONTROL_RESCUE_PAUSE] = { "rescue-pause", "rescue-pause", NOTHING, false },
+  [CONTROL_RESCUE_RESUME] = { "rescue-resume", "rescue-resume", NOTHING,
+                              false },
+  [CONTROL_RESCUE_FINISH] = { "rescue-finish",
+                              "rescue-finish [give-up] [marker] [verify]",
+                              FINISH, true },
 };
 
 bool
@@ -98,6 +107,7 @@ control_describe (const struct control_request *rq, char *text, size_t size)
 
   switch (requests[rq->verb].arguments) {
   case NOTHING:
+  case FINISH:
     snprintf (text, size, "%s", name);
     break;
   case SIZE:
@@ -311,6 +321,25 @@ parse_hold (const struct words *w, struct control_request *rq,
   return 0;
 }
 
+static int
+parse_finish (const struct words *w, struct control_request *rq,
+              struct message *message)
+{
+  for (unsigned i = 1; i < w->n; i++)
+    if (is_word (w, i, "give-up"))
+      rq->give_up = true;
+    else if (is_word (w, i, "marker"))
+      rq->marker = true;
+    else if (is_word (w, i, "verify"))
+      rq->verify = true;
+    else {
+      message_set (message, "the end of a rescue can have 'give-up', 'marker' "
+                   "and 'verify', not '%.*s'", WORD (w, i));
+      return EINVAL;
+    }
+  return 0;
+}
+
 /* A number of bytes with one of nbdkit's suffixes. */
 static int
 parse_size (const struct words *w, struct control_request *rq,
@@ -369,11 +398,11 @@ parse_arguments (const struct words *w, struct control_request *rq,
   static const unsigned short least[] = {
     [NOTHING] = 1, [RANGE] = 2, [RANGE_OR_ALL] = 1, [REST_OF_MAIN] = 1,
     [STATE_AND_RANGES] = 3, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
-    [SINCE] = 1, [HOLD] = 2,
+    [SINCE] = 1, [HOLD] = 2, [FINISH] = 1,
   }, most[] = {
     [NOTHING] = 1, [RANGE] = 3, [RANGE_OR_ALL] = 3, [REST_OF_MAIN] = 3,
     [STATE_AND_RANGES] = MAX_WORDS, [SWITCH] = 2, [SIZE] = 2, [CELLS] = 2,
-    [SINCE] = 3, [HOLD] = 3,
+    [SINCE] = 3, [HOLD] = 3, [FINISH] = 4,
   };
   const enum arguments a = requests[rq->verb].arguments;
   int err = 0;
@@ -414,6 +443,9 @@ parse_arguments (const struct words *w, struct control_request *rq,
     break;
   case HOLD:
     err = parse_hold (w, rq, message);
+    break;
+  case FINISH:
+    err = parse_finish (w, rq, message);
     break;
   }
   return err;

@@ -28,6 +28,8 @@ enum control_verb {
   CONTROL_FORGET_LOST, CONTROL_IMPORT, CONTROL_SET_AUTO_REMAP,
   CONTROL_CLEAR_STATS, CONTROL_GROW,
   CONTROL_SYNC, CONTROL_EVENTS, CONTROL_BACKGROUND, CONTROL_BACKUP,
+  CONTROL_RESCUE_COPY, CONTROL_RESCUE_PAUSE, CONTROL_RESCUE_RESUME,
+  CONTROL_RESCUE_FINISH,
   NR_CONTROL_VERBS
 };
 
@@ -49,6 +51,7 @@ struct control_request {
   uint64_t size;       /* grow: bytes */
   uint64_t cells;      /* map: how many; at most CONTROL_CELLS_MAX */
   uint64_t since;      /* events: the number of the first one */
+  bool give_up, marker, verify;         /* rescue-finish */
   bool wait;           /* events: until there is one */
   char name[CONTROL_NAME_MAX + 1];      /* background: whose; "": not given */
 

@@ -8,7 +8,8 @@
  * of two kinds:
  *
  *   quick   ping, help, status, clients, events, background,
- *           set_auto_remap, clear_stats: memory is read, a switch is set.
+ *           set_auto_remap, clear_stats, and what steers the copier: memory
+ *           is read, a switch is set.
  *           They run in that one thread, which meanwhile serves nobody
  *           else; they must not wait for a disk,
  *           for a lock that is held during I/O, or for a thread.
@@ -57,6 +58,7 @@
 #include "control/cells.h"
 #include "control/events.h"
 #include "control/requests.h"
+#include "control/rescue.h"
 #include "control/status.h"
 #include "control/table.h"
 #include "engine/events.h"
@@ -442,6 +444,9 @@ static json_t *
 execute (struct control_target *t, struct control_request *rq,
          const atomic_bool *stop, const atomic_bool *told)
 {
+  struct progress p = { .t = t, .rq = rq, .stop = stop };
+  const struct engine_watch watch = { .stop = must_stop, .opaque = &p };
+
   switch (rq->verb) {
   case CONTROL_PING:
     return ping (t);
@@ -467,6 +472,12 @@ execute (struct control_target *t, struct control_request *rq,
     return sync_all (t);
   case CONTROL_BACKUP:
     return backup (t, rq, stop);
+  case CONTROL_RESCUE_COPY:
+  case CONTROL_RESCUE_PAUSE:
+  case CONTROL_RESCUE_RESUME:
+    return control_rescue_copy (t, rq);
+  case CONTROL_RESCUE_FINISH:
+    return control_rescue_finish (t, rq, &watch);
   default:
     return handle_range (t, rq, stop, told);
   }

@@ -20,11 +20,12 @@
 #include "control/background.h"
 #include "control/protocol.h"
 #include "control/reply.h"
+#include "control/rescue.h"
 #include "control/status.h"
 
 enum rate {
   RATE_READS, RATE_READ_BYTES, RATE_WRITES, RATE_WRITE_BYTES,
-  RATE_READ_ERRORS, RATE_WRITE_ERRORS, RATE_REMAPS, RATE_LOST,
+  RATE_READ_ERRORS, RATE_WRITE_ERRORS, RATE_REMAPS, RATE_LOST, RATE_KEPT,
   NR_RATES
 };
 
@@ -33,6 +34,7 @@ static const char *const rate_names[NR_RATES] = {
   [RATE_WRITES] = "writes", [RATE_WRITE_BYTES] = "write_bytes",
   [RATE_READ_ERRORS] = "read_errors", [RATE_WRITE_ERRORS] = "write_errors",
   [RATE_REMAPS] = "remaps", [RATE_LOST] = "lost",
+  [RATE_KEPT] = "kept",
 };
 
 static void
@@ -51,6 +53,7 @@ take_sample (const struct engine_status *st, uint64_t now,
   s->v[RATE_REMAPS] = counters[COUNT_AUTO_REMAPS] +
     counters[COUNT_MANUAL_REMAPS];
   s->v[RATE_LOST] = counters[COUNT_LOST];
+  s->v[RATE_KEPT] = st->ever[STAT_KEPT];
 }
 
 void
@@ -345,6 +348,8 @@ control_status (struct control_target *t)
   json_object_set_new (o, "main", main_status (t, &st));
   json_object_set_new (o, "spare", spare_status (t, &st));
   json_object_set_new (o, "sectors", sectors (&st));
+  json_object_set_new (o, "rescue", t->copy_path
+                       ? control_rescue_status (t, &st) : json_null ());
   put_number (o, "auto_remaps", st.spare.counters[COUNT_AUTO_REMAPS]);
   put_number (o, "manual_remaps", st.spare.counters[COUNT_MANUAL_REMAPS]);
   put_number (o, "weak", st.spare.counters[COUNT_WEAK]);

@@ -14,7 +14,7 @@
 /* Counters at one moment, for the rates. */
 struct control_sample {
   uint64_t ms;                  /* clock_now_ms */
-  uint64_t v[8];                /* by enum rate in status.c */
+  uint64_t v[9];                /* by enum rate in status.c */
 };
 
 /* Over 60 minutes. */
@@ -26,6 +26,16 @@ struct control_client {
   uint64_t since;               /* seconds since 1970 */
   long pid;                     /* of this host; 0: unknown */
   char address[64];             /* over the network; "": unknown */
+};
+
+/* What copies main when nobody is in its way.  Numbers are sectors. */
+struct control_copier {
+  enum {
+    CONTROL_COPIER_IDLE, CONTROL_COPIER_RUNS, CONTROL_COPIER_PAUSED,
+    CONTROL_COPIER_WAITS,
+  } state;
+  uint64_t at, end, copied, bad;
+  char why[128];                /* it waits */
 };
 
 /* Nothing that the pointers lead to is owned, except the samples. */
@@ -40,6 +50,10 @@ struct control_target {
   uint32_t preferred, maximum;  /* of main, bytes; maximum 0: none */
   bool lost_zero;
   bool grows;                   /* the spare, by itself */
+  const char *copy_path;        /* NULL: there is no copy, nor what follows */
+  void (*copy_range) (void *opaque, sector_t start, uint64_t count);
+  void (*copy_pause) (void *opaque, bool pause);
+  void (*get_copier) (void *opaque, struct control_copier *copier);
 
   /* Any thread may call these functions. */
 
