@@ -162,6 +162,7 @@ test_finish (void)
 {
   const struct rig_options large = { .copy_block = 4096 };
   struct finish_options o = { .marker = true };
+  struct engine_result retried;
   struct finish_result res;
   struct engine_status st;
   struct copier c = { 0 };
@@ -200,6 +201,7 @@ test_finish (void)
     sim_gone (r->main, ENODEV);
     CU_ASSERT_EQUAL (rig_read (r, SEC (41), SEC (2), 5), 0);
     CU_ASSERT_EQUAL (rig_read (r, 0, SEC (40), 1), 0);
+    CU_ASSERT (engine_retry (&r->conn, 600, 1, NULL, &retried) != 0);
     CU_ASSERT_EQUAL (rig_write (r, SEC (600), SEC (1), 6), 0);
     CU_ASSERT_EQUAL (rig_flush (r), 0);
     engine_get_status (r->e, &st);
@@ -351,6 +353,26 @@ test_power_fails (void)
   }
 }
 
+/* What is pending takes more room in the log than what is recorded: that is no
+ * reason not to keep, or not to record (promise 27).
+ */
+static void
+test_room (void)
+{
+  const struct rig_options o = { .spare_size = MIB };
+  struct rescue_rig rr;
+  struct engine_rig *r = &rr.r;
+
+  rescue_init (&rr, &o);
+  for (sector_t s = 0; s < SECTORS; s++) {
+    CU_ASSERT_EQUAL (rig_read (r, SEC (s), SEC (1), 1), 0);
+    rescue_keep (&rr);
+  }
+  CU_ASSERT_EQUAL (stat_of (r, STAT_KEPT), SECTORS);
+  CU_ASSERT_EQUAL (stat_of (r, STAT_NOT_KEPT), 0);
+  rescue_end (&rr);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -360,6 +382,7 @@ main (int argc, char *argv[])
     { "the end (promise 30)", test_finish },
     { "what is taken back (promise 30)", test_withdrawn },
     { "operators", test_operators },
+    { "room in the log (promise 27)", test_room },
     { "the power fails (promise 27)", test_power_fails },
     { NULL }
   };
