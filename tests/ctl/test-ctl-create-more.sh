@@ -53,8 +53,8 @@ assert_grep '1 sector bad' out
 ctl 0 create --dry-run main_dev=main.img spare_dev=other.spare -- -t 64
 assert_grep 'nbdkit -f .* -t 64 remap-status=' out
 # The spare is in /tmp, which the unit's page warns of.
-remapctl create --unit --read-only main_dev=main.img spare_dev=other.spare \
-         -- remap-retries=0 >out
+remapctl create --unit --dry-run --read-only main_dev=main.img \
+         spare_dev=other.spare -- remap-retries=0 >out
 assert_grep '^REMAP_ARGS=.* -r remap-retries=0"' out
 ctl 0 stop more
 for wrong in -P -Pfile --pidfile=x -U --unix=x -p1 --port --run -s -f \
