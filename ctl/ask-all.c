@@ -12,21 +12,21 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "ask-all.h"
-#include "client.h"
+#include "connection.h"
 #include "reply.h"
 #include "text.h"
 
 /* Connects and asks.  NULL: A says why not. */
-static struct client *
+static struct connection *
 begin (struct asked *a, const char *line)
 {
-  struct client *c = NULL;
-  const int err = client_try (a->path, CLIENT_NEVER_WAIT, &c);
+  struct connection *c = NULL;
+  const int err = connection_open (a->path, CONNECTION_NEVER_WAITS, &c);
 
   if (err)
-    a->why = text_of ("%s: %s", a->path, client_why_not (err));
-  else if (!client_send (c, line, &a->why)) {
-    client_close (c);
+    a->why = text_of ("%s: %s", a->path, connection_why_not (err));
+  else if (!connection_send (c, line, &a->why)) {
+    connection_close (c);
     c = NULL;
   }
   return c;
@@ -34,9 +34,9 @@ begin (struct asked *a, const char *line)
 
 /* Takes what has come; false: there is more to come. */
 static bool
-take (struct asked *a, struct client *c)
+take (struct asked *a, struct connection *c)
 {
-  json_t *reply = client_receive_some (c, &a->why);
+  json_t *reply = connection_receive_some (c, &a->why);
 
   if (reply != NULL && !json_is_true (json_object_get (reply, "ok"))) {
     a->why = refusal_text (reply);
@@ -51,14 +51,14 @@ take (struct asked *a, struct client *c)
  * such, or the time is over.
  */
 static bool
-await (struct pollfd *p, struct client *const *c, size_t n, uint64_t end)
+await (struct pollfd *p, struct connection *const *c, size_t n, uint64_t end)
 {
   bool any = false;
   uint64_t now = clock_now_ms ();
   int r;
 
   for (size_t i = 0; i < n; i++) {
-    p[i] = (struct pollfd) { .fd = c[i] ? client_fd (c[i]) : -1,
+    p[i] = (struct pollfd) { .fd = c[i] ? connection_fd (c[i]) : -1,
                              .events = POLLIN };
     any |= c[i] != NULL;
   }
@@ -75,8 +75,8 @@ void
 ask_all (struct asked *v, size_t n, const char *line, unsigned timeout)
 {
   const uint64_t end = clock_now_ms () + UINT64_C (1000) *
-    (timeout ? min_u64 (timeout, 1000000) : CLIENT_PATIENCE);
-  struct client **c = allocate (n, sizeof *c);
+    (timeout ? min_u64 (timeout, 1000000) : CONNECTION_PATIENCE);
+  struct connection **c = allocate (n, sizeof *c);
   struct pollfd *p = allocate (n, sizeof *p);
 
   for (size_t i = 0; i < n; i++) {
@@ -87,13 +87,13 @@ ask_all (struct asked *v, size_t n, const char *line, unsigned timeout)
   while (await (p, c, n, end))
     for (size_t i = 0; i < n; i++)
       if (c[i] && p[i].revents && take (&v[i], c[i])) {
-        client_close (c[i]);
+        connection_close (c[i]);
         c[i] = NULL;
       }
   for (size_t i = 0; i < n; i++)
     if (c[i]) {
-      v[i].why = text_of ("%s: %s", v[i].path, client_why_not (EAGAIN));
-      client_close (c[i]);
+      v[i].why = text_of ("%s: %s", v[i].path, connection_why_not (EAGAIN));
+      connection_close (c[i]);
     }
   free (p);
   free (c);

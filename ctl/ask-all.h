@@ -18,7 +18,7 @@ struct asked {
 };
 
 /* Sends LINE to each of them, and sets reply or why of each.  All together
- * have TIMEOUT seconds; 0: CLIENT_PATIENCE.
+ * have TIMEOUT seconds; 0: CONNECTION_PATIENCE.
  */
 extern void ask_all (struct asked *v, size_t n, const char *line,
                      unsigned timeout);

@@ -14,13 +14,13 @@
 json_t *
 ask_server (const struct ctl *ctl, const char *line, int *status)
 {
-  struct client *c = client_open (ctl, status);
+  struct connection *c = client_open (ctl, status);
   json_t *reply;
 
   if (c == NULL)
     return NULL;
   reply = client_ask (c, status, "%s", line);
-  client_close (c);
+  connection_close (c);
   if (reply == NULL)
     return NULL;
   if (ctl->json)

@@ -139,7 +139,7 @@ may_replace (const char *file)
 
 /* What its slots in use take.  False after a message. */
 static bool
-ask_total (struct client *client, int *status, struct progress *p)
+ask_total (struct connection *client, int *status, struct progress *p)
 {
   struct reader r = { 0 };
   json_t *reply = client_request (client, status, "status");
@@ -155,9 +155,9 @@ ask_total (struct client *client, int *status, struct progress *p)
 }
 
 static json_t *
-ask_for_copy (struct client *client, int *status, int fd)
+ask_for_copy (struct connection *client, int *status, int fd)
 {
-  struct pollfd p = { .fd = client_fd (client), .events = POLLIN };
+  struct pollfd p = { .fd = connection_fd (client), .events = POLLIN };
   struct progress progress = { .fd = fd };
 
   if ((wants_progress () && !ask_total (client, status, &progress)) ||
@@ -173,7 +173,7 @@ static int
 from_server (const struct ctl *ctl, int fd, struct backup_result *res)
 {
   struct reader r = { 0 };
-  struct client *client;
+  struct connection *client;
   json_t *reply;
   int status;
 
@@ -181,7 +181,7 @@ from_server (const struct ctl *ctl, int fd, struct backup_result *res)
   if (client == NULL)
     return status;
   reply = ask_for_copy (client, &status, fd);
-  client_close (client);
+  connection_close (client);
   if (reply == NULL)
     return status;
   r.root = reply;

@@ -94,7 +94,7 @@ show (const struct ctl *ctl, json_t *reply, uint64_t *next)
 static int
 ask_events (const struct ctl *ctl, uint64_t since, bool follow)
 {
-  struct client *c;
+  struct connection *c;
   bool first = true;
   uint64_t before;
   json_t *reply;
@@ -123,7 +123,7 @@ ask_events (const struct ctl *ctl, uint64_t since, bool follow)
     json_decref (reply);
     status = finish_output (status);
   } while (status == STATUS_DONE && (follow || n > 0));
-  client_close (c);
+  connection_close (c);
   return status;
 }
 

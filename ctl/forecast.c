@@ -46,11 +46,11 @@ count_sectors (struct ctl *ctl, const struct forecast *f, struct counts *c,
 static bool
 ask_room (struct ctl *ctl, uint64_t *room, int *status)
 {
-  struct client *client = client_open (ctl, status);
+  struct connection *client = client_open (ctl, status);
   json_t *reply = client ? client_request (client, status, "status") : NULL;
   struct reader r = { .root = reply };
 
-  client_close (client);
+  connection_close (client);
   if (reply == NULL)
     return false;
   *room = get_uint (&r, "spare.free");

@@ -35,7 +35,7 @@
 enum { AS = FIRST_OPTION, BLOCK, DEVICE, DRY_RUN, FORMAT, OFFSET };
 
 struct import {
-  struct client *client;
+  struct connection *client;
   const char *path, *as;
   struct list_options options;
   struct list_about about;
@@ -283,7 +283,7 @@ import (struct ctl *ctl, struct import *im, const struct area_list *list)
     else
       status = STATUS_REFUSED;
   }
-  client_close (im->client);
+  connection_close (im->client);
   return status;
 }
 

@@ -179,7 +179,7 @@ static json_t *
 ask_in_parts (struct ctl *ctl, const char *word, uint64_t start,
               uint64_t count, int *status)
 {
-  struct client *c = client_open (ctl, status);
+  struct connection *c = client_open (ctl, status);
   json_t *total = json_object (), *reply;
   uint64_t main_size, end, done = 0, n;
 
@@ -204,11 +204,11 @@ ask_in_parts (struct ctl *ctl, const char *word, uint64_t start,
     json_decref (reply);
   }
   fprintf (stderr, "\r%30s\r", "");
-  client_close (c);
+  connection_close (c);
   return total;
 
  error:
-  client_close (c);
+  connection_close (c);
   json_decref (total);
   return NULL;
 }
@@ -246,7 +246,7 @@ static json_t *
 ask_once (const struct ctl *ctl, const char *word,
           const struct range_arguments *a, int *status)
 {
-  struct client *c = client_open (ctl, status);
+  struct connection *c = client_open (ctl, status);
   json_t *reply = NULL;
 
   if (c != NULL && a->n == 0)
@@ -256,7 +256,7 @@ ask_once (const struct ctl *ctl, const char *word,
   else if (c != NULL)
     reply = client_ask (c, status, "%s %" PRIu64 " %" PRIu64, word, a->start,
                         a->count);
-  client_close (c);
+  connection_close (c);
   if (reply && ctl->json)
     print_json (reply);
   if (reply && *status != STATUS_DONE) {
@@ -272,14 +272,14 @@ static int
 check_refused (const struct ctl *ctl, int status)
 {
   struct reader r = { 0 };
-  struct client *c;
+  struct connection *c;
   json_t *reply;
   int status2;
 
   if (status != STATUS_REFUSED || (c = client_open (ctl, &status2)) == NULL)
     return status;
   reply = client_request (c, &status2, "status");
-  client_close (c);
+  connection_close (c);
   r.root = reply;
   if (reply != NULL && get_bool (&r, "main.lost"))
     status = STATUS_CRITICAL;

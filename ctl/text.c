@@ -13,12 +13,15 @@
 #include "text.h"
 
 static char last[2048];
+static const char *program = "remapctl";
 
 static void
 complain (const char *kind, const char *text)
 {
+  if (program == NULL)
+    return;
   fflush (stdout);
-  fprintf (stderr, "remapctl: %s", kind);
+  fprintf (stderr, "%s: %s", program, kind);
   print_text (stderr, text);
   fputc ('\n', stderr);
 }
@@ -46,6 +49,12 @@ print_text (FILE *fp, const char *text)
     }
     else
       fputc (*p, fp);
+}
+
+void
+set_program (const char *name)
+{
+  program = name;
 }
 
 void

@@ -13,6 +13,11 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* The program's name, with which messages begin: "remapctl" at first.  NULL:
+ * they aren't printed, and only last_error () has them.
+ */
+extern void set_program (const char *name);
+
 /* Prints a line on stderr, after what was printed on stdout so far. */
 extern void error (const char *fs, ...)
   __attribute__ ((format (printf, 1, 2)));

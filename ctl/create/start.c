@@ -16,6 +16,7 @@
 #include "base/sector.h"
 #include "spare/offline.h"
 #include "client.h"
+#include "connection.h"
 #include "create/nbdkit.h"
 #include "create/start.h"
 #include "process.h"
@@ -58,14 +59,14 @@ say_why (const struct create *c, off_t from)
 static bool
 answers (const struct create *c)
 {
-  struct client *client;
+  struct connection *client;
   json_t *reply;
   int status;
 
-  if (client_try (c->control, CLIENT_PATIENCE, &client) != 0)
+  if (connection_open (c->control, CONNECTION_PATIENCE, &client) != 0)
     return false;
   reply = client_request (client, &status, "ping");
-  client_close (client);
+  connection_close (client);
   json_decref (reply);
   return reply != NULL;
 }
@@ -100,7 +101,7 @@ remove_new_spare (const struct create *c)
 static void
 remove_leftovers (const struct create *c)
 {
-  struct client *client;
+  struct connection *client;
   struct stat st;
 
   unlink (c->pid);
@@ -108,9 +109,9 @@ remove_leftovers (const struct create *c)
   remove_new_spare (c);
   if (lstat (c->control, &st) == -1 || !S_ISSOCK (st.st_mode))
     return;
-  switch (client_try (c->control, 1, &client)) {
+  switch (connection_open (c->control, 1, &client)) {
   case 0:
-    client_close (client);
+    connection_close (client);
     break;
   case ECONNREFUSED:
     unlink (c->control);

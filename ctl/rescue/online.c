@@ -115,7 +115,7 @@ print_state (const struct rescue_state *s)
 
 /* A connection's next look; NULL after a message, then *STATUS is set. */
 static json_t *
-look (struct client *c, struct rescue_state *s, int *status)
+look (struct connection *c, struct rescue_state *s, int *status)
 {
   json_t *reply = client_request (c, status, "status");
   struct reader r = { .root = reply };
@@ -139,7 +139,7 @@ int
 rescue_status (struct ctl *ctl, const struct rescue_options *o)
 {
   struct rescue_state s;
-  struct client *c;
+  struct connection *c;
   json_t *reply;
   int status;
 
@@ -160,7 +160,7 @@ rescue_status (struct ctl *ctl, const struct rescue_options *o)
     putchar ('\n');
     sleep (1);
   }
-  client_close (c);
+  connection_close (c);
   return status;
 }
 
@@ -170,7 +170,7 @@ rescue_wait (struct ctl *ctl)
   const bool shows = isatty (STDERR_FILENO);
   bool is_idle = false;
   struct rescue_state s;
-  struct client *c;
+  struct connection *c;
   json_t *reply;
   int status;
 
@@ -187,7 +187,7 @@ rescue_wait (struct ctl *ctl)
   }
   if (shows)
     fputc ('\n', stderr);
-  client_close (c);
+  connection_close (c);
   return status;
 }
 

@@ -163,9 +163,9 @@ static const struct metric metrics[] = {
 #define NR_METRICS (sizeof metrics / sizeof metrics[0])
 
 static void
-print_head (const char *name, const char *type, const char *help)
+print_head (FILE *fp, const char *name, const char *type, const char *help)
 {
-  printf ("# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help,
+  fprintf (fp, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help,
           name, type);
 }
 
@@ -173,41 +173,41 @@ print_head (const char *name, const char *type, const char *help)
  * value is valid UTF-8: jansson refuses what isn't.
  */
 static void
-print_label (const char *name, const char *value, bool first)
+print_label (FILE *fp, const char *name, const char *value, bool first)
 {
-  printf ("%s%s=\"", first ? "{" : ",", name);
+  fprintf (fp, "%s%s=\"", first ? "{" : ",", name);
   for (; *value; value++)
     switch (*value) {
-    case '\\': fputs ("\\\\", stdout); break;
-    case '"': fputs ("\\\"", stdout); break;
-    case '\n': fputs ("\\n", stdout); break;
-    default: putchar (*value);
+    case '\\': fputs ("\\\\", fp); break;
+    case '"': fputs ("\\\"", fp); break;
+    case '\n': fputs ("\\n", fp); break;
+    default: putc (*value, fp);
     }
-  putchar ('"');
+  putc ('"', fp);
 }
 
 /* Which server, disk and spare a sample is about; one that doesn't answer says
  * nothing of the last two.  R may be NULL.
  */
 static void
-print_labels (const char *server, struct reader *r)
+print_labels (FILE *fp, const char *server, struct reader *r)
 {
-  print_label ("server", server, true);
+  print_label (fp, "server", server, true);
   if (r == NULL)
     return;
-  print_label ("disk", get_string (r, "main.label"), false);
-  print_label ("spare_uuid", get_string (r, "spare.uuid"), false);
+  print_label (fp, "disk", get_string (r, "main.label"), false);
+  print_label (fp, "spare_uuid", get_string (r, "spare.uuid"), false);
 }
 
 static void
-print_sample (const char *name, const char *server, struct reader *r,
+print_sample (FILE *fp, const char *name, const char *server, struct reader *r,
               const struct sample *s, uint64_t value)
 {
-  printf (PREFIX "%s", name);
-  print_labels (server, r);
+  fprintf (fp, PREFIX "%s", name);
+  print_labels (fp, server, r);
   if (s->label)
-    print_label (s->label, s->value, false);
-  printf ("} %" PRIu64 "\n", value);
+    print_label (fp, s->label, s->value, false);
+  fprintf (fp, "} %" PRIu64 "\n", value);
 }
 
 static uint64_t
@@ -225,65 +225,65 @@ value_at (struct reader *r, const char *path)
 }
 
 static void
-print_metric (const struct metric *m, const struct scraped *v,
+print_metric (FILE *fp, const struct metric *m, const struct scraped *v,
               struct reader *r, size_t n)
 {
-  print_head (m->name, m->type, m->help);
+  print_head (fp, m->name, m->type, m->help);
   for (size_t i = 0; i < n; i++)
     for (int j = 0; v[i].json && j < MAX_SAMPLES && m->sample[j].path; j++)
-      print_sample (m->name, v[i].server, &r[i], &m->sample[j],
+      print_sample (fp, m->name, v[i].server, &r[i], &m->sample[j],
                     value_at (&r[i], m->sample[j].path));
 }
 
 static void
-print_up (const struct scraped *v, size_t n)
+print_up (FILE *fp, const struct scraped *v, size_t n)
 {
   const struct sample none = { 0 };
 
-  print_head ("up", "gauge", "1 if the server answers.");
+  print_head (fp, "up", "gauge", "1 if the server answers.");
   for (size_t i = 0; i < n; i++)
-    print_sample ("up", v[i].server, NULL, &none, v[i].json != NULL);
+    print_sample (fp, "up", v[i].server, NULL, &none, v[i].json != NULL);
 }
 
 static void
-print_info (const struct scraped *v, struct reader *r, size_t n)
+print_info (FILE *fp, const struct scraped *v, struct reader *r, size_t n)
 {
-  print_head ("info", "gauge", "What the server is; always 1.");
+  print_head (fp, "info", "gauge", "What the server is; always 1.");
   for (size_t i = 0; i < n; i++) {
     if (v[i].json == NULL)
       continue;
-    printf (PREFIX "info");
-    print_labels (v[i].server, &r[i]);
-    print_label ("version", get_string (&r[i], "version"), false);
-    print_label ("spare", get_string (&r[i], "spare.path"), false);
-    print_label ("uuid", get_string (&r[i], "spare.uuid"), false);
-    printf ("} 1\n");
+    fprintf (fp, PREFIX "info");
+    print_labels (fp, v[i].server, &r[i]);
+    print_label (fp, "version", get_string (&r[i], "version"), false);
+    print_label (fp, "spare", get_string (&r[i], "spare.path"), false);
+    print_label (fp, "uuid", get_string (&r[i], "spare.uuid"), false);
+    fprintf (fp, "} 1\n");
   }
 }
 
 /* What many exporters have. */
 static void
-print_build_info (const struct scraped *v, struct reader *r, size_t n)
+print_build_info (FILE *fp, const struct scraped *v, struct reader *r, size_t n)
 {
-  print_head ("build_info", "gauge", "The server's version; always 1.");
+  print_head (fp, "build_info", "gauge", "The server's version; always 1.");
   for (size_t i = 0; i < n; i++) {
     if (v[i].json == NULL)
       continue;
-    printf (PREFIX "build_info");
-    print_labels (v[i].server, &r[i]);
-    print_label ("version", get_string (&r[i], "version"), false);
-    printf ("} 1\n");
+    fprintf (fp, PREFIX "build_info");
+    print_labels (fp, v[i].server, &r[i]);
+    print_label (fp, "version", get_string (&r[i], "version"), false);
+    fprintf (fp, "} 1\n");
   }
 }
 
 static void
-print_healths (const struct scraped *v, struct reader *r, size_t n)
+print_healths (FILE *fp, const struct scraped *v, struct reader *r, size_t n)
 {
   static const char *const names[] = {
     "ok", "degraded", "critical", "main-lost",
   };
 
-  print_head ("health", "gauge", "1 for the state of health that it is in, "
+  print_head (fp, "health", "gauge", "1 for the state of health that it is in, "
               "0 for the others.");
   for (size_t i = 0; i < n; i++) {
     if (v[i].json == NULL)
@@ -293,7 +293,7 @@ print_healths (const struct scraped *v, struct reader *r, size_t n)
     for (size_t j = 0; j < sizeof names / sizeof names[0]; j++) {
       const struct sample s = { .label = "state", .value = names[j] };
 
-      print_sample ("health", v[i].server, &r[i], &s,
+      print_sample (fp, "health", v[i].server, &r[i], &s,
                     strcmp (names[j], health) == 0);
     }
   }
@@ -317,7 +317,7 @@ is_complete (const struct scraped *v, size_t n)
 }
 
 bool
-status_print_prometheus (const struct scraped *v, size_t n)
+status_print_prometheus (FILE *fp, const struct scraped *v, size_t n)
 {
   struct reader *r;
 
@@ -326,12 +326,12 @@ status_print_prometheus (const struct scraped *v, size_t n)
   r = allocate (n, sizeof *r);
   for (size_t i = 0; i < n; i++)
     r[i].root = v[i].json;
-  print_up (v, n);
-  print_build_info (v, r, n);
-  print_info (v, r, n);
-  print_healths (v, r, n);
+  print_up (fp, v, n);
+  print_build_info (fp, v, r, n);
+  print_info (fp, v, r, n);
+  print_healths (fp, v, r, n);
   for (size_t i = 0; i < NR_METRICS; i++)
-    print_metric (&metrics[i], v, r, n);
+    print_metric (fp, &metrics[i], v, r, n);
   free (r);
   return true;
 }

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <jansson.h>
 
 /* A server's status. */
@@ -21,9 +22,10 @@ struct scraped {
   json_t *json;                         /* NULL: it can't be reached */
 };
 
-/* Prints the status of N servers, or nothing: false after a message, if a
+/* Prints the status of N servers to FP, or nothing: false after a message, if a
  * status lacks something.
  */
-extern bool status_print_prometheus (const struct scraped *v, size_t n);
+extern bool status_print_prometheus (FILE *fp, const struct scraped *v,
+                                     size_t n);
 
 #endif /* REMAPCTL_STATUS_PROMETHEUS_H */

@@ -52,13 +52,13 @@ name_of (const struct ctl *ctl)
 static json_t *
 ask_status (const struct ctl *ctl, int *status)
 {
-  struct client *c = client_open (ctl, status);
+  struct connection *c = client_open (ctl, status);
   json_t *json;
 
   if (c == NULL)
     return NULL;
   json = client_request (c, status, "status");
-  client_close (c);
+  connection_close (c);
   return json;
 }
 
@@ -78,7 +78,7 @@ show_one (const struct ctl *ctl, const struct status_options *o)
     if (ctl->json)
       print_json (s.json);
     else if (o->format == PROMETHEUS)
-      status_print_prometheus (&s, 1);
+      status_print_prometheus (stdout, &s, 1);
     else if (o->format == DM)
       status_print_dm (&st);
     else if (o->watch && isatty (STDOUT_FILENO))
@@ -116,7 +116,7 @@ print_all_prometheus (const struct shown *v, size_t n)
       .server = v[i].title,
       .json = v[i].has_status ? v[i].asked.reply : NULL,
     };
-  status_print_prometheus (s, n);
+  status_print_prometheus (stdout, s, n);
   free (s);
 }
 

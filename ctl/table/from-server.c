@@ -96,7 +96,7 @@ add_page (struct table *t, const json_t *reply, uint64_t from, uint64_t next)
 }
 
 static bool
-find_range (struct table *t, struct client *c, uint64_t start,
+find_range (struct table *t, struct connection *c, uint64_t start,
             uint64_t count, int *status)
 {
   if (!client_main_size (c, &t->main_size, status))
@@ -112,7 +112,7 @@ find_range (struct table *t, struct client *c, uint64_t start,
  * the server works meanwhile.
  */
 static bool
-read_pages (struct table *t, struct client *c, int *status)
+read_pages (struct table *t, struct connection *c, int *status)
 {
   uint64_t from = t->start, next;
   json_t *reply;
@@ -141,7 +141,7 @@ bool
 table_from_server (struct table *t, struct ctl *ctl, uint64_t start,
                    uint64_t count, int *status)
 {
-  struct client *c;
+  struct connection *c;
   bool ok;
 
   memset (t, 0, sizeof *t);
@@ -150,7 +150,7 @@ table_from_server (struct table *t, struct ctl *ctl, uint64_t start,
   if (c == NULL)
     return false;
   ok = find_range (t, c, start, count, status) && read_pages (t, c, status);
-  client_close (c);
+  connection_close (c);
   if (!ok)
     table_free (t);
   return ok;
