@@ -26,6 +26,7 @@ filter/remap    lib
 filter/baddisk  lib
 plugin/direct   lib
 ctl             lib
+monitor         lib ctl
 """
 
 # The order inside the rooms that decide and store.  A unit uses units of the
@@ -87,7 +88,8 @@ ORDER = {
 }
 
 # What decides and stores knows neither nbdkit nor sockets.
-FOREIGN = {"lib": r"nbdkit|sys/socket|sys/un\.h|netinet", "ctl": r"nbdkit"}
+FOREIGN = {"lib": r"nbdkit|sys/socket|sys/un\.h|netinet", "ctl": r"nbdkit",
+           "monitor": r"nbdkit"}
 
 found = []
 

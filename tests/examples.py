@@ -10,7 +10,7 @@ import os, re, sys
 
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 files = ["README.md"]
-for top in "lib", "filter", "plugin", "ctl", "examples":
+for top in "lib", "filter", "plugin", "ctl", "monitor", "examples":
     for folder, _, names in os.walk(top):
         files += [os.path.join(folder, n) for n in names
                   if n.endswith((".pod", ".md", ".sh", ".service"))]

@@ -11,7 +11,7 @@
 requires_program podchecker
 
 cd "${abs_top_srcdir:?}"
-mapfile -t pods < <(find lib filter plugin ctl debian -name '*.pod' 2>/dev/null)
+mapfile -t pods < <(find lib filter plugin ctl monitor debian -name '*.pod' 2>/dev/null)
 [ ${#pods[@]} -ge 3 ] || fail "only ${#pods[@]} manual pages"
 for pod in "${pods[@]}"; do
   # podchecker warns about its own matter (status 0), errors end it with 1.

@@ -3,8 +3,8 @@
 # Copyright (C) 2026 The nbdkit-remap authors
 #
 # What gcc's -fanalyzer and cppcheck say of the sources of lib/, filter/,
-# plugin/ and ctl/, without running anything; and whether these use each other
-# in the order of arrows.py:
+# plugin/, ctl/ and monitor/, without running anything; and whether these use
+# each other in the order of arrows.py:
 #
 #   make check-static                or: tests/static.sh
 #
@@ -26,12 +26,12 @@ mkdir -p "$logs"
 passed=0 failed=0 skipped=0
 
 cd "$src" || exit 1
-mapfile -t sources < <(find lib filter plugin ctl -name '*.c' 2>/dev/null |
-                         sort)
+mapfile -t sources < <(find lib filter plugin ctl monitor -name '*.c' \
+                         2>/dev/null | sort)
 read -ra flags < <(pkg-config --cflags nbdkit liburcu-bp ext2fs jansson cairo \
-                     2>/dev/null | tr '\n' ' ')
+                     sqlite3 2>/dev/null | tr '\n' ' ')
 flags+=("-I$builddir" -Ictl -Ilib -Ifilter/remap -Ifilter/baddisk -DHAVE_CONFIG_H
-        "-DLOGDIR=\"/var/log\"")
+        -I. "-DLOGDIR=\"/var/log\"" "-DCONFIGDIR=\"/etc\"" "-DSTATEDIR=\"/var\"")
 
 # What the analyzer of gcc 12 gets wrong.
 declare -A wrong=(
@@ -88,7 +88,7 @@ if command -v cppcheck >/dev/null; then
   cppcheck --quiet --std=c11 --enable=warning,performance,portability \
            --inline-suppr --suppressions-list="$here/cppcheck.supp" \
            --library=posix --error-exitcode=1 -j2 \
-           -I ctl -I lib -I filter/remap -I "$builddir" -DHAVE_CONFIG_H \
+           -I ctl -I lib -I . -I filter/remap -I "$builddir" -DHAVE_CONFIG_H \
            "${sources[@]}" >"$logs/cppcheck.log" 2>&1
   result cppcheck "$logs/cppcheck.log" $?
 else

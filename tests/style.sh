@@ -23,7 +23,7 @@ complain ()
 }
 
 # Ours only: not what autotools made.
-mapfile -t sources < <(find lib filter plugin ctl tests examples .ci \
+mapfile -t sources < <(find lib filter plugin ctl monitor tests examples .ci \
   \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' -o -name '*.pod' \
      -o -name '*.am' -o -name '*.in' -o -path .ci/run \) \
   ! -name Makefile.in ! -path 'tests/logs/*' -type f 2>/dev/null | sort)
