@@ -52,6 +52,7 @@ goes_down (struct watched *w, uint64_t now, char *why)
   free (w->why);
   w->why = why;
   w->looked = true;
+  w->changes++;
   /* A second at first, since most come back soon. */
   w->events_ms = w->status_ms = now +
     min_u64 (MAX_BACKOFF_MS, UINT64_C (1000) << min_u64 (w->failures, 5));
@@ -214,6 +215,7 @@ take_events (struct watched *w, struct store *store, const json_t *reply,
   if (!any)
     return;
   w->looked = true;
+  w->changes++;
   w->status_ms = w->map_ms = now;
   if (w->added >= 1000) {
     store_prune_events (store, w->stored.id);
@@ -232,6 +234,10 @@ take_status (struct watched *w, json_t *reply, const struct settings *set,
     return;
   }
   status_free (&st);
+  w->changes += !w->up || !json_equal (json_object_get (w->status, "sectors"),
+                                       json_object_get (reply, "sectors")) ||
+    !json_equal (json_object_get (w->status, "reasons"),
+                 json_object_get (reply, "reasons"));
   json_decref (w->status);
   w->status = json_incref (reply);
   w->status_ms = now + set->interval * UINT64_C (1000);
@@ -245,6 +251,7 @@ take_status (struct watched *w, json_t *reply, const struct settings *set,
 static void
 take_map (struct watched *w, json_t *reply, uint64_t now)
 {
+  w->changes += !json_equal (w->map, reply);
   json_decref (w->map);
   w->map = json_incref (reply);
   w->map_ms = now + MAP_MS;

@@ -30,17 +30,20 @@
 #include "log.h"
 #include "notify.h"
 #include "options.h"
+#include "web/http.h"
 
 #define FIND_MS 2000
 #define PRUNE_MS (3600 * 1000)
 
-/* Signals; programs that run; two for each server. */
-#define MAX_FDS (1 + MAX_HOOKS_RUNNING + 2 * MAX_WATCHED)
+/* Signals; the web server; programs that run; two for each server. */
+#define MAX_FDS (2 + MAX_HOOKS_RUNNING + 2 * MAX_WATCHED)
 
 struct monitor {
   struct settings set;
   struct store *store;
   struct hooks *hooks;
+  struct http *http;                    /* NULL: nobody can look at it */
+  uint64_t gone;                        /* servers that were forgotten */
   struct watch_list list;
   int signals;
   bool looked;                          /* for servers, once */
@@ -69,6 +72,7 @@ forget_gone (struct monitor *m)
     }
     judge_leaves (w, m->store, &m->set);
     follow_free (w);
+    m->gone++;
   }
   m->list.n = kept;
 }
@@ -97,6 +101,9 @@ await (struct monitor *m, uint64_t until)
   int r;
 
   m->fds[n++] = (struct pollfd) { .fd = m->signals, .events = POLLIN };
+  if (m->http)
+    m->fds[n++] = (struct pollfd) { .fd = http_fd (m->http),
+                                    .events = POLLIN };
   n += hooks_fds (m->hooks, m->fds + n);
   for (size_t i = 0; i < m->list.n; i++) {
     m->first[i] = n;
@@ -169,6 +176,18 @@ tell_systemd (struct monitor *m, uint64_t now)
 }
 
 static uint64_t
+serve_http (struct monitor *m, uint64_t now)
+{
+  uint64_t changes = m->gone * UINT64_C (1000000007) + m->list.n;
+
+  if (m->http == NULL)
+    return UINT64_MAX;
+  for (size_t i = 0; i < m->list.n; i++)
+    changes += m->list.v[i]->changes;
+  return http_run (m->http, changes, now);
+}
+
+static uint64_t
 prune (struct monitor *m, uint64_t now)
 {
   if (now >= m->prune_ms) {
@@ -193,6 +212,7 @@ run (struct monitor *m)
     find (m, now);
     next = min_u64 (m->find_ms, serve_all (m, now));
     next = min_u64 (next, hooks_run (m->hooks, now));
+    next = min_u64 (next, serve_http (m, now));
     next = min_u64 (next, prune (m, now));
     next = min_u64 (next, tell_systemd (m, now));
   } while (await (m, next));
@@ -240,11 +260,17 @@ main (int argc, char **argv)
   m.store = store_open (m.set.state);
   if (m.store == NULL)
     return EXIT_FAILURE;
+  if (m.set.listen) {
+    m.http = http_start (&m.set, &m.list, m.store);
+    if (m.http == NULL)
+      return EXIT_FAILURE;
+  }
   m.signals = catch_signals ();
   m.hooks = hooks_new (&m.set, m.store);
   /* What a server says wrong is its own `why', and isn't printed. */
   set_program (NULL);
   run (&m);
+  http_stop (m.http);
   hooks_free (m.hooks);
   for (size_t i = 0; i < m.list.n; i++)
     follow_free (m.list.v[i]);

@@ -14,8 +14,8 @@
 
 #define MAX_SECONDS 31536000            /* a year */
 
-enum { CONFIG = 256, GATHER, GRACE, HELP, HOOK_TIMEOUT, INTERVAL, QUIET,
-       REMINDER, SERVER, SETTLE, STATE, TEST, VERSION_ };
+enum { CONFIG = 256, GATHER, GRACE, HELP, HOOK_TIMEOUT, INTERVAL, LISTEN, QUIET,
+       REMINDER, SERVER, SETTLE, STATE, TEST, TOKEN, VERSION_ };
 
 static const struct option long_options[] = {
   { "config", required_argument, NULL, CONFIG },
@@ -24,12 +24,14 @@ static const struct option long_options[] = {
   { "help", no_argument, NULL, HELP },
   { "hook-timeout", required_argument, NULL, HOOK_TIMEOUT },
   { "interval", required_argument, NULL, INTERVAL },
+  { "listen", required_argument, NULL, LISTEN },
   { "quiet", required_argument, NULL, QUIET },
   { "reminder", required_argument, NULL, REMINDER },
   { "server", required_argument, NULL, SERVER },
   { "settle", required_argument, NULL, SETTLE },
   { "state", required_argument, NULL, STATE },
   { "test", no_argument, NULL, TEST },
+  { "token", required_argument, NULL, TOKEN },
   { "version", no_argument, NULL, VERSION_ },
   { 0 }
 };
@@ -44,6 +46,8 @@ static const char help[] =
 "  --config=DIR            has events.d, and NAME.conf of servers that should\n"
 "                          be there\n"
 "  --state=DIR             where the history is kept\n"
+"  --listen=ADDR:PORT|SOCKET  shows pages and metrics there\n"
+"  --token=FILE            what whoever looks must know\n"
 "  --test                  sends a test message to each program, and ends\n"
 "\n"
 "Seconds:\n"
@@ -110,6 +114,12 @@ take (struct settings *s, int c, int i, int *status)
   case CONFIG:
     s->config = optarg;
     return true;
+  case LISTEN:
+    s->listen = optarg;
+    return true;
+  case TOKEN:
+    s->token = optarg;
+    return true;
   case SERVER:
     s->servers[s->nr_servers++] = optarg;
     return true;
@@ -146,6 +156,10 @@ options_parse (struct settings *s, int argc, char **argv, int *status)
       return false;
   if (optind < argc) {
     error ("'%s': only options are understood, see --help", argv[optind]);
+    return false;
+  }
+  if (s->token && !s->listen) {
+    error ("--token: is of no use without --listen");
     return false;
   }
   if (s->interval == 0 || s->hook_timeout == 0) {

@@ -15,6 +15,8 @@ struct settings {
   const char *config;                   /* NAME.conf of servers; events.d */
   const char **servers;                 /* names, or paths of sockets */
   size_t nr_servers;
+  const char *listen;                   /* path, or ADDRESS:PORT; NULL: not */
+  const char *token;                    /* file; NULL: none is needed */
   bool test;                            /* tell once, and end */
 
   /* Seconds. */

@@ -41,8 +41,9 @@ static const char schema[] =
 
 enum statement {
   BEGIN, COMMIT, ROLLBACK, MAKE_SERVER, READ_SERVER, WRITE_SERVER, NEXT_TOLD,
-  ADD_EVENT, COUNT_UNTOLD, UNTOLD, MARK_TOLD, ADD_ALERT, ADD_DELIVERY, DUE, NEXT_DUE,
-  DELIVERED, POSTPONE, PRUNE_EVENTS, PRUNE_ALERTS, NR_STATEMENTS
+  ADD_EVENT, COUNT_UNTOLD, UNTOLD, MARK_TOLD, ADD_ALERT, ADD_DELIVERY, DUE,
+  NEXT_DUE, EVENTS, PENDING, DELIVERED, POSTPONE, PRUNE_EVENTS, PRUNE_ALERTS,
+  NR_STATEMENTS
 };
 
 /* Events that were not told stay longer than others, but not for ever: a
@@ -76,6 +77,9 @@ static const char *const sql[NR_STATEMENTS] = {
   "WHERE due <= ? AND instr (?, '/' || hook || '/') = 0 "
   "ORDER BY delivery.alert LIMIT 1",
   [NEXT_DUE] = "SELECT min(due) FROM delivery",
+  [EVENTS] = "SELECT number, time, kind, text, level FROM event "
+  "WHERE server = ? ORDER BY number DESC LIMIT ?",
+  [PENDING] = "SELECT count(*) FROM delivery",
   [DELIVERED] = "DELETE FROM delivery WHERE alert = ? AND hook = ?",
   [POSTPONE] = "UPDATE delivery SET due = ?3, tries = tries + 1 "
   "WHERE alert = ?1 AND hook = ?2",
@@ -91,6 +95,7 @@ struct store {
   sqlite3 *db;
   sqlite3_stmt *statement[NR_STATEMENTS];       /* NULL: not needed yet */
   time_t complained;
+  bool broken;                          /* the last thing done has failed */
 };
 
 /* A full disk fails every few seconds. */
@@ -103,6 +108,7 @@ failed (struct store *s)
     log_line (LOG_IS_ERROR, "the history can't be read or written: %s",
               sqlite3_errmsg (s->db));
   s->complained = now;
+  s->broken = true;
   return false;
 }
 
@@ -142,6 +148,8 @@ run (struct store *s, sqlite3_stmt *st)
   ok = sqlite3_step (st) == SQLITE_DONE;
   if (!ok)
     failed (s);
+  else
+    s->broken = false;
   sqlite3_reset (st);
   sqlite3_clear_bindings (st);
   return ok;
@@ -175,6 +183,29 @@ level_at (sqlite3_stmt *st, int column)
 
   return n <= LEVEL_OK ? LEVEL_OK
     : n == LEVEL_WARNING ? LEVEL_WARNING : LEVEL_ERROR;
+}
+
+/* The rows of a statement that selects events; ST may be NULL. */
+static bool
+for_each (struct store *s, sqlite3_stmt *st,
+          void (*fn) (void *opaque, const struct stored_event *e),
+          void *opaque)
+{
+  int r;
+
+  if (st == NULL)
+    return false;
+  while ((r = sqlite3_step (st)) == SQLITE_ROW) {
+    const struct stored_event e = {
+      .number = sqlite3_column_int64 (st, 0),
+      .time_ms = sqlite3_column_int64 (st, 1), .kind = text_at (st, 2),
+      .text = text_at (st, 3), .level = level_at (st, 4),
+    };
+
+    fn (opaque, &e);
+  }
+  finish (st);
+  return r == SQLITE_DONE || failed (s);
 }
 
 static int
@@ -367,20 +398,17 @@ store_untold (struct store *s, int64_t server, unsigned max,
     return failed (s);
   if (*count == 0 || max == 0)
     return true;
-  st = prepare (s, UNTOLD, 2, (int64_t[]) { server, max });
-  if (st == NULL)
-    return false;
-  while ((r = sqlite3_step (st)) == SQLITE_ROW) {
-    const struct stored_event e = {
-      .number = sqlite3_column_int64 (st, 0),
-      .time_ms = sqlite3_column_int64 (st, 1), .kind = text_at (st, 2),
-      .text = text_at (st, 3), .level = level_at (st, 4),
-    };
+  return for_each (s, prepare (s, UNTOLD, 2, (int64_t[]) { server, max }), fn,
+                   opaque);
+}
 
-    fn (opaque, &e);
-  }
-  finish (st);
-  return r == SQLITE_DONE || failed (s);
+bool
+store_events (struct store *s, int64_t server, unsigned max,
+              void (*fn) (void *opaque, const struct stored_event *e),
+              void *opaque)
+{
+  return for_each (s, prepare (s, EVENTS, 2, (int64_t[]) { server, max }), fn,
+                   opaque);
 }
 
 bool
@@ -483,6 +511,26 @@ store_next_due (struct store *s)
     due = sqlite3_column_int64 (st, 0);
   finish (st);
   return due;
+}
+
+uint64_t
+store_pending (struct store *s)
+{
+  sqlite3_stmt *st = prepare (s, PENDING, 0, NULL);
+  uint64_t n = 0;
+
+  if (st == NULL)
+    return 0;
+  if (sqlite3_step (st) == SQLITE_ROW)
+    n = sqlite3_column_int64 (st, 0);
+  finish (st);
+  return n;
+}
+
+bool
+store_works (const struct store *s)
+{
+  return !s->broken;
 }
 
 bool

@@ -75,6 +75,12 @@ extern bool store_untold (struct store *s, int64_t server, unsigned max,
                           void *opaque, uint64_t *count, enum level *worst);
 extern bool store_mark_told (struct store *s, int64_t server);
 
+/* The newest events of a server, told or not, the newest first. */
+extern bool store_events (struct store *s, int64_t server, unsigned max,
+                          void (*fn) (void *opaque,
+                                      const struct stored_event *e),
+                          void *opaque);
+
 /* A message, which is then due for each of the hooks. */
 struct stored_alert {
   int64_t id;
@@ -107,6 +113,12 @@ extern uint64_t store_next_due (struct store *s);
 extern bool store_delivered (struct store *s, int64_t alert, const char *hook);
 extern bool store_postpone (struct store *s, int64_t alert, const char *hook,
                             uint64_t due);
+
+/* How many deliveries are to be made, now or later. */
+extern uint64_t store_pending (struct store *s);
+
+/* Can it be written?  (What was written last could be, if nothing was.) */
+extern bool store_works (const struct store *s);
 
 /* Removes what is old. */
 extern void store_prune_events (struct store *s, int64_t server);

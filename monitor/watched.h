@@ -42,6 +42,7 @@ struct watched {
   bool up;
   char *why;                            /* it isn't up; owned */
   uint64_t down_ms;                     /* since when, or the start */
+  uint64_t changes;                     /* counts up when a page would differ */
   unsigned added;                       /* events since the last pruning */
 
   /* What is told. */

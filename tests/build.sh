@@ -155,7 +155,7 @@ configure_and_make ()
   # only the tests need may have been installed since.
   key=$*
   for module in nbdkit liburcu-bp ext2fs blkid liburing jansson cairo \
-                sqlite3 cunit libnbd; do
+                sqlite3 libmicrohttpd cunit libnbd; do
     key+=" $module=$(pkg-config --modversion "$module" 2>/dev/null || :)"
   done
   if [ ! -f config.status ] || [ "$srcdir/configure" -nt config.status ] ||

@@ -29,8 +29,8 @@ cd "$src" || exit 1
 mapfile -t sources < <(find lib filter plugin ctl monitor -name '*.c' \
                          2>/dev/null | sort)
 read -ra flags < <(pkg-config --cflags nbdkit liburcu-bp ext2fs jansson cairo \
-                     sqlite3 2>/dev/null | tr '\n' ' ')
-flags+=("-I$builddir" -Ictl -Ilib -Ifilter/remap -Ifilter/baddisk -DHAVE_CONFIG_H
+                     sqlite3 libmicrohttpd 2>/dev/null | tr '\n' ' ')
+flags+=("-I$builddir" -Ictl -Ilib -Imonitor -Ifilter/remap -Ifilter/baddisk -DHAVE_CONFIG_H
         -I. "-DLOGDIR=\"/var/log\"" "-DCONFIGDIR=\"/etc\"" "-DSTATEDIR=\"/var\"")
 
 # What the analyzer of gcc 12 gets wrong.
@@ -88,7 +88,7 @@ if command -v cppcheck >/dev/null; then
   cppcheck --quiet --std=c11 --enable=warning,performance,portability \
            --inline-suppr --suppressions-list="$here/cppcheck.supp" \
            --library=posix --error-exitcode=1 -j2 \
-           -I ctl -I lib -I . -I filter/remap -I "$builddir" -DHAVE_CONFIG_H \
+           -I ctl -I lib -I monitor -I . -I filter/remap -I "$builddir" -DHAVE_CONFIG_H \
            "${sources[@]}" >"$logs/cppcheck.log" 2>&1
   result cppcheck "$logs/cppcheck.log" $?
 else

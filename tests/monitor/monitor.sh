@@ -82,9 +82,11 @@ told_lines ()
   cut -d' ' -f2-4 told
 }
 
+# create NAME: a server for a disk of its own.
 create ()
 {
-  ctl 0 create main_dev=main.img spare_dev="$1.spare" dm_name="$1"
+  [ -e "$1.img" ] || truncate -s 8M "$1.img"
+  ctl 0 create main_dev="$1.img" spare_dev="$1.spare" dm_name="$1"
 }
 
 kill_server ()

@@ -10,7 +10,6 @@
 # shellcheck source-path=SCRIPTDIR disable=SC2154
 . "$(dirname "$0")/monitor.sh"
 
-truncate -s 8M main.img
 record_hook
 create a
 
