@@ -49,7 +49,7 @@ number (const struct watched *w, const char *room, const char *key)
 static char *
 advice_when_down (const struct watched *w)
 {
-  if (w->name[0] != '/')
+  if (w->configured && w->name[0] != '/')
     return text_of ("Look why the server isn't running: "
                     "systemctl status nbdkit-remap@%s", w->name);
   return text_of ("Look why the server isn't running: remapctl list");

@@ -152,6 +152,14 @@ add_named (struct watch_list *list, const char *server, const char *public)
   free (path);
 }
 
+static int
+compare (const void *a, const void *b)
+{
+  const struct watched *const *v = a, *const *w = b;
+
+  return strcmp ((*v)->name, (*w)->name);
+}
+
 void
 find_servers (const struct settings *set, struct watch_list *list)
 {
@@ -183,4 +191,5 @@ find_servers (const struct settings *set, struct watch_list *list)
   for (size_t i = 0; i < list->n; i++)
     list->v[i]->present = stat (list->v[i]->path, &st) == 0 &&
       S_ISSOCK (st.st_mode);
+  qsort (list->v, list->n, sizeof list->v[0], compare);
 }

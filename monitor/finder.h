@@ -12,7 +12,7 @@
 #include "settings.h"
 #include "watched.h"
 
-/* Looks again: adds what is new to LIST, and says of each whether it is
+/* Looks again: adds what is new to LIST, sorts it by name, and says of each whether it is
  * configured, and whether its socket is there.  Removing is the caller's.
  */
 extern void find_servers (const struct settings *set,

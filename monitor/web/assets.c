@@ -43,9 +43,11 @@ const char page_style[] =
 ".reasons { margin: .4rem 0; padding-left: 1.2rem }\n"
 "code { display: inline-block; margin-top: .2rem; padding: .2rem .4rem;"
 " background: var(--back); border: 1px solid var(--line);"
-" border-radius: .3rem; user-select: all; overflow-wrap: anywhere }\n"
-"svg.disk { width: 100%; height: auto; display: block;"
+" border-radius: .3rem; user-select: all; white-space: nowrap;"
+" max-width: 100%; box-sizing: border-box; overflow-x: auto }\n"
+"svg.disk { width: 100%; height: auto;"
 " border: 1px solid var(--line) }\n"
+".on-narrow { display: none }\n"
 "svg.bar { width: 100%; height: .5rem; display: block }\n"
 "rect.direct { fill: var(--line) }\n"
 "rect.used, rect.remapped { fill: var(--remapped) }\n"
@@ -69,7 +71,18 @@ const char page_style[] =
 " font-variant-numeric: tabular-nums }\n"
 ".events td:last-child { overflow-wrap: anywhere; min-width: 12rem }\n"
 ".events tr.warning td:nth-child(2) { color: var(--warning) }\n"
-".events tr.error td:nth-child(2) { color: var(--error); font-weight: 700 }\n";
+".events tr.error td:nth-child(2) { color: var(--error); font-weight: 700 }\n"
+"@media (max-width: 40rem) {\n"
+".on-wide { display: none }\n"
+".on-narrow { display: block }\n"
+".details th { width: 8rem }\n"
+".rates td, .rates th { padding: .25rem .3rem; font-size: .85rem }\n"
+".events thead { display: none }\n"
+".events tr { display: block; padding: .3rem 0;"
+" border-bottom: 1px solid var(--line) }\n"
+".events td { border: 0; padding: 0 .3rem }\n"
+".events td:last-child { display: block }\n"
+"}\n";
 
 /* What is shown is replaced when something has changed, once a second at most;
  * rates change without that.

@@ -18,7 +18,8 @@
 #include "web/picture.h"
 
 #define MAX_SHOWN 100                   /* events */
-#define COLUMNS 128
+#define COLUMNS 128                     /* of the picture */
+#define NARROW_COLUMNS 64               /* on a telephone */
 
 static const char *
 class_of (enum level level)
@@ -242,9 +243,12 @@ page_all (const struct watch_list *list)
   for (size_t i = 0; i < list->n; i++)
     wrong += level_now (list->v[i]) != LEVEL_OK;
   print_head (fp, "Disks");
-  fprintf (fp, "<h1>%s</h1>\n", list->n == 0 ? "No disk is watched"
-           : wrong == 0 ? "All disks are well" : wrong == 1
-           ? "One disk needs somebody" : "Disks need somebody");
+  if (wrong > 0)
+    fprintf (fp, "<h1>%zu of %s need%s somebody</h1>\n", wrong,
+             show_count (list->n, "disk").s, wrong == 1 ? "s" : "");
+  else
+    fprintf (fp, "<h1>%s</h1>\n", list->n == 0 ? "No disk is watched"
+             : "All disks are well");
   fputs ("<div class=\"cards\">\n", fp);
   for (int level = LEVEL_ERROR; level >= LEVEL_OK; level--)
     for (size_t i = 0; i < list->n; i++)
@@ -271,7 +275,8 @@ page_disk (const struct watched *w, struct store *store)
   print_health (fp, w);
   print_advice (fp, w);
   fputs ("<h2>Map</h2>\n", fp);
-  picture_print (fp, w->map, COLUMNS);
+  picture_print (fp, w->map, COLUMNS, "disk on-wide");
+  picture_print (fp, w->map, NARROW_COLUMNS, "disk on-narrow");
   fputs ("<p class=\"legend\"><span class=\"lost\">&#9632;</span> lost "
          "<span class=\"zero\">&#9632;</span> zero "
          "<span class=\"remapped\">&#9632;</span> remapped "

@@ -52,7 +52,8 @@ print_cell (FILE *fp, const json_t *counted, uint64_t sectors, uint64_t cells,
 }
 
 void
-picture_print (FILE *fp, const json_t *map, unsigned columns)
+picture_print (FILE *fp, const json_t *map, unsigned columns,
+               const char *class)
 {
   const json_t *counts = json_object_get (map, "counts");
   const uint64_t size = number (json_object_get (map, "size"));
@@ -61,14 +62,15 @@ picture_print (FILE *fp, const json_t *map, unsigned columns)
   unsigned rows;
 
   if (cells == 0 || cells > MAP_CELLS || cells > sectors) {
-    fputs ("<p class=\"none\">There is no picture of it yet.</p>\n", fp);
+    fprintf (fp, "<p class=\"%s\">There is no picture of it yet.</p>\n",
+             class);
     return;
   }
   rows = (cells + columns - 1) / columns;
-  fprintf (fp, "<svg class=\"disk\" viewBox=\"0 0 %u %u\" role=\"img\" "
+  fprintf (fp, "<svg class=\"%s\" viewBox=\"0 0 %u %u\" role=\"img\" "
            "aria-label=\"map of the disk\">\n"
            "<rect class=\"direct\" x=\"0\" y=\"0\" width=\"%u\" height=\"%u\">"
-           "</rect>\n", columns * CELL - 1, rows * CELL - 1,
+           "</rect>\n", class, columns * CELL - 1, rows * CELL - 1,
            columns * CELL - 1, rows * CELL - 1);
   for (size_t i = 0; i < json_array_size (counts) && i < MAP_CELLS; i++)
     print_cell (fp, json_array_get (counts, i), sectors, cells, columns);

@@ -12,8 +12,9 @@
 
 /* Prints what a server has said to `map CELLS', COLUMNS cells in a row; each
  * cell that isn't all DIRECT says in a title which sectors it stands for, and
- * what they are.  MAP may be NULL, or nonsense.
+ * what they are.  MAP may be NULL, or nonsense.  CLASS is the style's.
  */
-extern void picture_print (FILE *fp, const json_t *map, unsigned columns);
+extern void picture_print (FILE *fp, const json_t *map, unsigned columns,
+                           const char *class);
 
 #endif /* REMAP_MONITOR_PICTURE_H */
