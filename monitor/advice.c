@@ -87,7 +87,7 @@ reason_of (const struct watched *w, size_t i)
   const json_t *reasons = json_object_get (w->status, "reasons");
 
   if (!w->up)
-    return i == 0 ? w->why ? w->why : "it was not asked yet" : NULL;
+    return i == 0 ? w->why ? w->why : "it has not answered yet" : NULL;
   return json_string_value (json_array_get (reasons, i));
 }
 

@@ -12,8 +12,9 @@
 #include "settings.h"
 #include "watched.h"
 
-/* Looks again: adds what is new to LIST, sorts it by name, and says of each whether it is
- * configured, and whether its socket is there.  Removing is the caller's.
+/* Looks again: adds what is new to LIST, sorts it by name, and says of each
+ * whether it is configured, and whether its socket is there.  Removing is the
+ * caller's.
  */
 extern void find_servers (const struct settings *set,
                           struct watch_list *list);

@@ -17,6 +17,7 @@
 #include "ctl/status/parse.h"
 #include "ctl/text.h"
 #include "follow.h"
+#include "log.h"
 
 /* Much more than servers send, and little memory. */
 #define MAX_EVENTS_REPLY (size_t) (2 << 20)
@@ -26,12 +27,16 @@
 #define MAX_KIND 48
 #define MAX_EVENT_TEXT 1000
 
+#define HOLDER "remap-monitor"           /* of background work */
+
 #define ANSWER_MS 5000                  /* a status is there at once */
 #define EVENTS_MS 60000                 /* events come after 30 s at most */
 #define BETWEEN_EVENTS_MS 200           /* however many there are */
 #define MAX_BACKOFF_MS 30000
 #define AGAIN_MS 5000                   /* the history was full */
 #define MAP_MS (300 * 1000)
+#define HOLD_MS (240 * 1000)            /* servers let go after 10 minutes */
+#define COOLER 3                        /* degrees */
 
 static void
 close_link (struct link *l)
@@ -240,12 +245,37 @@ take_status (struct watched *w, json_t *reply, const struct settings *set,
                  json_object_get (reply, "reasons"));
   json_decref (w->status);
   w->status = json_incref (reply);
+  smart_read (&w->smart, w->path);
   w->status_ms = now + set->interval * UINT64_C (1000);
   w->up = true;
   w->failures = 0;
   w->looked = true;
   free (w->why);
   w->why = NULL;
+}
+
+/* Is it hot, or not yet clearly cooler again?  Nobody knows of a disk that
+ * says nothing: then the hold ends by itself.
+ */
+static bool
+is_hot (const struct watched *w, const struct settings *set)
+{
+  return set->hot > 0 && w->smart.known && w->smart.has_temperature &&
+    w->smart.temperature >= (int) set->hot - (w->holding ? COOLER : 0);
+}
+
+/* A refusal, since others hold it already, changes nothing. */
+static void
+take_held (struct watched *w, const json_t *reply, const struct settings *set,
+           uint64_t now)
+{
+  const bool hot = is_hot (w, set);
+
+  if (hot != w->holding && json_is_true (json_object_get (reply, "ok")))
+    log_line (LOG_IS_INFO, "disk %s: %d degrees: background work %s", w->name,
+              w->smart.temperature, hot ? "waits" : "goes on");
+  w->holding = hot;
+  w->hold_ms = hot ? now + HOLD_MS : 0;
 }
 
 static void
@@ -273,7 +303,8 @@ receive (struct watched *w, struct link *l, struct store *store,
   if (reply && !l->asked)
     why = text_of ("%s: it says something without being asked: this is no "
                    "server of the remap filter", w->path);
-  else if (reply && !json_is_true (json_object_get (reply, "ok")))
+  else if (reply && !json_is_true (json_object_get (reply, "ok")) &&
+           (l == &w->events || w->asked != ASKED_HOLD))
     why = refusal_text (reply);
   if (why)
     goes_down (w, now, why);
@@ -281,7 +312,9 @@ receive (struct watched *w, struct link *l, struct store *store,
     l->asked = false;
     if (l == &w->events)
       take_events (w, store, reply, now);
-    else if (w->asked_map)
+    else if (w->asked == ASKED_HOLD)
+      take_held (w, reply, set, now);
+    else if (w->asked == ASKED_MAP)
       take_map (w, reply, now);
     else
       take_status (w, reply, set, now);
@@ -289,22 +322,39 @@ receive (struct watched *w, struct link *l, struct store *store,
   json_decref (reply);
 }
 
+/* The question of the second connection that is due, in LINE; false: none. */
+static bool
+choose (struct watched *w, const struct settings *set, uint64_t now,
+        char line[64])
+{
+  const bool hot = is_hot (w, set);
+
+  if (now >= w->status_ms) {
+    w->asked = ASKED_STATUS;
+    strcpy (line, "status");
+  }
+  else if (w->up && (hot ? now >= w->hold_ms : w->holding)) {
+    w->asked = ASKED_HOLD;
+    snprintf (line, 64, "background %s " HOLDER, hot ? "hold" : "release");
+  }
+  else if (w->up && now >= w->map_ms) {
+    w->asked = ASKED_MAP;
+    snprintf (line, 64, "map %d", MAP_CELLS);
+  }
+  else
+    return false;
+  return true;
+}
+
 static void
-ask_what_is_due (struct watched *w, uint64_t now)
+ask_what_is_due (struct watched *w, const struct settings *set, uint64_t now)
 {
   char line[64];
 
-  if (!w->asking.asked && now >= w->status_ms) {
-    w->asked_map = false;
-    if (!ask (w, &w->asking, "status", MAX_STATUS_REPLY, now, ANSWER_MS))
-      return;
-  }
-  else if (!w->asking.asked && w->up && now >= w->map_ms) {
-    w->asked_map = true;
-    snprintf (line, sizeof line, "map %d", MAP_CELLS);
-    if (!ask (w, &w->asking, line, MAX_STATUS_REPLY, now, EVENTS_MS))
-      return;
-  }
+  if (!w->asking.asked && choose (w, set, now, line) &&
+      !ask (w, &w->asking, line, MAX_STATUS_REPLY, now,
+            w->asked == ASKED_MAP ? EVENTS_MS : ANSWER_MS))
+    return;
   if (!w->events.asked && now >= w->events_ms) {
     snprintf (line, sizeof line, "events %" PRIu64 " wait", w->stored.next);
     ask (w, &w->events, line, MAX_EVENTS_REPLY, now, EVENTS_MS);
@@ -353,7 +403,7 @@ follow (struct watched *w, struct store *store, const struct settings *set,
   w->known = true;
   receive (w, &w->events, store, set, now);
   receive (w, &w->asking, store, set, now);
-  ask_what_is_due (w, now);
+  ask_what_is_due (w, set, now);
   return next_call (w);
 }
 

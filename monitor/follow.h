@@ -2,7 +2,8 @@
  * Copyright (C) 2026 The nbdkit-remap authors
  *
  * Asks the servers: one connection to each waits for events, another one asks
- * for the status, and for the counts that the picture is made of.  No call
+ * for the status, for the counts that the picture is made of, and to hold up
+ * background work while the disk is hot.  No call
  * waits for a server, and what a server says is limited in length, in number
  * and in rate, whatever it is that listens there.
  * (Promise 39 of remap-promises(7).)

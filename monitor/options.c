@@ -14,8 +14,8 @@
 
 #define MAX_SECONDS 31536000            /* a year */
 
-enum { CONFIG = 256, GATHER, GRACE, HELP, HOOK_TIMEOUT, INTERVAL, LISTEN, QUIET,
-       REMINDER, SERVER, SETTLE, STATE, TEST, TOKEN, VERSION_ };
+enum { CONFIG = 256, GATHER, GRACE, HELP, HOOK_TIMEOUT, HOT, INTERVAL, LISTEN,
+       QUIET, REMINDER, SERVER, SETTLE, STATE, TEST, TOKEN, VERSION_ };
 
 static const struct option long_options[] = {
   { "config", required_argument, NULL, CONFIG },
@@ -23,6 +23,7 @@ static const struct option long_options[] = {
   { "grace", required_argument, NULL, GRACE },
   { "help", no_argument, NULL, HELP },
   { "hook-timeout", required_argument, NULL, HOOK_TIMEOUT },
+  { "hot", required_argument, NULL, HOT },
   { "interval", required_argument, NULL, INTERVAL },
   { "listen", required_argument, NULL, LISTEN },
   { "quiet", required_argument, NULL, QUIET },
@@ -48,6 +49,7 @@ static const char help[] =
 "  --state=DIR             where the history is kept\n"
 "  --listen=ADDR:PORT|SOCKET  shows pages and metrics there\n"
 "  --token=FILE            what whoever looks must know\n"
+"  --hot=DEGREES           background work waits then (50; 0: never)\n"
 "  --test                  sends a test message to each program, and ends\n"
 "\n"
 "Seconds:\n"
@@ -101,6 +103,19 @@ set_seconds (unsigned *seconds, const char *name, const char *value)
   return true;
 }
 
+static bool
+set_degrees (struct settings *s, const char *value)
+{
+  uint64_t n;
+
+  if (!parse_number (value, &n) || n > 150) {
+    error ("--hot=%s: degrees Celsius are wanted, at most 150", value);
+    return false;
+  }
+  s->hot = n;
+  return true;
+}
+
 /* One option; false: the program ends with *STATUS. */
 static bool
 take (struct settings *s, int c, int i, int *status)
@@ -111,6 +126,8 @@ take (struct settings *s, int c, int i, int *status)
   if (seconds)
     return set_seconds (seconds, long_options[i].name, optarg);
   switch (c) {
+  case HOT:
+    return set_degrees (s, optarg);
   case CONFIG:
     s->config = optarg;
     return true;
@@ -147,7 +164,7 @@ options_parse (struct settings *s, int argc, char **argv, int *status)
   *s = (struct settings) {
     .state = default_state (), .config = CONFIGDIR, .gather = 3, .quiet = 300,
     .grace = 15, .settle = 60, .reminder = 86400, .interval = 10,
-    .hook_timeout = 30,
+    .hook_timeout = 30, .hot = 50,
   };
   s->servers = allocate (argc, sizeof *s->servers);
   *status = 2;

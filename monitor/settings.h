@@ -27,6 +27,8 @@ struct settings {
   unsigned reminder;
   unsigned interval;                    /* between requests for the status */
   unsigned hook_timeout;
+
+  unsigned hot;                         /* degrees Celsius; 0: no limit */
 };
 
 #endif /* REMAP_MONITOR_SETTINGS_H */

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <jansson.h>
 
+#include "smart.h"
 #include "store.h"
 
 /* More than there are disks in a machine: others aren't looked at. */
@@ -31,9 +32,12 @@ struct watched {
   bool configured;                      /* it should be there */
   bool present;                         /* its socket is */
 
-  /* The second connection has two kinds of questions. */
+  /* The second connection has three kinds of questions. */
   struct link events, asking;
-  bool asked_map;
+  enum { ASKED_STATUS, ASKED_MAP, ASKED_HOLD } asked;
+  struct smart smart;
+  bool holding;                         /* its background work */
+  uint64_t hold_ms;                     /* when to ask for that again */
   uint64_t events_ms, status_ms, map_ms;        /* when to ask next */
   unsigned failures;                    /* one after the other */
 

@@ -16,6 +16,18 @@
 
 #define PREFIX "nbdkit_remap_monitor_"
 
+/* The value of a label. */
+static void
+print_value (FILE *fp, const char *value)
+{
+  for (; *value; value++)
+    if (*value == '\n')
+      fputs ("\\n", fp);
+    else
+      fprintf (fp, "%s%c", *value == '"' || *value == '\\' ? "\\" : "",
+               *value);
+}
+
 static void
 print_own (FILE *fp, const struct watch_list *list, struct store *store)
 {
@@ -38,6 +50,56 @@ print_own (FILE *fp, const struct watch_list *list, struct store *store)
            PREFIX "pending_deliveries %" PRIu64 "\n", store_pending (store));
 }
 
+static void
+print_labels (FILE *fp, const struct watched *w)
+{
+  fputs ("{server=\"", fp);
+  print_value (fp, w->name);
+  fputs ("\",device=\"", fp);
+  print_value (fp, w->smart.device);
+  putc ('"', fp);
+}
+
+/* Under the names that smartctl_exporter has given them. */
+static void
+print_smart (FILE *fp, const struct watch_list *list)
+{
+  static const struct { int id; const char *name; } attributes[] = {
+    [SMART_REALLOCATED] = { 5, "Reallocated_Sector_Ct" },
+    [SMART_PENDING] = { 197, "Current_Pending_Sector" },
+  };
+
+  fputs ("# HELP smartctl_device_temperature Device temperature celsius.\n"
+         "# TYPE smartctl_device_temperature gauge\n", fp);
+  for (size_t i = 0; i < list->n; i++)
+    if (list->v[i]->smart.has_temperature) {
+      fputs ("smartctl_device_temperature", fp);
+      print_labels (fp, list->v[i]);
+      fprintf (fp, ",temperature_type=\"current\"} %d\n",
+               list->v[i]->smart.temperature);
+    }
+  fputs ("# HELP smartctl_device_smart_status General smart status.\n"
+         "# TYPE smartctl_device_smart_status gauge\n", fp);
+  for (size_t i = 0; i < list->n; i++)
+    if (list->v[i]->smart.has_passed) {
+      fputs ("smartctl_device_smart_status", fp);
+      print_labels (fp, list->v[i]);
+      fprintf (fp, "} %d\n", list->v[i]->smart.passed);
+    }
+  fputs ("# HELP smartctl_device_attribute Device attributes.\n"
+         "# TYPE smartctl_device_attribute gauge\n", fp);
+  for (size_t i = 0; i < list->n; i++)
+    for (int k = 0; k < NR_SMART_ATTRIBUTES; k++)
+      if (list->v[i]->smart.has_attribute[k]) {
+        fputs ("smartctl_device_attribute", fp);
+        print_labels (fp, list->v[i]);
+        fprintf (fp, ",attribute_id=\"%d\",attribute_name=\"%s\","
+                 "attribute_value_type=\"raw\"} %" PRIu64 "\n",
+                 attributes[k].id, attributes[k].name,
+                 list->v[i]->smart.attribute[k]);
+      }
+}
+
 static char *
 as_prometheus (const struct watch_list *list, struct store *store)
 {
@@ -54,6 +116,7 @@ as_prometheus (const struct watch_list *list, struct store *store)
     /* Each status was looked at when it came. */
     status_print_prometheus (fp, v, list->n);
     print_own (fp, list, store);
+    print_smart (fp, list);
   }
   free (v);
   if (fp == NULL || fclose (fp) != 0) {

@@ -195,6 +195,22 @@ print_details (FILE *fp, const struct watched *w, const struct status *st)
              ? show_time (st->main.last_error).s : "none since the start");
   print_row (fp, "last loss", st->last_loss
              ? show_time (st->last_loss).s : "none since the start");
+  if (w->smart.has_temperature) {
+    s = text_of ("%d \xc2\xb0" "C%s", w->smart.temperature, w->holding
+                 ? ": background work waits" : "");
+    print_row (fp, "temperature", s);
+    free (s);
+  }
+  if (w->smart.has_passed)
+    print_row (fp, "SMART", w->smart.passed ? "passed" : "FAILED");
+  if (w->smart.has_attribute[SMART_REALLOCATED] ||
+      w->smart.has_attribute[SMART_PENDING]) {
+    s = text_of ("%" PRIu64 " reallocated, %" PRIu64 " pending",
+                 w->smart.attribute[SMART_REALLOCATED],
+                 w->smart.attribute[SMART_PENDING]);
+    print_row (fp, "in the disk's own words", s);
+    free (s);
+  }
   print_row (fp, "spare", st->spare.path);
   print_row (fp, "slots", show_slots (st->spare.used, st->spare.retired,
                                       st->spare.free, st->spare.total).s);

@@ -21,6 +21,16 @@ systemd-analyze security --no-pager --offline=yes --threshold=20 \
   { cat security.out; fail "more than 2"; }
 tail -n 1 security.out
 
+# The timer of root.
+for name in remap-smart.service remap-smart.timer; do
+  sed "s,^ExecStart=/usr/share/nbdkit-remap/,ExecStart=$abs_top_srcdir/monitor/," \
+      "$abs_top_srcdir/examples/$name" >$name
+done
+systemd-analyze verify --man=no "$PWD/remap-smart.service" \
+                "$PWD/remap-smart.timer" >verify.out 2>&1 ||
+  { cat verify.out; fail "verify"; }
+[ ! -s verify.out ] || { cat verify.out; fail "systemd has remarks"; }
+
 # sd_notify: ready, how it is, and the end.
 cat >notified.py <<'EOF'
 import os, socket
