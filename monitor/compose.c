@@ -114,35 +114,36 @@ put_state (FILE *fp, const struct watched *w, const char *host)
 }
 
 static char *
+raw_subject (enum message_kind kind, const struct watched *w, const char *host,
+             uint64_t events)
+{
+  const char *reason = reason_of (w, 0);
+
+  switch (kind) {
+  case MESSAGE_RECOVERY:
+    return text_of ("%s: disk %s is well again", host, w->name);
+  case MESSAGE_GONE:
+    return text_of ("%s: disk %s is not watched any more", host, w->name);
+  case MESSAGE_REMINDER:
+    return text_of ("%s: disk %s is still %s: %s", host, w->name,
+                    health_of (w), reason ? reason : "");
+  default:
+    if (reason)
+      return text_of ("%s: disk %s: %s: %s", host, w->name, health_of (w),
+                      reason);
+    return text_of ("%s: disk %s: %s", host, w->name,
+                    show_count (events, "event").s);
+  }
+}
+
+static char *
 subject_of (enum message_kind kind, const struct watched *w, const char *host,
             uint64_t events)
 {
-  const char *reason = w ? reason_of (w, 0) : NULL;
-  char *raw, *clean;
+  char *raw = w ? raw_subject (kind, w, host, events)
+    : text_of ("%s: a test of remap-monitor's messages", host);
+  char *clean = clean_line (raw, MAX_SUBJECT);
 
-  switch (kind) {
-  case MESSAGE_TEST:
-    raw = text_of ("%s: a test of remap-monitor's messages", host);
-    break;
-  case MESSAGE_RECOVERY:
-    raw = text_of ("%s: disk %s is well again", host, w->name);
-    break;
-  case MESSAGE_GONE:
-    raw = text_of ("%s: disk %s is not watched any more", host, w->name);
-    break;
-  case MESSAGE_REMINDER:
-    raw = text_of ("%s: disk %s is still %s: %s", host, w->name, health_of (w),
-                   reason ? reason : "");
-    break;
-  default:
-    if (reason)
-      raw = text_of ("%s: disk %s: %s: %s", host, w->name, health_of (w),
-                     reason);
-    else
-      raw = text_of ("%s: disk %s: %s", host, w->name,
-                     show_count (events, "event").s);
-  }
-  clean = clean_line (raw, MAX_SUBJECT);
   free (raw);
   return clean;
 }
@@ -152,7 +153,7 @@ static void
 put_text (FILE *fp, enum message_kind kind, const struct watched *w,
           const char *host)
 {
-  if (kind == MESSAGE_TEST) {
+  if (w == NULL) {
     fputs ("This is a test: nothing is wrong.  Messages of remap-monitor "
            "arrive here.\n", fp);
     return;

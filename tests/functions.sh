@@ -180,6 +180,20 @@ unpack_package ()
   touch "$unpacked/complete"
 }
 
+# find_promtool: sets promtool to Prometheus' checker, which Debian 13 has in a
+# package of its own.
+find_promtool ()
+{
+  local package=prometheus
+
+  ! promtool=$(command -v promtool) || return 0
+  ! apt-cache show promtool >/dev/null 2>&1 || package=promtool
+  unpack_package $package
+  # For the tests.
+  # shellcheck disable=SC2034
+  promtool=$unpacked/usr/bin/promtool
+}
+
 # ---- waiting ----------------------------------------------------------
 
 # eventually COMMAND [ARG...]: returns when the command succeeds.  It has five

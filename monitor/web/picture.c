@@ -33,7 +33,7 @@ print_cell (FILE *fp, const json_t *counted, uint64_t sectors, uint64_t cells,
             unsigned columns)
 {
   const uint64_t i = number (json_array_get (counted, 0));
-  uint64_t count[ZERO + 1], first, end;
+  uint64_t count[ZERO + 1] = { 0 }, first, end;
 
   if (json_array_size (counted) != ZERO + 1 || i >= cells)
     return;

@@ -11,10 +11,7 @@
 
 cleanup_fn stop_all
 
-promtool=$(command -v promtool) || {
-  unpack_package prometheus
-  promtool=$unpacked/usr/bin/promtool
-}
+find_promtool
 "$promtool" --version 2>&1 | head -n 1
 
 # It must have something to say of what is wrong.

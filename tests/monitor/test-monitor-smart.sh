@@ -78,8 +78,8 @@ assert_grep '^smartctl_device_smart_status\{server="a",device="sdx"\} 1$' metric
 assert_grep '^smartctl_device_attribute\{.*attribute_id="5",.*"raw"\} 7$' metrics
 assert_grep '^smartctl_device_attribute\{.*attribute_id="197",.*"raw"\} 3$' \
             metrics
-! command -v promtool >/dev/null || promtool check metrics <metrics ||
-  fail "promtool isn't content"
+find_promtool
+"$promtool" check metrics <metrics || fail "promtool isn't content"
 
 # holders: of the server's background work.
 holders ()

@@ -28,6 +28,7 @@ map .* -> {"ok":true,"size":8388608,"cells":4096,"counts":[[1,0,3,0],[2,"<script
 EOF
 /usr/bin/python3 "$abs_top_srcdir/tests/ctl/fake-server.py" \
                  "$tmp/run-public/fake.status" rules >/dev/null 2>&1 &
+# shellcheck disable=SC2034
 fake_pid=$!
 # web ARG...: of the monitor at the Unix socket.
 web ()
@@ -47,10 +48,7 @@ for name in a b fake; do
 done
 
 # Metrics, as Prometheus' own checker sees them.
-promtool=$(command -v promtool) || {
-  unpack_package prometheus
-  promtool=$unpacked/usr/bin/promtool
-}
+find_promtool
 "$promtool" check metrics <metrics || fail "promtool isn't content"
 kill_server b
 eventually is_up b 0 || fail "b is up"
