@@ -58,9 +58,9 @@ rm config/events.d/{hangs,fails,others,others.dpkg-old} told
 mkfifo go
 hook slow <<EOF
 #!/bin/sh
-echo "begins \$REMAP_KIND" >>$tmp/slow
-read -r line <$tmp/go
-echo "ends \$REMAP_KIND" >>$tmp/slow
+echo "begins \$REMAP_ID" >>$tmp/slow
+[ -e $tmp/went ] || read -r line <$tmp/go
+echo "ends \$REMAP_ID" >>$tmp/slow
 EOF
 monitor
 lose a 3
@@ -71,7 +71,12 @@ is_slow ()
 }
 eventually is_slow || fail "the slow program doesn't begin"
 end_monitor KILL
+rm -f told
 monitor
+# It has looked at all programs when it tells the next thing.
+: >config/missing.conf
+await_told ' problem error missing: '
+touch went
 echo >go
 has_ended_slow ()
 {

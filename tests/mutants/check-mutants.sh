@@ -101,7 +101,8 @@ build_all ()
   make -C "$build/lib" >"$work/make.log" 2>&1 &&
     make -C "$build/filter/remap" >>"$work/make.log" 2>&1 &&
     make -C "$build/filter/baddisk" >>"$work/make.log" 2>&1 &&
-    make -C "$build/ctl" >>"$work/make.log" 2>&1
+    make -C "$build/ctl" >>"$work/make.log" 2>&1 &&
+    make -C "$build/monitor" >>"$work/make.log" 2>&1
 }
 
 baseline ()
