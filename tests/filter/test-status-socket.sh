@@ -68,7 +68,8 @@ for usage in all_:
     if usage in shown:
         continue
     args = {"import": " lost 5", "set_auto_remap": " 0", "grow": " 1G",
-            "clear_stats": "", "sync": "", "retry": "", "backup": ""}.get(verb, " 5")
+            "retry": "", "backup": "", "rescue-copy": "",
+            "rescue-finish": ""}.get(verb, "" if usage == verb else " 5")
     r = refuses(verb + args, "'%s' isn't allowed at this socket" % verb, ST)
     assert "remap-control=" in r["error"], r
     # What is wrong is said first, and changes nothing either.
