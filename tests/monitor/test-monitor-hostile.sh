@@ -68,8 +68,9 @@ await_told ' problem warning real: '
 for name in close half huge nested binary nul empty silent refuses lacks; do
   await_told " problem error $name: .*disk $name: no answer: "
 done
-await_told ' problem error steers: .*degraded: a\?Bcc: x\?\[2J\?x$'
-n=$(sed -n 's/ problem error steers.*//p' told)
+# The event comes with the state, or after it.
+await_told ' (problem|event) error steers: .*degraded: a\?Bcc: x\?\[2J\?x$'
+n=$(sed -nE 's/ (problem|event) error steers: .*degraded.*//p' told | head -n 1)
 # No control character but the newlines between lines.
 if LC_ALL=C grep -n '[[:cntrl:]]' told text.*; then
   fail "text that steers"
