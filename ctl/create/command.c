@@ -23,11 +23,22 @@ add (struct create *c, char *argument)
 }
 
 void
+create_drop_command (struct create *c)
+{
+  for (size_t i = 0; i < c->argc; i++)
+    if (c->argv[i] != c->pid && c->argv[i] != c->nbd)
+      free (c->argv[i]);
+  free (c->argv);
+  c->argv = NULL;
+  c->argc = 0;
+}
+
+void
 create_command (struct create *c)
 {
   const bool direct = c->main.is_block && nbdkit_has_direct ();
 
-  c->argc = 0;
+  create_drop_command (c);
   c->argv = allocate (MAX_ARGS + c->nr_extra, sizeof *c->argv);
   add (c, copy_text ("nbdkit"));
   add (c, copy_text ("-f"));

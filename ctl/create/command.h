@@ -9,8 +9,11 @@
 
 #include "create/internal.h"
 
-/* Sets argv and argc of C, which is complete otherwise. */
+/* Sets argv and argc of C, which is complete otherwise; once more, if something
+ * has changed.
+ */
 extern void create_command (struct create *c);
+extern void create_drop_command (struct create *c);
 
 /* The command line as a user of a shell would type it, in new memory. */
 extern char *create_command_text (const struct create *c);

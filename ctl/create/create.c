@@ -116,6 +116,8 @@ make_spare (struct create *c)
   FILE *log;
   int status = CREATE_FILES;
 
+  maker.argv = NULL;            /* its own */
+  maker.argc = 0;
   maker.unit = false;
   maker.listen_address = maker.status_group = NULL;
   create_command (&maker);
@@ -124,6 +126,7 @@ make_spare (struct create *c)
     status = create_start_once (&maker, log);
     fclose (log);
   }
+  create_drop_command (&maker);
   c->spare_valid |= status == CREATE_DONE;
   return status;
 }

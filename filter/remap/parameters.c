@@ -256,6 +256,8 @@ parameters_set (struct remap_config *config, const char *key,
     return parse_path (&config->rescue_path, key, value);
   else if (strcmp (key, "rescue-overwrite") == 0)
     return parse_bool (&config->rescue_overwrite, key, value);
+  else if (strcmp (key, "rescue-trial") == 0)
+    return parse_bool (&config->rescue_trial, key, value);
   else if (strcmp (key, "rescue-rate") == 0)
     return parse_size (&config->rescue_rate, key, value, MIN_RATE, INT64_MAX);
   else if (strcmp (key, "rescue-trim") == 0)
@@ -324,6 +326,14 @@ parameters_complete (const struct remap_config *config)
   if (config->status_group != -1U && config->status_path == NULL) {
     nbdkit_error ("remap-status-group: is of no use without "
                   "remap-status=SOCKET");
+    return -1;
+  }
+  if (config->rescue_path && !config->rescue_trial) {
+    nbdkit_error ("rescue=%s: moving a disk to a copy is for trials only in "
+                  "this version: it can lose what clients wrote "
+                  "(nbdkit-remap-filter(1)); rescue-trial=yes allows it, for "
+                  "a disk whose content is elsewhere, too",
+                  config->rescue_path);
     return -1;
   }
   if (config->spare_path)

@@ -24,6 +24,7 @@ struct remap_config {
   char *state_folder;                   /* absolute; NULL: none */
   bool spare_new, spare_older;          /* whatever the folder says */
   char *rescue_path;                    /* absolute; NULL: no copy */
+  bool rescue_trial;
   bool rescue_overwrite;
   bool rescue_ignore_trim;
   int64_t rescue_rate;                  /* bytes a second; 0: no limit */
@@ -74,6 +75,7 @@ struct remap_config {
   "spare-new=BOOL       another spare is right for this disk (default: no)\n" \
   "spare-older=BOOL     an older copy of its spare is right (default: no)\n" \
   "rescue=PATH          the disk is being moved there, sector by sector\n" \
+  "rescue-trial=BOOL    and that may fail: its content is elsewhere, too\n" \
   "rescue-overwrite=BOOL\n" \
   "                     what is there may be overwritten (default: no)\n" \
   "rescue-trim=zero|ignore\n" \

@@ -9,6 +9,7 @@
 
 # shellcheck source-path=SCRIPTDIR disable=SC2154
 . "$(dirname "$0")/remap.sh"
+TRIAL='rescue-trial=yes'
 
 size=$((8 << 20))
 make_main $size
@@ -21,7 +22,7 @@ ctl ()
 }
 serve_copy ()
 {
-  serve rescue=copy.img spare-size=1M remap-control="$tmp/ctl" "$@"
+  serve rescue=copy.img $TRIAL spare-size=1M remap-control="$tmp/ctl" "$@"
 }
 # both OFFSET BYTES LETTER: to the disk, and to expected.img.
 both ()

@@ -9,17 +9,21 @@
 
 # shellcheck source-path=SCRIPTDIR disable=SC2154
 . "$(dirname "$0")/remap.sh"
+TRIAL='rescue-trial=yes'
 requires_filter log
 
 size=$((4 << 20))
 make_main $size
 bad_sectors bad.txt 4000+8
 
+refused 'for trials only' rescue=copy.img
+[ ! -e copy.img ] || fail "a copy was made"
+
 # What reaches main is in below.log.
 serve_copy ()
 {
   BELOW=--filter=log serve logfile="$tmp/below.log" logappend=true \
-    rescue=copy.img spare-size=1M remap-control="$tmp/ctl"
+    rescue=copy.img $TRIAL spare-size=1M remap-control="$tmp/ctl"
 }
 main_is_untouched ()
 {
@@ -79,11 +83,11 @@ main_is_untouched
 refused 'were rescued to a copy of main, .*copy.img, .*rescue=PATH.*rescue abandon'
 cp copy.img duplicate.img
 refused 'copy .*duplicate.img: isn.t the one to which .* it has no stamp' \
-  rescue=duplicate.img
+  rescue=duplicate.img $TRIAL
 truncate -s $size blank.img
-refused 'copy .*blank.img: isn.t the one' rescue=blank.img
+refused 'copy .*blank.img: isn.t the one' rescue=blank.img $TRIAL
 refused 'copy .*missing.img: isn.t there, and [0-9]+ sectors' \
-  rescue=missing.img
+  rescue=missing.img $TRIAL
 [ ! -e missing.img ] || fail "a copy was made"
 
 # A backup of the copy, with its stamp, or of the spare.
@@ -96,10 +100,10 @@ stop_nbdkit disk
 cp --preserve=all copy.img copy.new
 cp spare.img spare.new
 mv copy.old copy.img
-refused 'copy .*copy.img: isn.t the one .*older copy' rescue=copy.img
+refused 'copy .*copy.img: isn.t the one .*older copy' rescue=copy.img $TRIAL
 mv copy.new copy.img
 mv spare.old spare.img
-refused 'older copy' rescue=copy.img spare-older=yes
+refused 'older copy' rescue=copy.img $TRIAL spare-older=yes
 mv spare.new spare.img
 serve_copy
 client <<<'assert h.pread(3, 0) == b"new"'
@@ -112,23 +116,23 @@ refused_as_new ()
   SPARE=other.img refused "$@"
   [ ! -e other.img ] || fail "a spare was made"
 }
-refused_as_new 'is main itself' rescue=main.img
+refused_as_new 'is main itself' rescue=main.img $TRIAL
 truncate -s 1M small.img
 SPARE=other.img refused 'small.img: has 1048576 bytes, and main has 4194304' \
-  rescue=small.img
+  rescue=small.img $TRIAL
 rm -f other.img
 refused_as_new 'duplicate.img: holds something.*rescue-overwrite=yes' \
-  rescue=duplicate.img
-refused_as_new 'is neither a regular file nor a block device' rescue=/dev/null
+  rescue=duplicate.img $TRIAL
+refused_as_new 'is neither a regular file nor a block device' rescue=/dev/null $TRIAL
 refused_as_new 'rescue-trim=never: must be zero or ignore' rescue-trim=never
 truncate -s $size tail.img
 printf x | dd of=tail.img bs=1 seek=$((size - 1)) conv=notrunc status=none
-refused_as_new 'tail.img: holds something' rescue=tail.img
-SPARE=second.img serve rescue=duplicate.img spare-size=1M rescue-overwrite=yes
+refused_as_new 'tail.img: holds something' rescue=tail.img $TRIAL
+SPARE=second.img serve rescue=duplicate.img $TRIAL spare-size=1M rescue-overwrite=yes
 # What it held before is never returned.
 client <<<'assert h.pread(65536, 8192) == open("orig.img", "rb").read()[8192:8192 + 65536]'
 # And no other server gets it.
 cp orig.img main2.img
 PLUGIN="file main2.img" SPARE=third.img refused \
   'copy .*duplicate.img: is in use by another' \
-  rescue=duplicate.img rescue-overwrite=yes
+  rescue=duplicate.img $TRIAL rescue-overwrite=yes
