@@ -189,6 +189,22 @@ piece_at (uint8_t piece[8], uint64_t offset, uint64_t count, unsigned tag)
   return n;
 }
 
+bool
+rig_sleeps (struct engine_rig *r, unsigned ms)
+{
+  struct engine *e = r->e;
+  bool probing;
+
+  pthread_mutex_lock (&e->probe_mutex);
+  probing = e->probing;
+  pthread_mutex_unlock (&e->probe_mutex);
+  if (probing)
+    nanosleep (&(struct timespec) { .tv_nsec = 100000 }, NULL);
+  else
+    atomic_fetch_add (&r->now_ms, ms);
+  return !probing;
+}
+
 void
 fill (uint8_t *buf, uint64_t offset, uint64_t count, unsigned tag)
 {

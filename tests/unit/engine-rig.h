@@ -70,6 +70,12 @@ extern void rig_restart_with (struct engine_rig *r, struct memdev *mem);
 /* Asserts that no range is locked, and no slot is used but by the map. */
 extern void rig_check_idle (struct engine_rig *r);
 
+/* A request sleeps while main is lost: simulated time passes, but not while
+ * another one asks main whether it is back, which takes real time.  False: it
+ * has stood still.  Milliseconds.
+ */
+extern bool rig_sleeps (struct engine_rig *r, unsigned ms);
+
 extern void fill (uint8_t *buf, uint64_t offset, uint64_t count,
                   unsigned tag);
 extern bool matches (const uint8_t *buf, uint64_t offset, uint64_t count,

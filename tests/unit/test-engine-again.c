@@ -22,7 +22,8 @@ static void (*on_sleep) (void);
 static bool
 rig_sleep (void *opaque, unsigned ms)
 {
-  atomic_fetch_add (&r.now_ms, ms);
+  if (!rig_sleeps (&r, ms))
+    return true;
   sleeps++;
   if (on_sleep)
     on_sleep ();

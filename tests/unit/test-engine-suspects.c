@@ -26,8 +26,7 @@ static bool stays_away;
 static bool
 rig_sleep (void *opaque, unsigned ms)
 {
-  atomic_fetch_add (&r.now_ms, ms);
-  if (++sleeps % 20 == 0 && !stays_away)
+  if (rig_sleeps (&r, ms) && ++sleeps % 20 == 0 && !stays_away)
     sim_gone (r.main, 0);
   return sleeps < 100000;
 }
