@@ -229,9 +229,9 @@ record_candidate (struct engine *e)
   s->next_ms = now_ms (e) + SAMPLE_INTERVAL_MS;
   k = candidate (s);
   /* It may be in the spare if it isn't known whether it is. */
-  if (err == 0 || list.in_doubt)
+  if (k && (err == 0 || list.in_doubt))
     k->state = SAMPLE_RECORDED;
-  else
+  else if (k)
     drop (e, k - s->v);
   pthread_mutex_unlock (&s->mutex);
   change_list_free (&list);
