@@ -73,7 +73,8 @@ copier_wait_ms (const struct copier *c, struct engine *e)
   return min_u64 (wait, until_idle);
 }
 
-/* The next DIRECT sectors at or after where it is: whole blocks, at most 1 MiB.
+/* The next DIRECT sectors at or after where it is, at most 1 MiB, and no others:
+ * where one of a block is LOST the whole block is refused, before main is asked.
  * False: there are none.
  */
 static bool
@@ -88,9 +89,9 @@ next_piece (struct copier *c, struct engine *e, uint64_t *start, uint64_t *end)
   }
   if (c->at >= c->end)
     return false;
-  *start = block_of (e, c->at << SECTOR_SHIFT);
+  *start = c->at << SECTOR_SHIFT;
   *end = min_u64 (round_down (*start, PIECE_SIZE) + PIECE_SIZE,
-                  block_end (e, run_end_byte (&run) - 1));
+                  min_u64 (run_end_byte (&run), e->config.main_size));
   return true;
 }
 
