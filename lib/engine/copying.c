@@ -133,7 +133,8 @@ piece_ends (struct copier *c, struct engine *e, uint64_t start, uint64_t end,
       (atomic_load (&copy->full) || atomic_load (&e->spare_short)))
     return ENOSPC;
   c->copied += n;
-  c->at = sector_of (err ? left : end);
+  /* The last sector may be short. */
+  c->at = bytes_to_sectors (err ? left : end);
   if (err == 0)
     return 0;
   if (err != EIO)
@@ -141,7 +142,7 @@ piece_ends (struct copier *c, struct engine *e, uint64_t start, uint64_t end,
   c->bad++;
   c->bad_at = left;
   if (left == start)
-    c->at = sector_of (block_end (e, start));
+    c->at = bytes_to_sectors (block_end (e, start));
   return 0;
 }
 
