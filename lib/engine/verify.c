@@ -130,7 +130,11 @@ verify_piece (struct operation *op, uint64_t start, uint64_t end,
       break;
     case KEPT:
     case WRITTEN:
-      verify_copy (op, pos, next, &next);
+      /* Without a copy, which the spare says there is. */
+      if (rescue_of (e) == NULL)
+        report_bad (op, run.start, run.count);
+      else
+        verify_copy (op, pos, next, &next);
       break;
     case ZERO:
       break;
