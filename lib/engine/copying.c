@@ -73,9 +73,9 @@ copier_wait_ms (const struct copier *c, struct engine *e)
   return min_u64 (wait, until_idle);
 }
 
-/* The next DIRECT sectors at or after where it is, at most 1 MiB, and no others:
- * where one of a block is LOST the whole block is refused, before main is asked.
- * False: there are none.
+/* The next DIRECT sectors at or after where it is, at most 1 MiB, and no
+ * others: where one of a block is LOST the whole block is refused, before main
+ * is asked.  False: there are none.
  */
 static bool
 next_piece (struct copier *c, struct engine *e, uint64_t *start, uint64_t *end)
